@@ -1,0 +1,1 @@
+"""The till: it sells limited stock, and never one unit too many."""

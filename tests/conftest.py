@@ -1,0 +1,88 @@
+"""What every test may ask for: a private Valkey, an empty database in it, a clock, a browser."""
+
+import asyncio
+import os
+import shutil
+import subprocess
+import tempfile
+import time
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+
+import pytest
+import redis as plain_redis
+
+from tests.fakes import FakeClock
+from waitroom.kernel.embedded import server_binary
+from waitroom.kernel.redis import RedisSettings, ScriptRunner, connected
+from waitroom.kernel.tokens import Keys
+
+
+@pytest.fixture(scope="session")
+def valkey_url() -> Iterator[str]:
+    """Start one private server for the whole run, on a Unix socket."""
+    folder = Path(tempfile.mkdtemp(prefix="wr-test-"))
+    folder.chmod(0o700)
+    socket = folder / "valkey.sock"
+    arguments = ["--port", "0", "--unixsocket", str(socket), "--dir", str(folder), "--save", "", "--databases", "16"]
+    server = subprocess.Popen([server_binary(), *arguments], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    client = plain_redis.Redis(unix_socket_path=str(socket))
+    for _ in range(500):
+        try:
+            client.ping()
+            break
+        except plain_redis.ConnectionError:
+            time.sleep(0.01)
+    client.close()
+    yield f"unix://{socket}"
+    server.terminate()
+    server.wait(10)
+    shutil.rmtree(folder, ignore_errors=True)
+
+
+@pytest.fixture
+async def redis(valkey_url: str) -> AsyncIterator[ScriptRunner]:
+    """Give a runner of scripts on an empty database."""
+    async with connected(RedisSettings(f"{valkey_url}?db=1", max_connections=8, timeout_ms=5000)) as runner:
+        await runner.client.flushdb()
+        yield runner
+
+
+@pytest.fixture
+def clock() -> FakeClock:
+    return FakeClock()
+
+
+@pytest.fixture
+def keys() -> Keys:
+    return Keys([b"a-test-secret-that-is-32-bytes-long!"])
+
+
+@pytest.fixture(scope="session")
+def chromium() -> str:
+    """Return the path of the system's Chromium; skip, loudly, where there is none."""
+    for name in ("chromium", "chromium-browser", "google-chrome"):
+        if found := shutil.which(name):
+            return found
+    if os.environ.get("CI"):
+        pytest.fail("no Chromium on this machine: apt-get install chromium")
+    pytest.skip("NO BROWSER TESTS: install chromium (apt-get install chromium)")
+
+
+CHROMIUM_FLAGS = [
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+]
+
+
+async def eventually(claim: object, *, within_s: float = 10) -> None:
+    """Wait until `claim()` is true: for what another process does."""
+    assert callable(claim)
+    async with asyncio.timeout(within_s):
+        while not claim():
+            await asyncio.sleep(0.02)

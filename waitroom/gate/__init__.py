@@ -1,0 +1,1 @@
+"""The door for visitors who are not in yet."""

@@ -1,0 +1,1 @@
+"""What both programs share; it knows no room and no stock."""

@@ -1,0 +1,76 @@
+"""Answers made ahead of time: the bytes, their compressed forms and their ETag are worked out once, not per visitor."""
+
+import gzip
+from collections.abc import Mapping
+from hashlib import blake2b
+
+import brotli
+from aiohttp import web
+from multidict import CIMultiDict
+
+_SMALL_BYTES = 200
+"""Below this a compressed form saves nothing that a packet would notice."""
+
+
+class Prepared:
+    """One answer, the same for everybody, never with a cookie."""
+
+    def __init__(
+        self,
+        body: bytes,
+        content_type: str,
+        *,
+        status: int = 200,
+        headers: Mapping[str, str] | None = None,
+        compress: bool = True,
+    ) -> None:
+        """Work out the ETag and the compressed forms of `body`."""
+        self.body = body
+        self.status = status
+        self.etag = f'"{blake2b(body, digest_size=12).hexdigest()}"'
+        self._headers = {"Content-Type": content_type, "Vary": "Accept-Encoding", **(headers or {})}
+        self._encoded: dict[str, bytes] = {}
+        if compress and len(body) > _SMALL_BYTES:
+            self._encoded = {"br": brotli.compress(body, quality=9), "gzip": gzip.compress(body, 9, mtime=0)}
+
+    def answer(self, request: web.Request) -> web.Response:
+        """Return the form that `request` can read, or 304 when it has it already (RFC 9110 §13.1.2)."""
+        headers = CIMultiDict(self._headers)
+        body, encoding = self.body, pick_encoding(request.headers.get("Accept-Encoding", ""), self._encoded)
+        etag = self.etag
+        if encoding:
+            body = self._encoded[encoding]
+            etag = f'{self.etag[:-1]}-{encoding}"'
+            headers["Content-Encoding"] = encoding
+        headers["ETag"] = etag
+        if self.status == 200 and _has_it(request.headers.get("If-None-Match", ""), etag):
+            del headers["Content-Type"]
+            return web.Response(status=304, headers=headers)
+        return web.Response(status=self.status, body=body, headers=headers)
+
+    def size_bytes(self, encoding: str) -> int:
+        """Return how many bytes the body takes over the wire in `encoding` ("br", "gzip" or "identity")."""
+        return len(self._encoded.get(encoding, self.body))
+
+
+def pick_encoding(accepted: str, made: Mapping[str, bytes]) -> str | None:
+    """Return the best encoding that was `made` and is `accepted` (RFC 9110 §12.5.3), or None for the plain form."""
+    weights = dict(_weight(part) for part in accepted.lower().split(",") if part.strip())
+    for name in made:
+        if weights.get(name, weights.get("*", 0.0)) > 0:
+            return name
+    return None
+
+
+def _weight(part: str) -> tuple[str, float]:
+    name, _, parameters = part.strip().partition(";")
+    _, _, weight = parameters.strip().partition("q=")
+    try:
+        return name.strip(), float(weight) if weight else 1.0
+    except ValueError:
+        return name.strip(), 0.0
+
+
+def _has_it(if_none_match: str, etag: str) -> bool:
+    held = [part.strip().removeprefix("W/") for part in if_none_match.split(",")]
+    return etag in held or held == ["*"]

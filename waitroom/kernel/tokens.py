@@ -1,0 +1,147 @@
+"""Sign and verify what travels: tickets, passes, and the pass the store behind sees.
+
+itsdangerous signs (HMAC-SHA256), one derived key and one salt a purpose, so a ticket can never pass for a pass.
+Two secrets may live at once: the newest signs, both verify, so keys rotate without losing a place.
+"""
+
+import hmac
+from collections.abc import Sequence
+from dataclasses import dataclass
+from hashlib import sha256
+from typing import Any
+
+from itsdangerous import BadData, URLSafeSerializer
+
+from waitroom.kernel.errors import BadToken, ConfigFault
+
+SECRET_LENGTH = 32
+"""The shortest secret that is accepted, in characters."""
+
+
+class Keys:
+    """The secrets of this installation, newest last; every purpose gets keys of its own."""
+
+    def __init__(self, secrets: Sequence[bytes]) -> None:
+        """Keep one or two secrets of at least 32 bytes."""
+        if not 1 <= len(secrets) <= 2 or any(len(secret) < SECRET_LENGTH for secret in secrets):
+            raise ConfigFault([f"secret: give one or two secrets of at least {SECRET_LENGTH} characters, newest last"])
+        self._secrets = list(secrets)
+
+    def derive(self, purpose: str) -> list[bytes]:
+        """Return the 32-byte keys of `purpose`, newest last.
+
+        Source: RFC 5869 (HKDF-SHA256, one block, salt "waitroom").
+        """
+        return [_hkdf(secret, purpose) for secret in self._secrets]
+
+
+@dataclass(frozen=True, slots=True)
+class Ticket:
+    """The place of somebody who waits, whole: Redis can be rebuilt from it.
+
+    `score` is None for a place in the draw: it follows from the seed, which the ticket must not betray.
+    """
+
+    room: str
+    event: str
+    lane: str
+    ticket_id: str
+    issued_ms: int
+    score: float | None
+    is_slow: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Pass:
+    """The right of somebody admitted, until `expires_ms`."""
+
+    room: str
+    session_id: str
+    admitted_ms: int
+    expires_ms: int
+
+
+class TicketSigner:
+    """Sign and verify tickets."""
+
+    def __init__(self, keys: Keys) -> None:
+        """Take the ticket keys out of `keys`."""
+        self._signer = _signer(keys.derive("ticket"), "ticket")
+
+    def sign(self, ticket: Ticket) -> str:
+        """Return the ticket as text for a cookie or an Authorization header."""
+        slow = 1 if ticket.is_slow else 0
+        fields = [ticket.room, ticket.event, ticket.lane, ticket.ticket_id, ticket.issued_ms, ticket.score, slow]
+        return str(self._signer.dumps(fields))
+
+    def verify(self, text: str, *, room: str, event: str) -> Ticket:
+        """Return the ticket in `text`.
+
+        Raises:
+            BadToken: forged, damaged, or of another room or event.
+        """
+        room_, event_, lane, ticket_id, issued_ms, score, slow = _fields(self._signer, text, 7)
+        if (room_, event_) != (room, event):
+            raise BadToken("ticket of another room or event", kind="foreign-ticket")
+        return Ticket(room_, event_, lane, ticket_id, issued_ms, score, bool(slow))
+
+
+class PassSigner:
+    """Sign and verify the passes that admitted visitors carry."""
+
+    purpose = "pass"
+
+    def __init__(self, keys: Keys | Sequence[bytes]) -> None:
+        """Take the keys of this purpose out of `keys`; a list is taken as already derived."""
+        self._signer = _signer(keys.derive(self.purpose) if isinstance(keys, Keys) else keys, self.purpose)
+
+    def sign(self, pass_: Pass) -> str:
+        """Return the pass as text."""
+        return str(self._signer.dumps([pass_.room, pass_.session_id, pass_.admitted_ms, pass_.expires_ms]))
+
+    def verify(self, text: str, *, room: str, now_ms: int) -> Pass:
+        """Return the pass in `text`.
+
+        Raises:
+            BadToken: forged, damaged, expired, or of another room.
+        """
+        found = Pass(*_fields(self._signer, text, 4))
+        if found.room != room:
+            raise BadToken("pass of another room", kind="foreign-pass")
+        if found.expires_ms <= now_ms:
+            raise BadToken("pass has run out", kind="expired-pass")
+        return found
+
+
+class UpstreamPassSigner(PassSigner):
+    """Sign and verify `Waitroom-Pass`, by which the store behind knows that nobody came round the gate.
+
+    It has keys of its own, so the store can be given those and nothing else (`upstream_secret`).
+    """
+
+    purpose = "upstream-pass"
+
+    @staticmethod
+    def upstream_secret(keys: Keys) -> str:
+        """Return the newest upstream key in hex, for `WAITROOM_UPSTREAM_SECRET` of the store behind."""
+        return keys.derive(UpstreamPassSigner.purpose)[-1].hex()
+
+
+def _hkdf(secret: bytes, purpose: str) -> bytes:
+    extracted = hmac.digest(b"waitroom", secret, "sha256")
+    return hmac.digest(extracted, purpose.encode() + b"\x01", "sha256")
+
+
+def _signer(keys: Sequence[bytes], purpose: str) -> URLSafeSerializer:
+    signing = {"digest_method": sha256, "key_derivation": "hmac"}
+    return URLSafeSerializer(list(keys), salt=f"waitroom.{purpose}", signer_kwargs=signing)
+
+
+def _fields(signer: URLSafeSerializer, text: str, count: int) -> list[Any]:
+    try:
+        fields = signer.loads(text)
+    except BadData as fault:
+        raise BadToken(f"token refused: {type(fault).__name__}") from fault
+    if not isinstance(fields, list) or len(fields) != count:
+        raise BadToken("token of an unknown shape")
+    return fields

@@ -1,0 +1,1 @@
+"""Decisions without input or output: the same question has the same answer."""

@@ -1,0 +1,1 @@
+"""The Python face of lua/: Redis, and nothing but Redis."""
