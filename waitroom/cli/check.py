@@ -1,0 +1,97 @@
+"""`waitroom check FILE`: say whether a configuration is sound, and what it means."""
+
+import argparse
+import os
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from waitroom.cli import Commands
+from waitroom.config import Config, Room, read
+from waitroom.kernel.errors import ConfigFault
+from waitroom.kernel.settings import read_private, read_secrets
+from waitroom.kernel.units import spell_duration, spell_instant
+
+
+def add(commands: Commands) -> None:
+    """Tell argparse what this command takes."""
+    parser = commands.add_parser("check", help="read a configuration and name everything that is wrong with it")
+    parser.add_argument("file", type=Path, metavar="FILE", help="a waitroom.toml")
+    parser.set_defaults(run=run)
+
+
+def run(asked: argparse.Namespace) -> int:
+    """Print `ok` with a summary, or raise with every fault."""
+    config = read(asked.file, os.environ)
+    console = Console(highlight=False, soft_wrap=True)
+    console.print("[green]ok[/green]")
+    console.print(_rooms(config))
+    for event in _events(config):
+        console.print(Text(event))
+    for note in notes(config, os.environ):
+        console.print(Text(f"note: {note}", style="yellow"))
+    return 0
+
+
+def notes(config: Config, environment: Mapping[str, str]) -> Iterator[str]:
+    """Yield what is no fault in the file, and yet something to know before the sale."""
+    for fault in _missing_secrets(config, environment):
+        yield f"`waitroom serve` will refuse to start: {fault}"
+    if not config.redis.url:
+        yield "redis.url is empty: an embedded server is started, which serves this machine only"
+    if not config.upstreams:
+        yield "there is no upstream: only forward auth will serve"
+    if not config.edge.listen.is_loopback and not config.edge.is_https:
+        yield "edge.public_origin names no https origin: cookies travel in the clear"
+    if not config.ops.listen.is_loopback:
+        yield "ops.listen is open to other machines: keep it behind a firewall"
+    if config.backend.simulated_gateway:
+        yield "backend.simulated_gateway is on: no real money moves"
+
+
+def _missing_secrets(config: Config, environment: Mapping[str, str]) -> Iterator[ConfigFault]:
+    try:
+        read_secrets(environment, config.secrets.file)
+    except ConfigFault as fault:
+        yield fault
+    if config.secrets.console_token_file:
+        try:
+            read_private(config.secrets.console_token_file)
+        except ConfigFault as fault:
+            yield fault
+
+
+def _rooms(config: Config) -> Table:
+    table = Table(
+        "room", "guards", "then", "method", "inside", "a minute", "session", "claim", box=None, pad_edge=False
+    )
+    for room in config.rooms:
+        upstream = config.upstream_of(room)
+        table.add_row(
+            room.name,
+            _guarded(room),
+            upstream.url if upstream else "forward auth",
+            room.queueing_method,
+            f"≤ {room.total_active_users}",
+            f"≤ {room.new_users_per_minute:g}",
+            spell_duration(room.session_duration_ms),
+            spell_duration(room.claim_window_ms),
+        )
+    return table
+
+
+def _guarded(room: Room) -> Text:
+    paths = " ".join(room.paths)
+    return Text(f"{' '.join(room.hosts)} {paths}".strip())
+
+
+def _events(config: Config) -> Iterator[str]:
+    for room in config.rooms:
+        for event in room.events:
+            start, end = spell_instant(event.event_start_time_ms), spell_instant(event.event_end_time_ms)
+            before = event.event_start_time_ms - event.prequeue_start_time_ms
+            gathered = f", people may gather {spell_duration(before)} before" if before else ""
+            yield f"{room.name}: {event.name} from {start} to {end}{gathered}"
