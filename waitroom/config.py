@@ -202,7 +202,7 @@ class Room(Settings):
         gt=0,
         le=100_000_000,
         allow_inf_nan=False,
-        description="Admissions a minute, at most; 0.2 is one in five.",
+        description="Admissions a minute, at most; 0.2 is one in five minutes.",
     )
     session_duration_ms: Annotated[DurationMs, between("1s", "24h")] = Field(
         duration_ms("5m"), description="How long somebody admitted stays inside without doing anything."

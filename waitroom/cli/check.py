@@ -6,11 +6,10 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from rich.console import Console
-from rich.table import Table
 from rich.text import Text
 
 from waitroom.cli import Commands
-from waitroom.config import Config, Room, read
+from waitroom.config import Config, read
 from waitroom.kernel.errors import ConfigFault
 from waitroom.kernel.settings import read_private, read_secrets
 from waitroom.kernel.units import spell_duration, spell_instant
@@ -28,9 +27,8 @@ def run(asked: argparse.Namespace) -> int:
     config = read(asked.file, os.environ)
     console = Console(highlight=False, soft_wrap=True)
     console.print("[green]ok[/green]")
-    console.print(_rooms(config))
-    for event in _events(config):
-        console.print(Text(event))
+    for line in (*_rooms(config), *_events(config)):
+        console.print(Text(line))
     for note in notes(config, os.environ):
         console.print(Text(f"note: {note}", style="yellow"))
     return 0
@@ -64,28 +62,25 @@ def _missing_secrets(config: Config, environment: Mapping[str, str]) -> Iterator
             yield fault
 
 
-def _rooms(config: Config) -> Table:
-    table = Table(
-        "room", "guards", "then", "method", "inside", "a minute", "session", "claim", box=None, pad_edge=False
-    )
+def _rooms(config: Config) -> Iterator[str]:
+    rows = [("room", "guards", "then", "method", "inside", "a minute", "session", "claim")]
     for room in config.rooms:
         upstream = config.upstream_of(room)
-        table.add_row(
-            room.name,
-            _guarded(room),
-            upstream.url if upstream else "forward auth",
-            room.queueing_method,
-            f"≤ {room.total_active_users}",
-            f"≤ {room.new_users_per_minute:g}",
-            spell_duration(room.session_duration_ms),
-            spell_duration(room.claim_window_ms),
+        rows.append(
+            (
+                room.name,
+                " ".join((*room.hosts, *room.paths)),
+                upstream.url if upstream else "forward auth",
+                room.queueing_method,
+                f"≤ {room.total_active_users}",
+                f"≤ {room.new_users_per_minute:g}",
+                spell_duration(room.session_duration_ms),
+                spell_duration(room.claim_window_ms),
+            )
         )
-    return table
-
-
-def _guarded(room: Room) -> Text:
-    paths = " ".join(room.paths)
-    return Text(f"{' '.join(room.hosts)} {paths}".strip())
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    for row in rows:
+        yield "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
 
 
 def _events(config: Config) -> Iterator[str]:

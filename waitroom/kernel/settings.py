@@ -94,9 +94,11 @@ def _listening(written: object) -> object:
 def _located(written: object, info: ValidationInfo) -> object:
     if written == "":
         return None
-    return (
-        (info.context or {}).get("folder", Path()) / Path(written).expanduser() if isinstance(written, str) else written
-    )
+    if isinstance(written, str):
+        return (info.context or {}).get("folder", Path()) / Path(written).expanduser()
+    if written is None or isinstance(written, Path):
+        return written
+    raise ValueError('must be the path of a file or folder, in quotes; "" is none')
 
 
 DurationMs = Annotated[int, BeforeValidator(_timed)]

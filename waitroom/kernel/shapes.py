@@ -15,9 +15,10 @@ def _name(found: str) -> str:
 
 
 def _path(found: str) -> str:
-    if not re.fullmatch(r"/[A-Za-z0-9._~!$&'()*+,=:@/%-]*", found) or "//" in found or "/." in found:
-        raise ValueError(f'must be a path that begins with "/", without "//", "?", "#" or "..", and is "{found}"')
-    if found.startswith("/.waitroom"):
+    is_plain = re.fullmatch(r"/[A-Za-z0-9._~!$&'()*+,=:@/-]*", found) and "//" not in found
+    if not is_plain or {".", ".."} & set(found.split("/")):
+        raise ValueError(f'must be a path that begins with "/", without "//", "..", "?", "#" or "%", and is "{found}"')
+    if found == "/.waitroom" or found.startswith("/.waitroom/"):
         raise ValueError("/.waitroom/ belongs to the waiting room itself; name a path of the shop")
     return found
 
@@ -37,13 +38,13 @@ def _network(found: str) -> str:
 
 
 def _origin(found: str) -> str:
-    if found and not re.fullmatch(r"https?://[a-z0-9.-]+(:\d{1,5})?|https?://\[[0-9a-f:]+\](:\d{1,5})?", found):
+    if found and not re.fullmatch(r"https?://[a-z0-9.-]+(:[0-9]{1,5})?|https?://\[[0-9a-f:]+\](:[0-9]{1,5})?", found):
         raise ValueError('must be scheme and host only, such as "https://shop.example", or "" to go by each request')
     return found
 
 
 def _site_url(found: str) -> str:
-    if not re.fullmatch(r"https?://([A-Za-z0-9.-]+|\[[0-9a-fA-F:]+\])(:\d{1,5})?/?", found):
+    if not re.fullmatch(r"https?://([A-Za-z0-9.-]+|\[[0-9a-fA-F:]+\])(:[0-9]{1,5})?/?", found):
         raise ValueError('must be scheme, host and port only, such as "http://127.0.0.1:9000"')
     return found.rstrip("/")
 

@@ -4,11 +4,13 @@ import re
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-_DURATION = re.compile(r"(?:(\d{1,6})d)?(?:(\d{1,6})h)?(?:(\d{1,6})m)?(?:(\d{1,6}(?:\.\d{1,3})?)s)?(?:(\d{1,9})ms)?")
+_DURATION = re.compile(
+    r"(?:(\d{1,6})d)?(?:(\d{1,6})h)?(?:(\d{1,6})m)?(?:(\d{1,6}(?:\.\d{1,3})?)s)?(?:(\d{1,9})ms)?", re.ASCII
+)
 _UNIT_MS = (86_400_000, 3_600_000, 60_000, 1000, 1)
-_SIZE = re.compile(r"(\d{1,12}) ?(B|KiB|MiB|GiB)")
+_SIZE = re.compile(r"(\d{1,12}) ?(B|KiB|MiB|GiB)", re.ASCII)
 _UNIT_BYTES = {"B": 1, "KiB": 1 << 10, "MiB": 1 << 20, "GiB": 1 << 30}
-_INSTANT = re.compile(r"\d{4}-\d\d-\d\d[Tt ]\d\d:\d\d:\d\d(\.\d{1,6})?([Zz]|[+-]\d\d:\d\d)")
+_INSTANT = re.compile(r"\d{4}-\d\d-\d\d[Tt ]\d\d:\d\d:\d\d(\.\d{1,6})?([Zz]|[+-]\d\d:\d\d)", re.ASCII)
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,7 +93,8 @@ def instant_ms(written: str | datetime) -> int:
 
 def spell_instant(ms: int) -> str:
     """Return milliseconds since 1970 as RFC 3339 in UTC."""
-    return datetime.fromtimestamp(ms / 1000, UTC).isoformat(timespec="auto").replace("+00:00", "Z")
+    exact = "milliseconds" if ms % 1000 else "seconds"
+    return datetime.fromtimestamp(ms / 1000, UTC).isoformat(timespec=exact).replace("+00:00", "Z")
 
 
 def address(text: str) -> Address:
@@ -104,6 +107,6 @@ def address(text: str) -> Address:
     is_bracketed = host.startswith("[") and host.endswith("]")
     bare = host[1:-1] if is_bracketed else host
     is_host = bool(re.fullmatch(r"[0-9a-fA-F:.]+" if is_bracketed else r"[A-Za-z0-9.-]+", bare))
-    if not colon or not is_host or not re.fullmatch(r"\d{1,5}", port) or int(port) > 65535:
+    if not colon or not is_host or not re.fullmatch(r"[0-9]{1,5}", port) or int(port) > 65535:
         raise ValueError('must be host:port, such as "127.0.0.1:8080" or "[::1]:8080"')
     return Address(bare, int(port))

@@ -1,0 +1,61 @@
+"""`waitroom check` says ok with a summary, or names every fault."""
+
+from pathlib import Path
+
+import pytest
+
+from waitroom.__main__ import main
+from waitroom.cli.check import notes
+from waitroom.config import build
+
+ROOT = Path(__file__).parents[3]
+ROOMS = [{"name": "drop", "paths": ["/"]}]
+
+
+def test_a_sound_file_is_summed_up(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("WAITROOM_SECRET", "s" * 32)
+    monkeypatch.delenv("REDIS_URL", raising=False)
+
+    assert main(["check", str(ROOT / "tests/config/good/two-rooms.toml")]) == 0
+    told = capsys.readouterr().out
+    assert told.startswith("ok\n")
+    assert "https://store.internal:8443" in told
+    assert "1h30m" in told
+    assert "drop: early from 2026-11-28T09:00:00Z to 2026-11-28T11:00:00Z, people may gather 1h before" in told
+    assert "word" not in told  # the password of Redis
+
+
+def test_every_fault_is_named_and_the_status_is_2(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = tmp_path / "waitroom.toml"
+    path.write_text('[edge]\nworkers = -1\n[[rooms]]\nname = "drop"\n')
+
+    assert main(["check", str(path)]) == 2
+    told = capsys.readouterr()
+    assert told.out == ""
+    assert told.err.splitlines() == ["edge.workers: must be at least 0", "rooms[0].paths: is missing; add it"]
+
+
+def test_what_a_start_would_refuse_is_noted_before_it(tmp_path: Path) -> None:
+    token = tmp_path / "token"
+    written = {
+        "rooms": ROOMS,
+        "edge": {"listen": "0.0.0.0:80"},
+        "ops": {"listen": "0.0.0.0:81"},
+        "secrets": {"console_token_file": str(token)},
+        "backend": {"simulated_gateway": True},
+    }
+
+    told = "\n".join(notes(build(written, {}), {}))
+    for words in ("secret: none is set", str(token), "embedded", "forward auth", "in the clear", "firewall", "no real"):
+        assert words in told
+
+
+def test_a_production_setup_has_nothing_to_note() -> None:
+    written = {
+        "rooms": ROOMS,
+        "edge": {"listen": "0.0.0.0:80", "public_origin": "https://shop.example"},
+        "redis": {"url": "redis://redis"},
+        "upstreams": [{"name": "store", "url": "http://store:9000"}],
+    }
+
+    assert list(notes(build(written, {}), {"WAITROOM_SECRET": "s" * 32})) == []
