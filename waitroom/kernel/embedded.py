@@ -3,6 +3,7 @@
 import asyncio
 import importlib
 import shutil
+import signal
 from pathlib import Path
 
 from redis import exceptions
@@ -10,6 +11,7 @@ from redis.asyncio import Redis
 
 from waitroom.kernel.clock import Clock, SystemClock
 from waitroom.kernel.errors import ConfigFault
+from waitroom.kernel.lifeline import tied
 
 _START_LIMIT_S = 30
 _STOP_LIMIT_S = 10
@@ -80,6 +82,7 @@ class EmbeddedServer:
             stdout=asyncio.subprocess.DEVNULL,
             stderr=asyncio.subprocess.DEVNULL,
             start_new_session=True,  # Ctrl-C in the terminal is for us: we stop it last
+            preexec_fn=tied(signal.SIGTERM),  # killed outright, we take it along; it still writes its file
         )
         try:
             async with asyncio.timeout(_START_LIMIT_S):
