@@ -20,11 +20,15 @@ Model = TypeVar("Model", bound=BaseModel)
 
 JSON_LIMIT_BYTES = 16_384
 NO_STORE = {"Cache-Control": "no-store"}
+_FAULT_LIMIT = 20
+"""How many faults of a body are told: a small body must not earn a big answer."""
+_COME_BACK = frozenset({425, 429, 503})
+"""These always say when to come back."""
 
 
 def json_answer(data: object, *, status: int = 200, headers: Mapping[str, str] | None = None) -> web.Response:
     """Return `data` as JSON that no cache keeps."""
-    body = json.dumps(data, separators=(",", ":")).encode()
+    body = json.dumps(data, separators=(",", ":"), allow_nan=False).encode()
     return web.Response(
         status=status, body=body, headers={"Content-Type": "application/json", **NO_STORE, **(headers or {})}
     )
@@ -36,15 +40,15 @@ def problem(fault: WaitroomError) -> web.Response:
     Source: RFC 9457; `Retry-After` RFC 9110 §10.2.3.
     """
     document = {
+        **fault.extra,  # first, so that no extension takes the place of a standard member
         "type": f"urn:waitroom:problem:{fault.kind}",
-        "title": HTTPStatus(fault.status).phrase,
+        "title": _phrase(fault.status),
         "status": fault.status,
         "detail": fault.public,
-        **fault.extra,
     }
     headers = {"Content-Type": "application/problem+json", **NO_STORE}
-    if fault.retry_after_s is not None:
-        headers["Retry-After"] = str(fault.retry_after_s)
+    if fault.retry_after_s is not None or fault.status in _COME_BACK:
+        headers["Retry-After"] = str(max(1, fault.retry_after_s or 1))
     return web.Response(status=fault.status, body=json.dumps(document).encode(), headers=headers)
 
 
@@ -56,56 +60,95 @@ async def read_json(request: web.Request, model: type[Model], *, max_bytes: int 
     """
     if request.content_type != "application/json":
         raise Refused(415, "not-json", "Send the body as application/json.")
+    if request.headers.get("Content-Encoding", "identity").strip().lower() != "identity":
+        raise Refused(415, "encoded-body", "Send the body without a Content-Encoding.")
     body = await _read_bounded(request, max_bytes)
     try:
         return model.model_validate_json(body)
     except ValidationError as fault:
-        errors = [{"path": ".".join(map(str, e["loc"])), "fault": e["msg"]} for e in fault.errors(include_input=False)]
-        if any(e["type"] == "json_invalid" for e in fault.errors(include_input=False)):
+        faults = fault.errors(include_url=False, include_context=False, include_input=False)
+        if any(e["type"] == "json_invalid" for e in faults):
             raise Refused(400, "malformed-json", "The body is not valid JSON.") from None
+        errors = [{"path": ".".join(map(str, e["loc"])), "fault": e["msg"]} for e in faults[:_FAULT_LIMIT]]
         raise Refused(422, "invalid-body", "The body does not fit; see errors.", extra={"errors": errors}) from None
 
 
 async def _read_bounded(request: web.Request, max_bytes: int) -> bytes:
     body = bytearray()
-    async for chunk in request.content.iter_any():
-        body += chunk
-        if len(body) > max_bytes:
-            raise Refused(413, "too-large", f"Send at most {max_bytes} bytes.")
+    try:
+        async for chunk in request.content.iter_any():
+            body += chunk
+            if len(body) > max_bytes:
+                raise Refused(413, "too-large", f"Send at most {max_bytes} bytes.")
+    except web.RequestPayloadError:
+        raise Refused(400, "broken-body", "The body did not arrive whole.") from None
     return bytes(body)
 
 
 @web.middleware
 async def errors_become_answers(request: web.Request, handler: Handler) -> web.StreamResponse:
-    """Turn every fault into an answer: what we expect into its problem, what we do not into a plain 500 and a log."""
+    """Turn every fault into an answer: what we expect into its problem, what we do not into a plain 500 and a log.
+
+    Where part of an answer is out already there is nothing left to say: the connection is cut, so that
+    nobody takes half an answer for a whole one.
+    """
     held = request_id.set(secrets.token_hex(8))
     try:
         return await handler(request)
     except WaitroomError as fault:
         _note(fault)
-        return problem(fault)
+        return _instead(request, problem(fault))
     except web.HTTPException as fault:
-        return _http_problem(fault)
-    except Exception:
-        log.exception("request failed", extra={"method": request.method})
-        return problem(WaitroomError("unexpected"))
+        if fault.status < 400:
+            raise
+        return _instead(request, _http_problem(fault))
+    except Exception as fault:
+        if isinstance(fault, ConnectionError) and _has_left(request):
+            log.debug("visitor left", extra={"method": request.method, "reason": repr(fault)})
+        else:
+            log.exception("request failed", extra={"method": request.method})
+        return _instead(request, problem(WaitroomError("unexpected")))
     finally:
         request_id.reset(held)
 
 
+def _has_left(request: web.Request) -> bool:
+    return request.transport is None or request.transport.is_closing()
+
+
+def _instead(request: web.Request, answer: web.Response) -> web.Response:
+    if request.writer.output_size > 0 and request.transport is not None:
+        request.transport.abort()  # aiohttp then drops `answer` without a word
+    return answer
+
+
 def _note(fault: WaitroomError) -> None:
     level = logging.WARNING if fault.status >= 500 else logging.DEBUG
-    log.log(level, "request refused", extra={"kind": fault.kind, "status": fault.status, "fault": str(fault)})
+    log.log(level, "request refused", extra={"kind": fault.kind, "status": fault.status, "reason": str(fault)})
 
 
-def _http_problem(fault: web.HTTPException) -> web.StreamResponse:
-    if fault.status < 400:
-        return fault
-    kind = HTTPStatus(fault.status).phrase.lower().replace(" ", "-")
-    retry_after_s = 1 if fault.status in {425, 429, 503} else None
-    named = WaitroomError(str(fault), status=fault.status, kind=kind, public=fault.reason, retry_after_s=retry_after_s)
+def _http_problem(fault: web.HTTPException) -> web.Response:
+    phrase = _phrase(fault.status)
+    named = WaitroomError(
+        str(fault),
+        status=fault.status,
+        kind=phrase.lower().replace(" ", "-"),
+        public=fault.reason,
+        retry_after_s=_whole_seconds(fault.headers.get("Retry-After"), 1 if fault.status in _COME_BACK else None),
+    )
     answer = problem(named)
-    for name in ("Allow", "Location"):
-        if name in fault.headers:
-            answer.headers[name] = fault.headers[name]
+    for name in ("Allow", "WWW-Authenticate"):
+        for value in fault.headers.getall(name, []):
+            answer.headers.add(name, value)
     return answer
+
+
+def _whole_seconds(text: str | None, otherwise: int | None) -> int | None:
+    return int(text) if text and text.isascii() and text.isdigit() else otherwise
+
+
+def _phrase(status: int) -> str:
+    try:
+        return HTTPStatus(status).phrase
+    except ValueError:  # a code that HTTP has no name for
+        return "Error"
