@@ -1,0 +1,77 @@
+-- control: a change by ops, with who and why, written down with what was before.
+--
+-- KEYS[1]  room    hash    the room: limits, rate bucket, flags
+-- KEYS[2]  line    hash    the event
+-- KEYS[3]  calls   zset    batches of called tickets -> last turn
+-- KEYS[4]  audit   stream  every change
+-- ARGV[1]  now     ms      0 = the clock of Redis
+-- ARGV[2]  event   text    the event that counts now
+-- ARGV[3]  kind    text    rate, cap, pause, resume, end, message
+-- ARGV[4]  value   text    the new rate, cap or message
+-- ARGV[5]  window  ms      how long a called ticket has to come in, from a resume on
+-- ARGV[6]  who     text
+-- ARGV[7]  why     text
+-- REPLY    "changed", before
+-- REPLY    "unloaded"      the room has no state: tick first
+-- @include shared/clock
+-- @include shared/bucket
+-- @include shared/calls
+local room, line, calls, audit = KEYS[1], KEYS[2], KEYS[3], KEYS[4]
+local now, event, kind, value = clock_ms(ARGV[1]), ARGV[2], ARGV[3], ARGV[4]
+local window, who, why = tonumber(ARGV[5]), ARGV[6], ARGV[7]
+
+if redis.call('HEXISTS', room, 'generation') == 0 then
+  return { 'unloaded' }
+end
+
+local function flags()
+  local held = redis.call('HMGET', room, 'paused', 'ended')
+  return held[2] == event and 'ended' or held[1] == '1' and 'paused' or 'running'
+end
+
+local change = {}
+function change.rate()
+  local before = redis.call('HGET', room, 'rate_per_minute')
+  local expected = tonumber(redis.call('HGET', line, 'expected') or 0)
+  keep_tokens(room, refilled(room, now, expected), now) -- what was earned so far, was earned at the old rate
+  redis.call('HSET', room, 'rate_by_ops', value, 'rate_per_minute', value)
+  return before
+end
+function change.cap()
+  local before = redis.call('HGET', room, 'total_active_users')
+  redis.call('HSET', room, 'cap_by_ops', value, 'total_active_users', value)
+  return before
+end
+function change.message()
+  local before = redis.call('HGET', room, 'message')
+  redis.call('HSET', room, 'message', value)
+  return before
+end
+function change.pause()
+  local before = flags()
+  redis.call('HSET', room, 'paused', '1')
+  return before
+end
+function change.resume()
+  local before = flags()
+  if before == 'paused' then
+    keep_tokens(room, math.min(1, tonumber(redis.call('HGET', room, 'tokens'))), now)
+    for _, batch in ipairs(batches(calls)) do
+      batch.deadline_ms = math.max(batch.deadline_ms, now + window)
+      keep_batch(calls, batch)
+    end
+  end
+  redis.call('HDEL', room, 'paused', 'ended')
+  return before
+end
+change['end'] = function()
+  local before = flags()
+  redis.call('HSET', room, 'ended', event)
+  return before
+end
+
+local before = change[kind]() or ''
+redis.call('HINCRBY', room, 'revision', 1)
+redis.call('XADD', audit, 'MAXLEN', '~', '10000', '*', 'at_ms', string.format('%d', now), 'who', who,
+  'what', kind, 'value', value, 'before', before, 'why', why)
+return { 'changed', before }

@@ -1,0 +1,53 @@
+-- enter: let somebody straight in, if nobody waits, the rate has a token and a session is free.
+--
+-- KEYS[1]  room      hash    the room: limits, rate bucket, flags of ops
+-- KEYS[2]  sessions  zset    session id -> end, ms since 1970
+-- KEYS[3]  queue     zset    ticket id -> score
+-- KEYS[4]  line      hash    the event: serving threshold, counts
+-- ARGV[1]  session   text    id for the new session
+-- ARGV[2]  now       ms      0 = the clock of Redis
+-- ARGV[3]  duration  ms      how long the session lasts
+-- ARGV[4]  event     text    the event that counts now
+-- ARGV[5]  prequeue  ms      its times; empty = not set
+-- ARGV[6]  starts    ms
+-- ARGV[7]  ends      ms
+-- REPLY    "admitted", end   ms since 1970; the same when called again
+-- REPLY    "wait", why       a phase, or "line", "rate", "cap"
+-- REPLY    "unloaded"        the room has no state: tick first
+-- @include shared/clock
+-- @include shared/order
+-- @include shared/phase
+-- @include shared/bucket
+local room, sessions, queue, line = KEYS[1], KEYS[2], KEYS[3], KEYS[4]
+local session, now, duration, event = ARGV[1], clock_ms(ARGV[2]), tonumber(ARGV[3]), ARGV[4]
+local times = { prequeue = ARGV[5], starts = ARGV[6], ends = ARGV[7] }
+
+if redis.call('HEXISTS', room, 'generation') == 0 or redis.call('HEXISTS', line, 'serving') == 0 then
+  return { 'unloaded' }
+end
+local held = tonumber(redis.call('ZSCORE', sessions, session))
+if held and held > now then
+  return { 'admitted', held }
+end
+local l = redis.call('HMGET', line, 'serving', 'spin', 'expected')
+local waiting = redis.call('ZCARD', queue) - count_upto(queue, tonumber(l[1]), tonumber(l[2]))
+local phase = phase_of(room, event, times, now, waiting)
+if phase ~= 'idle' and phase ~= 'open' then
+  return { 'wait', phase }
+end
+if waiting > 0 then
+  return { 'wait', 'line' }
+end
+local expected = tonumber(l[3] or 0)
+local tokens = refilled(room, now, expected)
+if tokens - expected < 1 then
+  return { 'wait', 'rate' }
+end
+redis.call('ZREMRANGEBYSCORE', sessions, '-inf', string.format('%d', now))
+if redis.call('ZCARD', sessions) + expected >= tonumber(redis.call('HGET', room, 'total_active_users')) then
+  return { 'wait', 'cap' }
+end
+keep_tokens(room, tokens - 1, now)
+redis.call('ZADD', sessions, string.format('%d', now + duration), session)
+redis.call('HINCRBY', line, 'admitted', 1)
+return { 'admitted', now + duration }

@@ -1,0 +1,123 @@
+-- tick: let time pass in a room: end what ran out, refill the rate, call as many as may come in.
+--
+-- Any worker may call it, as often as it likes: what is due depends on the time that passed, never on who asks.
+--
+-- KEYS[1]  room        hash    the room: generation, limits, rate bucket, flags of ops
+-- KEYS[2]  sessions    zset    session id -> end, ms since 1970
+-- KEYS[3]  queue       zset    ticket id -> score
+-- KEYS[4]  line        hash    the event: serving threshold, counts, draw
+-- KEYS[5]  calls       zset    batches of called tickets -> last turn
+-- KEYS[6]  claimed     zset    ticket id -> turn, of tickets that came in while their call was alive
+-- KEYS[7]  log         stream  every move of the threshold
+-- ARGV[1]  now         ms      0 = the clock of Redis
+-- ARGV[2]  event       text    the event that counts now
+-- ARGV[3]  prequeue    ms      its times; empty = not set
+-- ARGV[4]  starts      ms
+-- ARGV[5]  ends        ms
+-- ARGV[6]  rate        number  admissions a minute, unless ops said otherwise
+-- ARGV[7]  cap         number  sessions at most, unless ops said otherwise
+-- ARGV[8]  window      ms      how long a called ticket has to come in
+-- ARGV[9]  settle      ms      how long a called ticket is counted on to come
+-- ARGV[10] newborn     text    generation, should this room have no state
+-- ARGV[11] commitment  text    of the draw's seed, should none be kept yet
+-- ARGV[12] keep        ms      how long the state of an event outlives its last tick
+-- REPLY    "ticked", generation, phase, now, serving, called, waiting, sessions, outstanding, admitted, lapsed,
+--          rate, cap, message, revision, commitment, spin
+-- @include shared/clock
+-- @include shared/order
+-- @include shared/phase
+-- @include shared/bucket
+-- @include shared/calls
+local room, sessions, queue, line = KEYS[1], KEYS[2], KEYS[3], KEYS[4]
+local calls, claimed, log = KEYS[5], KEYS[6], KEYS[7]
+local now, event = clock_ms(ARGV[1]), ARGV[2]
+local times = { prequeue = ARGV[3], starts = ARGV[4], ends = ARGV[5] }
+local rate, cap, window, settle = ARGV[6], ARGV[7], tonumber(ARGV[8]), tonumber(ARGV[9])
+local newborn, commitment, keep = ARGV[10], ARGV[11], ARGV[12]
+
+local function settle_limits()
+  if redis.call('HSETNX', room, 'generation', newborn) == 1 then
+    redis.call('HSET', room, 'tokens', '1', 'refilled_ms', string.format('%d', now), 'revision', '0', 'message', '')
+  end
+  local said = redis.call('HMGET', room, 'rate_by_ops', 'cap_by_ops')
+  redis.call('HSET', room, 'rate_per_minute', said[1] or rate, 'total_active_users', said[2] or cap)
+  redis.call('HSETNX', line, 'serving', '-inf')
+  redis.call('HSETNX', line, 'commitment', commitment)
+  redis.call('HSETNX', line, 'spin', '0')
+end
+
+-- calls that nobody answered in time; while paused nobody can answer, so no call runs out
+local function end_calls(is_paused)
+  local outstanding, expected = 0, 0
+  for _, batch in ipairs(batches(calls)) do
+    if batch.deadline_ms <= now and not is_paused then
+      redis.call('ZREM', calls, batch.member)
+      redis.call('HINCRBY', line, 'lapsed', batch.left)
+      redis.call('HSET', line, 'lapsed_upto', number_text(batch.upto))
+      redis.call('ZREMRANGEBYSCORE', claimed, '-inf', number_text(batch.upto))
+    else
+      outstanding = outstanding + batch.left
+      if now - batch.called_ms < settle then
+        expected = expected + batch.left
+      end
+    end
+  end
+  return outstanding, expected
+end
+
+-- move the threshold past `count` more; tickets of one equal score are called together
+local function call_more(spin, count)
+  local serving = tonumber(redis.call('HGET', line, 'serving'))
+  local before = count_upto(queue, serving, spin)
+  local last = math.min(before + count, redis.call('ZCARD', queue))
+  local upto = last > before and turn_at(queue, last, spin)
+  if not upto then
+    return 0
+  end
+  local called = count_upto(queue, upto, spin) - before
+  local newest = redis.call('ZREVRANGE', calls, 0, 0, 'WITHSCORES')
+  local batch = newest[1] and batch_of(newest[1], newest[2])
+  if not batch or now - batch.called_ms >= 1000 then
+    batch = { id = redis.call('HINCRBY', line, 'batches', 1), called_ms = now, left = 0 }
+  end
+  batch.upto, batch.left, batch.deadline_ms = upto, batch.left + called, now + window
+  keep_batch(calls, batch)
+  redis.call('HSET', line, 'serving', number_text(upto))
+  redis.call('HINCRBY', line, 'called', called)
+  redis.call('XADD', log, 'MAXLEN', '~', '200000', '*',
+    'at_ms', string.format('%d', now), 'lane', 'main', 'serving', number_text(upto), 'called', called)
+  return called
+end
+
+settle_limits()
+redis.call('ZREMRANGEBYSCORE', sessions, '-inf', string.format('%d', now))
+local spin = tonumber(redis.call('HGET', line, 'spin'))
+local serving = tonumber(redis.call('HGET', line, 'serving'))
+local waiting = redis.call('ZCARD', queue) - count_upto(queue, serving, spin)
+local phase = phase_of(room, event, times, now, waiting)
+local outstanding, expected = end_calls(phase == 'paused')
+local tokens = refilled(room, now, expected)
+if phase == 'paused' or phase == 'prequeue' then
+  tokens = math.min(tokens, 1) -- nothing is saved up for a burst at the end of a pause
+end
+local inside = redis.call('ZCARD', sessions)
+if phase == 'open' and waiting > 0 then
+  local free = tonumber(redis.call('HGET', room, 'total_active_users')) - inside
+  local due = math.floor(math.min(tokens, free) - expected)
+  if due >= 1 then
+    local called = call_more(spin, due)
+    waiting, outstanding, expected = waiting - called, outstanding + called, expected + called
+  end
+end
+keep_tokens(room, tokens, now)
+redis.call('HSET', line, 'expected', expected)
+for i = 1, #KEYS do
+  redis.call('PEXPIRE', KEYS[i], keep)
+end
+
+local r = redis.call('HMGET', room, 'generation', 'rate_per_minute', 'total_active_users', 'message', 'revision')
+local l = redis.call('HMGET', line, 'serving', 'called', 'admitted', 'lapsed', 'commitment', 'spin')
+return {
+  'ticked', r[1], phase, now, l[1], tonumber(l[2] or 0), waiting, inside, outstanding, tonumber(l[3] or 0),
+  tonumber(l[4] or 0), r[2], tonumber(r[3]), r[4], tonumber(r[5]), l[5], l[6],
+}

@@ -1,0 +1,76 @@
+-- claim: exchange a called ticket for a session, once.
+--
+-- KEYS[1]  room      hash    the room: limits, rate bucket, flags of ops
+-- KEYS[2]  sessions  zset    session id -> end, ms since 1970
+-- KEYS[3]  revoked   zset    session id -> until when it is remembered, ms since 1970
+-- KEYS[4]  queue     zset    ticket id -> score
+-- KEYS[5]  line      hash    the event: serving threshold, counts
+-- KEYS[6]  calls     zset    batches of called tickets -> last turn
+-- KEYS[7]  claimed   zset    ticket id -> turn, of tickets that came in while their call was alive
+-- ARGV[1]  ticket    text    ticket id; it is the id of the session too
+-- ARGV[2]  now       ms      0 = the clock of Redis
+-- ARGV[3]  duration  ms      how long the session lasts
+-- ARGV[4]  event     text    the event that counts now
+-- ARGV[5]  ends      ms      its end; empty = not set
+-- REPLY    "admitted", end   ms since 1970; the same when called again
+-- REPLY    "waiting", ahead  not called yet
+-- REPLY    "later", in       ms: called, but the rate or the cap is used up for a moment, or the room is paused
+-- REPLY    "lapsed"          called, but too long ago, or the session is over
+-- REPLY    "ended"           the room admits nobody any more
+-- REPLY    "unknown"         this ticket has no place: join first
+-- REPLY    "unloaded"        the room has no state: tick first
+-- @include shared/clock
+-- @include shared/order
+-- @include shared/bucket
+-- @include shared/calls
+local room, sessions, revoked, queue = KEYS[1], KEYS[2], KEYS[3], KEYS[4]
+local line, calls, claimed = KEYS[5], KEYS[6], KEYS[7]
+local ticket, now, duration, event, ends = ARGV[1], clock_ms(ARGV[2]), tonumber(ARGV[3]), ARGV[4], tonumber(ARGV[5])
+
+local r = redis.call('HMGET', room, 'generation', 'ended', 'paused', 'rate_per_minute', 'total_active_users')
+local l = redis.call('HMGET', line, 'serving', 'spin', 'lapsed_upto', 'expected')
+if not r[1] or not l[1] then
+  return { 'unloaded' }
+end
+local held = tonumber(redis.call('ZSCORE', sessions, ticket))
+if held and held > now then
+  return { 'admitted', held }
+end
+if redis.call('ZSCORE', revoked, ticket) or redis.call('ZSCORE', claimed, ticket) then
+  return { 'lapsed' }
+end
+if r[2] == event or (ends and now >= ends) then
+  return { 'ended' }
+end
+local score = tonumber(redis.call('ZSCORE', queue, ticket))
+if not score then
+  return { 'unknown' }
+end
+local serving, spin = tonumber(l[1]), tonumber(l[2])
+local turn = turn_of(score, spin)
+if turn > serving then
+  return { 'waiting', count_upto(queue, turn, spin) - count_upto(queue, serving, spin) - 1 }
+end
+if turn <= tonumber(l[3] or '-inf') then
+  return { 'lapsed' }
+end
+if r[3] == '1' then
+  return { 'later', 5000 }
+end
+local expected = tonumber(l[4] or 0)
+local tokens = refilled(room, now, expected)
+if tokens < 1 then
+  return { 'later', math.ceil((1 - tokens) * 60000 / tonumber(r[4])) }
+end
+redis.call('ZREMRANGEBYSCORE', sessions, '-inf', string.format('%d', now))
+if redis.call('ZCARD', sessions) >= tonumber(r[5]) then
+  local first = redis.call('ZRANGE', sessions, 0, 0, 'WITHSCORES')
+  return { 'later', math.max(1, (tonumber(first[2]) or now + 1000) - now) }
+end
+keep_tokens(room, tokens - 1, now)
+redis.call('HSET', line, 'expected', math.max(0, expected - 1))
+one_less(calls, turn)
+redis.call('ZADD', claimed, number_text(turn), ticket)
+redis.call('ZADD', sessions, string.format('%d', now + duration), ticket)
+redis.call('HINCRBY', line, 'admitted', 1)
+return { 'admitted', now + duration }

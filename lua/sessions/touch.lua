@@ -1,0 +1,23 @@
+-- touch: renew a batch of sessions to the ends their passes carry.
+--
+-- A session that is missing is put back: whoever holds a valid pass was admitted, and Redis may have lost it.
+--
+-- KEYS[1]  sessions  zset  session id -> end, ms since 1970
+-- KEYS[2]  revoked   zset  session id -> until when it is remembered, ms since 1970
+-- ARGV[1]  now       ms    0 = the clock of Redis
+-- ARGV[2]  visits    text  JSON: [session id, end in ms, session id, end in ms, ...]
+-- REPLY    "touched", id, id, ...   those that are revoked, and so were not renewed
+-- @include shared/clock
+local sessions, revoked = KEYS[1], KEYS[2]
+local now, visits = clock_ms(ARGV[1]), cjson.decode(ARGV[2])
+
+local reply = { 'touched' }
+for i = 1, #visits, 2 do
+  local id, ends = visits[i], visits[i + 1]
+  if redis.call('ZSCORE', revoked, id) then
+    reply[#reply + 1] = id
+  elseif ends > now then
+    redis.call('ZADD', sessions, 'GT', string.format('%d', ends), id)
+  end
+end
+return reply

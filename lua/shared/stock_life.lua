@@ -1,0 +1,12 @@
+-- Fail closed: go on only when this stock is loaded, open, and in the life (epoch) that the caller knows.
+local life = redis.call('HMGET', st, 'epoch', 'state', 'avail', 'mut')
+if not life[1] then
+  return { 'UNLOADED' }
+end
+if life[1] ~= epoch then
+  return { 'FENCED' }
+end
+if life[2] ~= 'open' then
+  return { 'UNLOADED' }
+end
+local avail, mut = tonumber(life[3]), tonumber(life[4])

@@ -1,0 +1,149 @@
+"""What a room is at one instant, as every worker sees it after a tick."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+
+MAIN = "main"
+"""The lane that every room has."""
+
+ALWAYS = "always"
+"""The event of a room that has no schedule, or none that has begun."""
+
+
+class Phase(StrEnum):
+    """Where a room stands; the words are those of the pulse."""
+
+    IDLE = "idle"
+    PREQUEUE = "prequeue"
+    OPEN = "open"
+    PAUSED = "paused"
+    SOLD_OUT = "sold_out"
+    ENDED = "ended"
+
+
+class Queueing(StrEnum):
+    """In which order a room serves those who wait (Cloudflare's `queueing_method`, with `hybrid` added)."""
+
+    FIFO = "fifo"
+    RANDOM = "random"
+    HYBRID = "hybrid"
+    PASSTHROUGH = "passthrough"
+    REJECT = "reject"
+
+
+class ChangeKind(StrEnum):
+    """What ops may change while the sale runs."""
+
+    RATE = "rate"
+    CAP = "cap"
+    PAUSE = "pause"
+    RESUME = "resume"
+    END = "end"
+    MESSAGE = "message"
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """One change by ops: a rate per minute, a cap in sessions, a message; the rest need no value."""
+
+    kind: ChangeKind
+    value: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Schedule:
+    """The event that counts now: its name and its times, in ms since 1970 (None: not set)."""
+
+    event: str
+    prequeue_ms: int | None = None
+    starts_ms: int | None = None
+    ends_ms: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Polling:
+    """How often a waiting browser asks: expected wait / divisor, between floor and ceiling."""
+
+    floor_ms: int = 1_000
+    ceiling_ms: int = 20_000
+    divisor: int = 10
+
+
+@dataclass(frozen=True, slots=True)
+class RoomRules:
+    """What the configuration says of one room, as far as its queue is concerned; limits may be changed by ops."""
+
+    name: str
+    queueing: Queueing = Queueing.FIFO
+    fifo_head: int = 0
+    total_active_users: int = 500
+    new_users_per_minute: float = 600.0
+    session_duration_ms: int = 300_000
+    renews_sessions: bool = True
+    claim_window_ms: int = 120_000
+    ticket_lifetime_ms: int = 86_400_000
+    slow_dwell_ms: int = 60_000
+    polling: Polling = Polling()
+    events: tuple[Schedule, ...] = ()
+
+    @property
+    def settle_ms(self) -> int:
+        """How long a called visitor is counted on to come: the longest pause between two polls, and a little."""
+        return min(self.polling.ceiling_ms + 5_000, self.claim_window_ms)
+
+
+@dataclass(frozen=True, slots=True)
+class LaneState:
+    """One lane: the threshold in the order of service, how many were called so far, how many wait."""
+
+    serving: float | None
+    called: int
+    waiting: int
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """One room after one tick. Times in ms since 1970 on Redis's clock.
+
+    `outstanding` were called and have not come yet; `admitted` and `lapsed` count from the beginning of the event.
+    """
+
+    room: str
+    event: str
+    generation: str
+    phase: Phase
+    now_ms: int
+    prequeue_ms: int | None
+    starts_ms: int | None
+    ends_ms: int | None
+    lanes: Mapping[str, LaneState]
+    rate_per_minute: float
+    total_active_users: int
+    sessions: int
+    outstanding: int
+    admitted: int
+    lapsed: int
+    message: str
+    revision: int
+    commitment: str
+    spin: float
+
+    @property
+    def main(self) -> LaneState:
+        """The lane that every room has."""
+        return self.lanes[MAIN]
+
+    @property
+    def is_drawn(self) -> bool:
+        """Whether the opening is past, so that the seed may be known."""
+        return self.starts_ms is not None and self.now_ms >= self.starts_ms
+
+
+def schedule_at(events: Iterable[Schedule], now_ms: int) -> Schedule:
+    """Return the event that counts at `now_ms`: the last one that has begun to gather people, else none.
+
+    An event that ended still counts until the next one begins, so that its page can say that it is over.
+    """
+    begun = [event for event in events if event.prequeue_ms is not None and event.prequeue_ms <= now_ms]
+    return max(begun, key=lambda event: event.prequeue_ms or 0, default=Schedule(ALWAYS))

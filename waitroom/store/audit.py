@@ -1,0 +1,38 @@
+"""Every change that ops made: who, when, what, why, and what was before."""
+
+from dataclasses import dataclass
+from typing import Any
+
+from redis import exceptions
+
+from waitroom.kernel.errors import StoreUnavailable
+from waitroom.kernel.redis import ScriptRunner
+from waitroom.store.keys import RoomKeys
+
+
+@dataclass(frozen=True, slots=True)
+class AuditEntry:
+    """One change by ops; `at_ms` on Redis's clock."""
+
+    at_ms: int
+    who: str
+    what: str
+    value: str
+    before: str
+    why: str
+
+
+class Audit:
+    """The audit streams of all rooms."""
+
+    def __init__(self, runner: ScriptRunner) -> None:
+        """Read through `runner`; `rooms/control` writes."""
+        self._runner = runner
+
+    async def read(self, room: str, count: int = 50) -> list[AuditEntry]:
+        """Return the last `count` changes of `room`, newest first."""
+        try:
+            entries: Any = await self._runner.client.xrevrange(RoomKeys(room, "").audit, count=count)
+        except (exceptions.RedisError, OSError) as fault:
+            raise StoreUnavailable(f"audit: {fault!r}") from fault
+        return [AuditEntry(int(e["at_ms"]), e["who"], e["what"], e["value"], e["before"], e["why"]) for _, e in entries]

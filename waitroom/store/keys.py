@@ -1,0 +1,67 @@
+"""Every Redis key of a room, and nowhere else.
+
+All keys of a lane share one hash tag, so that a lane lives on one shard of a cluster: `wr:{room:lane}:...`.
+"""
+
+from dataclasses import dataclass
+
+from waitroom.rules.rooms import MAIN
+
+
+@dataclass(frozen=True, slots=True)
+class RoomKeys:
+    """The keys of one room in one event."""
+
+    room_name: str
+    event: str
+
+    @property
+    def room(self) -> str:
+        """Hash: generation, limits, rate bucket, flags of ops."""
+        return self._of_room("room")
+
+    @property
+    def sessions(self) -> str:
+        """Sorted set: session id -> end."""
+        return self._of_room("sessions")
+
+    @property
+    def revoked(self) -> str:
+        """Sorted set: session id -> until when it is remembered as revoked."""
+        return self._of_room("revoked")
+
+    @property
+    def audit(self) -> str:
+        """Stream: every change by ops."""
+        return self._of_room("audit")
+
+    @property
+    def queue(self) -> str:
+        """Sorted set: ticket id -> score."""
+        return self._of_event("queue")
+
+    @property
+    def line(self) -> str:
+        """Hash: serving threshold, counts, draw."""
+        return self._of_event("line")
+
+    @property
+    def calls(self) -> str:
+        """Sorted set: batches of called tickets -> last turn."""
+        return self._of_event("calls")
+
+    @property
+    def claimed(self) -> str:
+        """Sorted set: ticket id -> turn, of tickets that came in while their call was alive."""
+        return self._of_event("claimed")
+
+    @property
+    def log(self) -> str:
+        """Stream: every move of the threshold."""
+        return self._of_event("log")
+
+    def _of_room(self, name: str) -> str:
+        return f"wr:{{{self.room_name}:{MAIN}}}:{name}"
+
+    def _of_event(self, name: str) -> str:
+        return f"wr:{{{self.room_name}:{MAIN}}}:{self.event}:{name}"

@@ -1,0 +1,277 @@
+"""The line of a room: enter, join, tick, leave, control."""
+
+import secrets
+from collections.abc import Iterable
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any
+
+from waitroom.kernel.clock import Clock
+from waitroom.kernel.errors import Refused, StoreUnavailable
+from waitroom.kernel.redis import ScriptRunner
+from waitroom.kernel.tokens import Keys, Ticket
+from waitroom.rules.rooms import (
+    MAIN,
+    Change,
+    ChangeKind,
+    LaneState,
+    Phase,
+    Queueing,
+    RoomRules,
+    Schedule,
+    Snapshot,
+    schedule_at,
+)
+from waitroom.rules.scores import commitment, derive_seed, draw_score, head_score, tail_score
+from waitroom.store.keys import RoomKeys
+
+_EVERYBODY = 2**53
+"""More first arrivals than there will ever be: in a fifo room all of them keep their order."""
+_KEEP_MS = 7 * 24 * 3600 * 1000
+_MESSAGE_LIMIT = 500
+
+
+class Standing(StrEnum):
+    """Where a ticket stands; the words are those of `join` and of the API."""
+
+    WAITING = "waiting"
+    CALLED = "called"
+    ADMITTED = "admitted"
+    LAPSED = "lapsed"
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """The answer to a ticket that was presented: its score, how many are before it, how many were called by then."""
+
+    standing: Standing
+    score: float
+    ahead: int
+    waiting: int
+    called: int
+    was_known: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Entered:
+    """Somebody went straight in; the session ends at `expires_ms` unless renewed."""
+
+    session_id: str
+    expires_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class Wait:
+    """Nobody goes straight in now; `why` is a phase, or "line", "rate", "cap"."""
+
+    why: str
+
+
+class Rooms:
+    """All rooms of this installation, in Redis."""
+
+    def __init__(self, runner: ScriptRunner, rules: Iterable[RoomRules], keys: Keys, clock: Clock) -> None:
+        """Speak through `runner`; the seed of each draw is derived from `keys`."""
+        self._runner = runner
+        self._rules = {room.name: room for room in rules}
+        self._draw_keys = keys.derive("draw")
+        self._clock = clock
+        self._skew_ms = 0
+
+    def names(self) -> list[str]:
+        """Return the names of all rooms."""
+        return list(self._rules)
+
+    def rules(self, room: str) -> RoomRules:
+        """Return what the configuration says of `room`.
+
+        Raises:
+            Refused: 404, there is no such room.
+        """
+        if room not in self._rules:
+            raise Refused(404, "unknown-room", "There is no waiting room of that name.")
+        return self._rules[room]
+
+    def now_ms(self) -> int:
+        """Return the time on Redis's clock, as far as the last tick told: what tickets and passes are judged by."""
+        return self._clock.now_ms() + self._skew_ms
+
+    def schedule(self, room: str) -> Schedule:
+        """Return the event of `room` that counts now."""
+        return schedule_at(self.rules(room).events, self.now_ms())
+
+    def seed(self, room: str, event: str, committed: str) -> bytes:
+        """Return the seed of the draw that was `committed` to; after a change of secrets, that of the elder."""
+        seeds = [derive_seed(key, room, event) for key in self._draw_keys]
+        return next((seed for seed in seeds if commitment(seed) == committed), seeds[-1])
+
+    async def tick(self, room: str) -> Snapshot:
+        """Let time pass in `room`; return how it stands."""
+        rules, schedule = self.rules(room), self.schedule(room)
+        keys = RoomKeys(room, schedule.event)
+        seed = derive_seed(self._draw_keys[-1], room, schedule.event)
+        reply = await self._runner.run(
+            "rooms/tick",
+            keys=[keys.room, keys.sessions, keys.queue, keys.line, keys.calls, keys.claimed, keys.log],
+            args=[
+                0,
+                schedule.event,
+                *_times(schedule),
+                repr(rules.new_users_per_minute),
+                rules.total_active_users,
+                rules.claim_window_ms,
+                rules.settle_ms,
+                secrets.token_hex(8),
+                commitment(seed),
+                _KEEP_MS,
+            ],
+        )
+        snapshot = _snapshot(room, schedule, reply)
+        self._skew_ms = snapshot.now_ms - self._clock.now_ms()
+        return snapshot
+
+    async def enter(self, room: str) -> Entered | Wait:
+        """Let somebody straight into `room`, if nobody has to wait."""
+        rules, schedule = self.rules(room), self.schedule(room)
+        keys, session_id = RoomKeys(room, schedule.event), secrets.token_urlsafe(15)
+        reply = await self._run(
+            room,
+            "rooms/enter",
+            keys=[keys.room, keys.sessions, keys.queue, keys.line],
+            args=[session_id, 0, rules.session_duration_ms, schedule.event, *_times(schedule)],
+        )
+        return Entered(session_id, reply[1]) if reply[0] == "admitted" else Wait(reply[1])
+
+    async def join(self, ticket: Ticket, *, is_new: bool, committed: str) -> Place:
+        """Give `ticket` its place, once; a ticket that was given before comes back to its old score.
+
+        Raises:
+            Refused: 410, the room takes nobody any more.
+        """
+        schedule = self.schedule(ticket.room)
+        keys = RoomKeys(ticket.room, ticket.event)
+        seed = self.seed(ticket.room, ticket.event, committed)
+        reply = await self._run(
+            ticket.room,
+            "rooms/join",
+            keys=[keys.room, keys.queue, keys.line, keys.claimed, keys.sessions],
+            args=[
+                ticket.ticket_id,
+                0,
+                ticket.event,
+                _text(schedule.starts_ms),
+                _text(schedule.ends_ms),
+                *self._scores(ticket, schedule.starts_ms or 0, seed, is_new=is_new),
+            ],
+        )
+        if reply[0] == "ended":
+            raise Refused(410, "ended", "This waiting room is closed: it takes nobody any more.")
+        return Place(Standing(reply[0]), float(reply[1]), reply[2], reply[3], reply[4], bool(reply[5]))
+
+    async def leave(self, ticket: Ticket) -> bool:
+        """Take `ticket` out of the line; return whether it had a place."""
+        keys = RoomKeys(ticket.room, ticket.event)
+        reply = await self._runner.run(
+            "rooms/leave", keys=[keys.queue, keys.line, keys.calls, keys.claimed], args=[ticket.ticket_id]
+        )
+        return bool(reply[0] == "left")
+
+    async def control(self, room: str, change: Change, *, who: str, why: str = "") -> Snapshot:
+        """Make a change by ops and write it down; return how the room stands after it.
+
+        Raises:
+            Refused: 422, the value does not fit.
+        """
+        rules, schedule = self.rules(room), self.schedule(room)
+        keys = RoomKeys(room, schedule.event)
+        value = _checked(change)
+        await self._run(
+            room,
+            "rooms/control",
+            keys=[keys.room, keys.line, keys.calls, keys.audit],
+            args=[0, schedule.event, change.kind, value, rules.claim_window_ms, who, why],
+        )
+        return await self.tick(room)
+
+    async def _run(self, room: str, script: str, *, keys: list[str], args: list[Any]) -> Any:
+        """Run `script`; where Redis lost the room's state, tick makes it anew and the script runs again."""
+        reply = await self._runner.run(script, keys=keys, args=args)
+        if reply[0] == "unloaded":
+            await self.tick(room)
+            reply = await self._runner.run(script, keys=keys, args=args)
+        if reply[0] == "unloaded":
+            raise StoreUnavailable(f"{script}: the room {room} has no state")
+        return reply
+
+    def _scores(self, ticket: Ticket, starts_ms: int, seed: bytes, *, is_new: bool) -> list[str]:
+        """Return kept, head, heads, draw and tail, as `join` takes them."""
+        rules = self._rules[ticket.room]
+        dwell_ms = rules.slow_dwell_ms if ticket.is_slow else 0
+        tail = tail_score(ticket.issued_ms + dwell_ms, starts_ms, ticket.ticket_id)
+        if ticket.is_slow:
+            kept = "" if is_new or ticket.score is None else repr(ticket.score)
+            return [kept, "0", "0", repr(tail), repr(tail)]
+        draw = draw_score(seed, ticket.ticket_id)
+        kept = "" if is_new else repr(draw if ticket.score is None else ticket.score)
+        heads = {Queueing.FIFO: _EVERYBODY, Queueing.HYBRID: rules.fifo_head}.get(rules.queueing, 0)
+        head = head_score(ticket.issued_ms, starts_ms, ticket.ticket_id)
+        return [kept, repr(head), str(heads), repr(draw), repr(tail)]
+
+
+def _times(schedule: Schedule) -> list[str]:
+    return [_text(schedule.prequeue_ms), _text(schedule.starts_ms), _text(schedule.ends_ms)]
+
+
+def _text(number: int | None) -> str:
+    return "" if number is None else str(number)
+
+
+def _snapshot(room: str, schedule: Schedule, reply: list[Any]) -> Snapshot:
+    (_, generation, phase, now_ms, serving, called, waiting, inside, outstanding, *rest) = reply
+    admitted, lapsed, rate, cap, message, revision, committed, spin = rest
+    threshold = None if serving == "-inf" else float(serving)
+    return Snapshot(
+        room=room,
+        event=schedule.event,
+        generation=generation,
+        phase=Phase(phase),
+        now_ms=now_ms,
+        prequeue_ms=schedule.prequeue_ms,
+        starts_ms=schedule.starts_ms,
+        ends_ms=schedule.ends_ms,
+        lanes={MAIN: LaneState(threshold, called, waiting)},
+        rate_per_minute=float(rate),
+        total_active_users=cap,
+        sessions=inside,
+        outstanding=outstanding,
+        admitted=admitted,
+        lapsed=lapsed,
+        message=message,
+        revision=revision,
+        commitment=committed,
+        spin=float(spin),
+    )
+
+
+def _checked(change: Change) -> str:
+    match change.kind:
+        case ChangeKind.RATE:
+            return repr(_number(change.value, "rate", least=0.001, most=100_000_000))
+        case ChangeKind.CAP:
+            return str(int(_number(change.value, "cap", least=0, most=100_000_000)))
+        case ChangeKind.MESSAGE:
+            if len(change.value) > _MESSAGE_LIMIT:
+                raise Refused(422, "too-long", f"A message has at most {_MESSAGE_LIMIT} characters.")
+            return change.value
+        case _:
+            return ""
+
+
+def _number(text: str, name: str, *, least: float, most: float) -> float:
+    try:
+        number = float(text)
+    except ValueError:
+        number = float("nan")
+    if not least <= number <= most:
+        raise Refused(422, f"bad-{name}", f"The {name} must be a number from {least:g} to {most:g}.")
+    return number
