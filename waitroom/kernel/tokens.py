@@ -5,6 +5,7 @@ Two secrets may live at once: the newest signs, both verify, so keys rotate with
 """
 
 import hmac
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from hashlib import sha256
@@ -16,6 +17,13 @@ from waitroom.kernel.errors import BadToken, ConfigFault
 
 SECRET_LENGTH = 32
 """The shortest secret that is accepted, in characters."""
+
+_SPELLING = re.compile(r"\.?[A-Za-z0-9_-]{1,2000}\.[A-Za-z0-9_-]{42}[AEIMQUYcgkosw048]")
+"""What we sign, and in one spelling only.
+
+base64 ignores foreign characters and the spare bits of the last one, so without this a signature could be written
+in many ways. It also refuses what is too long, or not ASCII, before anything is computed.
+"""
 
 
 class Keys:
@@ -138,6 +146,8 @@ def _signer(keys: Sequence[bytes], purpose: str) -> URLSafeSerializer:
 
 
 def _fields(signer: URLSafeSerializer, text: str, count: int) -> list[Any]:
+    if not _SPELLING.fullmatch(text):
+        raise BadToken("token refused: not spelled as ours are")
     try:
         fields = signer.loads(text)
     except BadData as fault:
