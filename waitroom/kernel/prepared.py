@@ -1,6 +1,7 @@
 """Answers made ahead of time: the bytes, their compressed forms and their ETag are worked out once, not per visitor."""
 
 import gzip
+import re
 from collections.abc import Mapping
 from hashlib import blake2b
 
@@ -10,6 +11,8 @@ from multidict import CIMultiDict
 
 _SMALL_BYTES = 200
 """Below this a compressed form saves nothing that a packet would notice."""
+_QVALUE = re.compile(r"0(\.[0-9]{0,3})?|1(\.0{0,3})?")
+"""RFC 9110 §12.4.2; a weight of any other shape counts as a refusal."""
 
 
 class Prepared:
@@ -28,24 +31,26 @@ class Prepared:
         self.body = body
         self.status = status
         self.etag = f'"{blake2b(body, digest_size=12).hexdigest()}"'
-        self._headers = {"Content-Type": content_type, "Vary": "Accept-Encoding", **(headers or {})}
+        self._headers = CIMultiDict({"Content-Type": content_type, "Vary": "Accept-Encoding"})
+        self._headers.update(headers or {})
         self._encoded: dict[str, bytes] = {}
         if compress and len(body) > _SMALL_BYTES:
             self._encoded = {"br": brotli.compress(body, quality=9), "gzip": gzip.compress(body, 9, mtime=0)}
 
     def answer(self, request: web.Request) -> web.Response:
         """Return the form that `request` can read, or 304 when it has it already (RFC 9110 §13.1.2)."""
-        headers = CIMultiDict(self._headers)
+        headers = self._headers.copy()
         body, encoding = self.body, pick_encoding(request.headers.get("Accept-Encoding", ""), self._encoded)
         etag = self.etag
         if encoding:
             body = self._encoded[encoding]
             etag = f'{self.etag[:-1]}-{encoding}"'
-            headers["Content-Encoding"] = encoding
         headers["ETag"] = etag
         if self.status == 200 and _has_it(request.headers.get("If-None-Match", ""), etag):
-            del headers["Content-Type"]
+            del headers["Content-Type"]  # a 304 describes no body (RFC 9110 §15.4.5)
             return web.Response(status=304, headers=headers)
+        if encoding:
+            headers["Content-Encoding"] = encoding
         return web.Response(status=self.status, body=body, headers=headers)
 
     def size_bytes(self, encoding: str) -> int:
@@ -56,19 +61,21 @@ class Prepared:
 def pick_encoding(accepted: str, made: Mapping[str, bytes]) -> str | None:
     """Return the best encoding that was `made` and is `accepted` (RFC 9110 §12.5.3), or None for the plain form."""
     weights = dict(_weight(part) for part in accepted.lower().split(",") if part.strip())
-    for name in made:
-        if weights.get(name, weights.get("*", 0.0)) > 0:
-            return name
-    return None
+    others = weights.get("*", 0.0)
+    best = max(made, key=lambda name: weights.get(name, others), default=None)  # the first of equals
+    if best is None or weights.get(best, others) <= 0 or weights.get(best, others) < weights.get("identity", 0.0):
+        return None
+    return best
 
 
 def _weight(part: str) -> tuple[str, float]:
     name, _, parameters = part.strip().partition(";")
     _, _, weight = parameters.strip().partition("q=")
-    try:
-        return name.strip(), float(weight) if weight else 1.0
-    except ValueError:
-        return name.strip(), 0.0
+    return name.strip(), _number(weight.strip()) if weight else 1.0
+
+
+def _number(weight: str) -> float:
+    return float(weight) if _QVALUE.fullmatch(weight) else 0.0
 
 
 def _has_it(if_none_match: str, etag: str) -> bool:
