@@ -5,6 +5,7 @@ import json
 import logging
 import sys
 from contextvars import ContextVar
+from datetime import UTC, datetime
 
 request_id: ContextVar[str] = ContextVar("request_id", default="-")
 
@@ -16,6 +17,7 @@ def setup(level: str = "INFO", *, as_json: bool = False) -> None:
     channel = logging.StreamHandler(sys.stderr)
     channel.setFormatter(_JsonLines() if as_json else _Words())
     logging.basicConfig(level=level, handlers=[channel], force=True)
+    logging.getLogger("aiohttp.access").setLevel(logging.WARNING)  # it would write full addresses
 
 
 def mask_address(address: str) -> str:
@@ -24,6 +26,8 @@ def mask_address(address: str) -> str:
         ip = ipaddress.ip_address(address.partition("%")[0])
     except ValueError:
         return "unknown"
+    if isinstance(ip, ipaddress.IPv6Address) and ip.ipv4_mapped:
+        ip = ip.ipv4_mapped
     prefix = 24 if ip.version == 4 else 48
     return str(ipaddress.ip_network((ip, prefix), strict=False))
 
@@ -32,23 +36,35 @@ def _facts(record: logging.LogRecord) -> dict[str, object]:
     return {key: value for key, value in vars(record).items() if key not in _PLAIN}
 
 
+def _at(record: logging.LogRecord) -> str:
+    return datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
 class _JsonLines(logging.Formatter):
     def format(self, record: logging.LogRecord) -> str:
         line = {
-            "at": self.formatTime(record),
+            **_facts(record),  # first, so that no fact takes the place of what every line has
+            "at": _at(record),
             "level": record.levelname,
             "logger": record.name,
             "message": record.getMessage(),
             "request_id": request_id.get(),
-            **_facts(record),
         }
         if record.exc_info:
-            line["fault"] = self.formatException(record.exc_info)
+            line["traceback"] = self.formatException(record.exc_info)
         return json.dumps(line, default=str)
 
 
 class _Words(logging.Formatter):
     def format(self, record: logging.LogRecord) -> str:
-        facts = " ".join(f"{key}={value}" for key, value in _facts(record).items())
-        line = f"{self.formatTime(record)} {record.levelname:<7} {record.name}: {record.getMessage()} {facts}".rstrip()
+        facts = {"request_id": request_id.get(), **_facts(record)}
+        if facts["request_id"] == "-":
+            del facts["request_id"]
+        told = "".join(f" {key}={value}" for key, value in facts.items())
+        line = f"{_at(record)} {record.levelname:<7} {record.name}: {_one_line(record.getMessage() + told)}"
         return f"{line}\n{self.formatException(record.exc_info)}" if record.exc_info else line
+
+
+def _one_line(text: str) -> str:
+    """Return `text` with every unprintable character spelled out: a visitor's text must not forge or colour lines."""
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
