@@ -7,11 +7,12 @@ from pathlib import Path
 import pytest
 from pydantic import BaseModel
 
-from waitroom.config import Config, QueueingMethod, Room, Upstream, build, read
+from waitroom.config import Config, Room, Upstream, build, read
 from waitroom.kernel.errors import ConfigFault
 from waitroom.kernel.units import Address
+from waitroom.rules.rooms import Queueing
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 SHIPPED = ROOT / "config" / "waitroom.toml"
 GOOD = sorted((ROOT / "tests/config/good").glob("*.toml"))
 BAD = sorted((ROOT / "tests/config/bad").glob("*.toml"))
@@ -113,7 +114,7 @@ def test_values_arrive_in_the_units_of_their_names() -> None:
     assert config.edge.is_https
     assert drop.session_duration_ms == 5_400_000
     assert drop.new_users_per_minute == 0.2
-    assert drop.queueing_method is QueueingMethod.HYBRID
+    assert drop.queueing_method is Queueing.HYBRID
     assert early.event_start_time_ms - early.prequeue_start_time_ms == 3_600_000
     assert early.event_end_time_ms == late.prequeue_start_time_ms == late.event_start_time_ms == 1_795_863_600_000
     assert late.event_end_time_ms % 1000 == 250

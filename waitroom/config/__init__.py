@@ -1,0 +1,22 @@
+"""What an operator may set: one TOML file, every fault at once, secrets never in it."""
+
+from waitroom.config.around import Backend, Edge, Logs, Ops, Redis, Secrets, Upstream
+from waitroom.config.rooms import Challenge, Event, Poll, Room
+from waitroom.config.whole import Config, build, read
+
+__all__ = [
+    "Backend",
+    "Challenge",
+    "Config",
+    "Edge",
+    "Event",
+    "Logs",
+    "Ops",
+    "Poll",
+    "Redis",
+    "Room",
+    "Secrets",
+    "Upstream",
+    "build",
+    "read",
+]

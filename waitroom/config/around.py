@@ -1,0 +1,114 @@
+"""What stands around the rooms: listeners, Redis, secrets, the sites behind, logs, the store backend."""
+
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from waitroom.kernel.settings import Bytes, DurationMs, Listen, Many, OptionalPath, Settings, between
+from waitroom.kernel.shapes import Name, Network, Origin, RedisUrl, SiteUrl
+from waitroom.kernel.units import Address, duration_ms, size_bytes
+
+
+class Edge(Settings):
+    """The front door that shoppers reach."""
+
+    listen: Listen = Field(Address("127.0.0.1", 8080), description="Where shoppers are served.")
+    workers: int = Field(0, ge=0, le=256, description="Worker processes; 0 starts one for each core.")
+    public_origin: Origin = Field(
+        "",
+        description='Scheme and host that shoppers see: "https://shop.example". https makes cookies Secure, __Host-.',
+    )
+    trusted_proxies: Many[Network] = Field(
+        (), description="Networks whose X-Forwarded-* headers are believed; nobody else's are."
+    )
+    drain_timeout_ms: Annotated[DurationMs, between("0s", "10m")] = Field(
+        duration_ms("30s"), description="How long a worker that was asked to stop may finish what is in flight."
+    )
+    header_timeout_ms: Annotated[DurationMs, between("1s", "5m")] = Field(
+        duration_ms("15s"), description="How long a client may take to send its request line and headers."
+    )
+    keepalive_timeout_ms: Annotated[DurationMs, between("0s", "1h")] = Field(
+        duration_ms("75s"), description="How long an idle connection from a client stays open."
+    )
+    max_body_bytes: Annotated[Bytes, between("1KiB", "64GiB")] = Field(
+        size_bytes("1MiB"), description="The largest request body that is carried to the shop; more is answered 413."
+    )
+
+    @property
+    def is_https(self) -> bool:
+        """Whether shoppers come by https, so that cookies are Secure and carry the __Host- prefix."""
+        return self.public_origin.startswith("https://")
+
+
+class Ops(Settings):
+    """The listener for operators: console, API and metrics."""
+
+    listen: Listen = Field(
+        Address("127.0.0.1", 8081), description="Where operators are served; keep it off the internet."
+    )
+
+
+class Redis(Settings):
+    """Where the state of the rooms lives."""
+
+    url: RedisUrl = Field(
+        "",
+        description='"redis://…", "rediss://…" or "unix://…"; empty starts an embedded server. REDIS_URL overrides it.',
+    )
+    max_connections: int = Field(16, ge=1, le=1024, description="Connections that one worker opens at most.")
+    timeout_ms: Annotated[DurationMs, between("10ms", "30s")] = Field(
+        duration_ms("250ms"), description="How long one round trip may take before Redis counts as gone."
+    )
+    folder: OptionalPath = Field(
+        None, description="Where the embedded server keeps its data; empty takes ./waitroom-data of the working folder."
+    )
+
+
+class Secrets(Settings):
+    """Files that hold secrets, each readable by its owner only; the secrets themselves never stand in this file."""
+
+    file: OptionalPath = Field(
+        None,
+        description="The signing secret, one or two, newest last; WAITROOM_SECRET in the environment overrides it.",
+    )
+    console_token_file: OptionalPath = Field(
+        None, description="The token that opens the console; empty makes a new one at each start and prints it."
+    )
+
+
+class Upstream(Settings):
+    """One site behind us."""
+
+    name: Name = Field(description="What rooms call it.")
+    url: SiteUrl = Field(description="Where it listens.")
+    connect_timeout_ms: Annotated[DurationMs, between("10ms", "1m")] = Field(
+        duration_ms("2s"), description="How long connecting may take, before 502."
+    )
+    first_byte_timeout_ms: Annotated[DurationMs, between("100ms", "1h")] = Field(
+        duration_ms("30s"), description="How long the first byte of an answer may take, before 504."
+    )
+    idle_timeout_ms: Annotated[DurationMs, between("1s", "24h")] = Field(
+        duration_ms("60s"), description="How long a body may pause in the middle before the connection is dropped."
+    )
+    keepalive_ms: Annotated[DurationMs, between("0s", "1h")] = Field(
+        duration_ms("4s"), description="How long an idle connection is kept; stay below what the upstream itself keeps."
+    )
+    max_connections: int = Field(256, ge=1, le=65536, description="Connections that one worker opens to it at most.")
+
+
+class Logs(Settings):
+    """What is written down about the running of the thing; it goes to standard error."""
+
+    level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field("INFO", description="DEBUG, INFO, WARNING or ERROR.")
+    as_json: bool = Field(
+        False, validation_alias="json", serialization_alias="json", description="A JSON object a line, for machines."
+    )
+
+
+class Backend(Settings):
+    """The store backend, for who wants `waitroom serve` to start it too."""
+
+    config: OptionalPath = Field(None, description="The inventory.toml it reads; empty starts none.")
+    simulated_gateway: bool = Field(
+        False, description="true: start the simulated payment gateway too; never for real money."
+    )

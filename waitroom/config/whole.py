@@ -1,0 +1,87 @@
+"""The configuration, whole: the parts, and what must hold between them."""
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Annotated, Any
+
+from pydantic import Field
+
+from waitroom.config.around import Backend, Edge, Logs, Ops, Redis, Secrets, Upstream
+from waitroom.config.rooms import Room
+from waitroom.kernel.faults import Fault, entries, repeated
+from waitroom.kernel.settings import Many, Settings, load, parse
+
+
+class Config(Settings):
+    """Everything, whole."""
+
+    edge: Edge = Field(Edge(), description="The front door that shoppers reach.")
+    ops: Ops = Field(Ops(), description="The listener for operators.")
+    redis: Redis = Field(Redis(), description="Where the state of the rooms lives.")
+    secrets: Secrets = Field(Secrets(), description="Files that hold secrets.")
+    upstreams: Many[Upstream] = Field(
+        (), description="The sites behind; may be none where forward auth is all that is used."
+    )
+    rooms: Annotated[Many[Room], Field(min_length=1)] = Field(description="The waiting rooms.")
+    logs: Logs = Field(Logs(), description="What is written down.")
+    backend: Backend = Field(Backend(), description="The store backend.")
+
+    @classmethod
+    def cross_faults(cls, written: Mapping[str, Any]) -> Iterator[Fault]:
+        """Yield names taken twice, upstreams that do not exist, and two listeners on one port."""
+        yield from repeated(written, "rooms", "name")
+        yield from repeated(written, "upstreams", "name")
+        known = dict.fromkeys(name for _, name in entries(written, "upstreams", "name"))
+        for index, name in entries(written, "rooms", "upstream"):
+            if name and name not in known:
+                there_are = f"there are: {', '.join(known)}" if known else "there is none; add [[upstreams]]"
+                yield Fault(("rooms", index, "upstream"), f'no upstream is called "{name}"; {there_are}')
+        yield from _same_routes(written)
+        listens = [table.get("listen") for key in ("edge", "ops") if isinstance(table := written.get(key), Mapping)]
+        if len(listens) == 2 and listens[0] == listens[1] is not None and not str(listens[0]).endswith(":0"):
+            yield Fault(("ops", "listen"), "must differ from edge.listen")
+
+    def upstream_of(self, room: Room | None) -> Upstream | None:
+        """Return who serves `room`, or what lies outside every room; None where forward auth is all that is used."""
+        named = room.upstream if room else ""
+        return next((upstream for upstream in self.upstreams if named in {"", upstream.name}), None)
+
+
+def _same_routes(written: Mapping[str, Any]) -> Iterator[Fault]:
+    first: dict[tuple[str, str], int] = {}
+    rooms = written.get("rooms")
+    for index, room in enumerate(rooms if isinstance(rooms, list | tuple) else ()):
+        hosts = (room.get("hosts") or [""]) if isinstance(room, Mapping) else []
+        paths = room.get("paths") if isinstance(room, Mapping) else None
+        for host in hosts if isinstance(hosts, list) else ():
+            for number, path in enumerate(paths if isinstance(paths, list) else ()):
+                taken = first.setdefault((str(host), str(path)), index)
+                if taken != index:
+                    yield Fault(("rooms", index, "paths", number), f'rooms[{taken}] guards "{path}" already')
+
+
+def read(path: Path, environment: Mapping[str, str]) -> Config:
+    """Return the configuration in `path`; REDIS_URL in the environment overrides redis.url.
+
+    Raises:
+        ConfigFault: it names every fault.
+    """
+    return overridden(load(path, Config), environment)
+
+
+def build(written: Mapping[str, Any], environment: Mapping[str, str]) -> Config:
+    """Return the configuration in a mapping that looks like the file, for who has no file.
+
+    Raises:
+        ConfigFault: it names every fault.
+    """
+    return overridden(parse(written, Config), environment)
+
+
+def overridden(config: Config, environment: Mapping[str, str]) -> Config:
+    """Return `config` with what the environment says instead."""
+    url = environment.get("REDIS_URL", "")
+    if not url:
+        return config
+    redis = parse({"url": url}, Redis)
+    return config.model_copy(update={"redis": config.redis.model_copy(update={"url": redis.url})})
