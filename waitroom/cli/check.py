@@ -55,9 +55,10 @@ def _missing_secrets(config: Config, environment: Mapping[str, str]) -> Iterator
         read_secrets(environment, config.secrets.file)
     except ConfigFault as fault:
         yield fault
-    if config.secrets.console_token_file:
+    token = config.secrets.console_token_file
+    if token and token.exists():  # the first start writes it
         try:
-            read_private(config.secrets.console_token_file)
+            read_private(token)
         except ConfigFault as fault:
             yield fault
 

@@ -37,6 +37,8 @@ def test_every_fault_is_named_and_the_status_is_2(tmp_path: Path, capsys: pytest
 
 def test_what_a_start_would_refuse_is_noted_before_it(tmp_path: Path) -> None:
     token = tmp_path / "token"
+    token.write_text("open")
+    token.chmod(0o644)
     written = {
         "rooms": ROOMS,
         "edge": {"listen": "0.0.0.0:80"},
