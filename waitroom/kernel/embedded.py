@@ -1,7 +1,9 @@
 """Run a Valkey (or Redis) server of our own: private, on a Unix socket, with its append-only file."""
 
 import asyncio
+import fcntl
 import importlib
+import os
 import shutil
 import signal
 from pathlib import Path
@@ -15,6 +17,8 @@ from waitroom.kernel.lifeline import tied
 
 _START_LIMIT_S = 30
 _STOP_LIMIT_S = 10
+_HANDOVER_LIMIT_S = 3
+"""How long a server whose parent was killed may still write its file."""
 _SOCKET_PATH_LIMIT = 100
 """The kernel takes socket paths of up to 107 bytes (unix(7))."""
 
@@ -37,7 +41,7 @@ def server_binary() -> str:
 
 
 class EmbeddedServer:
-    """One server process, whose folder (mode 0700) holds its socket and its data."""
+    """One server process, whose private folder holds its socket and its data."""
 
     def __init__(self, folder: Path, *, append_only: bool = True, clock: Clock | None = None) -> None:
         """Keep everything in `folder`; nothing starts yet."""
@@ -45,6 +49,7 @@ class EmbeddedServer:
         self._append_only = append_only
         self._clock = clock or SystemClock()
         self._process: asyncio.subprocess.Process | None = None
+        self._lock: int | None = None
 
     @property
     def socket(self) -> Path:
@@ -66,36 +71,24 @@ class EmbeddedServer:
         """Start the server and wait until it answers.
 
         Raises:
-            ConfigFault: no server to start, or it did not come up.
+            ConfigFault: no server to start, it did not come up, or the folder is not ours alone.
         """
-        self._folder.mkdir(parents=True, exist_ok=True)
-        self._folder.chmod(0o700)
-        if len(str(self.socket)) > _SOCKET_PATH_LIMIT:
-            raise ConfigFault([f"redis.folder: {self._folder} is too long for a Unix socket; choose a shorter one"])
-        append_only = "yes" if self._append_only else "no"
-        self._process = await asyncio.create_subprocess_exec(
-            server_binary(),
-            *("--port", "0", "--unixsocket", str(self.socket), "--unixsocketperm", "700"),
-            *("--dir", str(self._folder.absolute()), "--save", "", "--appendonly", append_only),
-            *("--maxmemory-policy", "noeviction", "--daemonize", "no", "--loglevel", "warning"),
-            stdin=asyncio.subprocess.DEVNULL,
-            stdout=asyncio.subprocess.DEVNULL,
-            stderr=asyncio.subprocess.DEVNULL,
-            start_new_session=True,  # Ctrl-C in the terminal is for us: we stop it last
-            preexec_fn=tied(signal.SIGTERM),  # killed outright, we take it along; it still writes its file
-        )
+        self._check_folder()
+        await self._take_folder()
         try:
+            self._process = await self._spawned()
             async with asyncio.timeout(_START_LIMIT_S):
                 await self._answering()
         except TimeoutError:
             await self.stop()
-            raise ConfigFault([f"redis: the embedded server in {self._folder} did not come up"]) from None
+            raise ConfigFault([f"redis: the embedded server did not come up; see {self._log}"]) from None
+        except BaseException:
+            await self.stop()
+            raise
 
     async def stop(self) -> None:
         """Stop the server; it writes its file first."""
-        if self._process is None:
-            return
-        if self._process.returncode is None:
+        if self._process is not None and self._process.returncode is None:
             self._process.terminate()
             try:
                 async with asyncio.timeout(_STOP_LIMIT_S):
@@ -104,18 +97,74 @@ class EmbeddedServer:
                 self._process.kill()
                 await self._process.wait()
         self._process = None
+        self._give_folder()
 
     async def wait(self) -> int:
         """Return the exit code once the server has ended by itself."""
         assert self._process is not None
         return await self._process.wait()
 
+    @property
+    def _log(self) -> Path:
+        return self._folder.absolute() / "valkey.log"
+
+    def _check_folder(self) -> None:
+        """Make the folder, or look whether the one that is there is ours alone; its mode is not ours to change."""
+        if len(str(self.socket)) > _SOCKET_PATH_LIMIT:
+            raise ConfigFault([f"redis.folder: {self._folder} is too long for a Unix socket; choose a shorter one"])
+        try:
+            self._folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+            found = self._folder.stat()
+        except OSError as fault:
+            raise ConfigFault([f"redis.folder: {self._folder} cannot be made: {fault.strerror}"]) from fault
+        if found.st_uid != os.geteuid() or found.st_mode & 0o022:
+            told = f"redis.folder: {self._folder} must be ours, and writable by nobody else; choose one to be made"
+            raise ConfigFault([told])
+
+    async def _take_folder(self) -> None:
+        """Lock the folder; the server inherits the lock, so two can never write one file, even if we are killed."""
+        if self._lock is not None:
+            return
+        lock = os.open(self._folder / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        try:
+            async with asyncio.timeout(_HANDOVER_LIMIT_S):
+                while not _locked(lock):
+                    await self._clock.sleep(0.05)
+        except BaseException as fault:
+            os.close(lock)
+            if isinstance(fault, TimeoutError):
+                raise ConfigFault([f"redis.folder: another waitroom is using {self._folder}"]) from None
+            raise
+        self._lock = lock
+
+    def _give_folder(self) -> None:
+        if self._lock is not None:
+            os.close(self._lock)
+            self._lock = None
+
+    async def _spawned(self) -> asyncio.subprocess.Process:
+        assert self._lock is not None
+        return await asyncio.create_subprocess_exec(
+            server_binary(),
+            *("--port", "0", "--unixsocket", str(self.socket), "--unixsocketperm", "700"),
+            *("--dir", str(self._folder.absolute()), "--logfile", str(self._log), "--loglevel", "warning"),
+            *("--save", "", "--appendonly", "yes" if self._append_only else "no"),
+            *("--maxmemory-policy", "noeviction", "--daemonize", "no"),
+            stdin=asyncio.subprocess.DEVNULL,
+            stdout=asyncio.subprocess.DEVNULL,
+            stderr=asyncio.subprocess.DEVNULL,
+            pass_fds=(self._lock,),
+            umask=0o077,  # what it writes names people's places: for our eyes only
+            start_new_session=True,  # Ctrl-C in the terminal is for us: we stop it last
+            preexec_fn=tied(signal.SIGTERM),  # killed outright, we take it along; it still writes its file
+        )
+
     async def _answering(self) -> None:
         client = Redis.from_url(self.url)
         try:
             while True:
                 if self._process is None or self._process.returncode is not None:
-                    raise ConfigFault([f"redis: the embedded server in {self._folder} ended at once"])
+                    raise ConfigFault([f"redis: the embedded server ended at once; see {self._log}"])
                 try:
                     await client.ping()
                 except (exceptions.RedisError, OSError):
@@ -124,3 +173,11 @@ class EmbeddedServer:
                     return
         finally:
             await client.aclose()
+
+
+def _locked(lock: int) -> bool:
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
