@@ -27,6 +27,9 @@ workers = 1
 listen = "127.0.0.1:{ops}"
 [redis]
 folder = "{redis}"
+[[upstreams]]
+name = "store"
+url = "http://127.0.0.1:9"
 [[rooms]]
 name = "drop"
 paths = ["/drop/"]

@@ -40,8 +40,6 @@ def notes(config: Config, environment: Mapping[str, str]) -> Iterator[str]:
         yield f"`waitroom serve` will refuse to start: {fault}"
     if not config.redis.url:
         yield "redis.url is empty: an embedded server is started, which serves this machine only"
-    if not config.upstreams:
-        yield "there is no upstream: only forward auth will serve"
     if not config.edge.listen.is_loopback and not config.edge.is_https:
         yield "edge.public_origin names no https origin: cookies travel in the clear"
     if not config.ops.listen.is_loopback:
@@ -66,12 +64,11 @@ def _missing_secrets(config: Config, environment: Mapping[str, str]) -> Iterator
 def _rooms(config: Config) -> Iterator[str]:
     rows = [("room", "guards", "then", "method", "inside", "a minute", "session", "claim")]
     for room in config.rooms:
-        upstream = config.upstream_of(room)
         rows.append(
             (
                 room.name,
                 " ".join((*room.hosts, *room.paths)),
-                upstream.url if upstream else "forward auth",
+                config.upstream_of(room).url,
                 room.queueing_method,
                 f"≤ {room.total_active_users}",
                 f"≤ {room.new_users_per_minute:g}",

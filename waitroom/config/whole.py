@@ -19,9 +19,7 @@ class Config(Settings):
     ops: Ops = Field(Ops(), description="The listener for operators.")
     redis: Redis = Field(Redis(), description="Where the state of the rooms lives.")
     secrets: Secrets = Field(Secrets(), description="Files that hold secrets.")
-    upstreams: Many[Upstream] = Field(
-        (), description="The sites behind; may be none where forward auth is all that is used."
-    )
+    upstreams: Annotated[Many[Upstream], Field(min_length=1)] = Field(description="The sites behind.")
     rooms: Annotated[Many[Room], Field(min_length=1)] = Field(description="The waiting rooms.")
     logs: Logs = Field(Logs(), description="What is written down.")
     backend: Backend = Field(Backend(), description="The store backend.")
@@ -34,17 +32,17 @@ class Config(Settings):
         known = dict.fromkeys(name for _, name in entries(written, "upstreams", "name"))
         for index, name in entries(written, "rooms", "upstream"):
             if name and name not in known:
-                there_are = f"there are: {', '.join(known)}" if known else "there is none; add [[upstreams]]"
-                yield Fault(("rooms", index, "upstream"), f'no upstream is called "{name}"; {there_are}')
+                there_are = ", ".join(known) or "none; add [[upstreams]]"
+                yield Fault(("rooms", index, "upstream"), f'no upstream is called "{name}"; there are: {there_are}')
         yield from _same_routes(written)
         listens = [table.get("listen") for key in ("edge", "ops") if isinstance(table := written.get(key), Mapping)]
         if len(listens) == 2 and listens[0] == listens[1] is not None and not str(listens[0]).endswith(":0"):
             yield Fault(("ops", "listen"), "must differ from edge.listen")
 
-    def upstream_of(self, room: Room | None) -> Upstream | None:
-        """Return who serves `room`, or what lies outside every room; None where forward auth is all that is used."""
+    def upstream_of(self, room: Room | None) -> Upstream:
+        """Return who serves `room`, or what lies outside every room: the first."""
         named = room.upstream if room else ""
-        return next((upstream for upstream in self.upstreams if named in {"", upstream.name}), None)
+        return next(upstream for upstream in self.upstreams if named in {"", upstream.name})
 
 
 def _same_routes(written: Mapping[str, Any]) -> Iterator[Fault]:

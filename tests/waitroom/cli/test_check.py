@@ -10,6 +10,7 @@ from waitroom.config import build
 
 ROOT = Path(__file__).parents[3]
 ROOMS = [{"name": "drop", "paths": ["/"]}]
+UPSTREAMS = [{"name": "store", "url": "http://store:9000"}]
 
 
 def test_a_sound_file_is_summed_up(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
@@ -32,7 +33,11 @@ def test_every_fault_is_named_and_the_status_is_2(tmp_path: Path, capsys: pytest
     assert main(["check", str(path)]) == 2
     told = capsys.readouterr()
     assert told.out == ""
-    assert told.err.splitlines() == ["edge.workers: must be at least 0", "rooms[0].paths: is missing; add it"]
+    assert told.err.splitlines() == [
+        "edge.workers: must be at least 0",
+        "upstreams: is missing; add it",
+        "rooms[0].paths: is missing; add it",
+    ]
 
 
 def test_what_a_start_would_refuse_is_noted_before_it(tmp_path: Path) -> None:
@@ -41,6 +46,7 @@ def test_what_a_start_would_refuse_is_noted_before_it(tmp_path: Path) -> None:
     token.chmod(0o644)
     written = {
         "rooms": ROOMS,
+        "upstreams": UPSTREAMS,
         "edge": {"listen": "0.0.0.0:80"},
         "ops": {"listen": "0.0.0.0:81"},
         "secrets": {"console_token_file": str(token)},
@@ -48,7 +54,7 @@ def test_what_a_start_would_refuse_is_noted_before_it(tmp_path: Path) -> None:
     }
 
     told = "\n".join(notes(build(written, {}), {}))
-    for words in ("secret: none is set", str(token), "embedded", "forward auth", "in the clear", "firewall", "no real"):
+    for words in ("secret: none is set", str(token), "embedded", "in the clear", "firewall", "no real"):
         assert words in told
 
 
@@ -57,7 +63,7 @@ def test_a_production_setup_has_nothing_to_note() -> None:
         "rooms": ROOMS,
         "edge": {"listen": "0.0.0.0:80", "public_origin": "https://shop.example"},
         "redis": {"url": "redis://redis"},
-        "upstreams": [{"name": "store", "url": "http://store:9000"}],
+        "upstreams": UPSTREAMS,
     }
 
     assert list(notes(build(written, {}), {"WAITROOM_SECRET": "s" * 32})) == []

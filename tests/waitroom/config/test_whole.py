@@ -71,6 +71,7 @@ def test_every_fault_is_told_at_once(tmp_path: Path) -> None:
 
     assert [fault.partition(": ")[0] for fault in faults_of(path)] == [
         "edge.listen",
+        "upstreams",
         "rooms[0].total_active_users",
         "rooms[0].poll.floor",
         "rooms[1].paths",
@@ -96,6 +97,16 @@ def test_the_shipped_file_names_every_setting_with_a_comment() -> None:
             said = [line for line in lines if re.match(rf"(# )?({key} *=|\[\[?(rooms\.)?{key}\]\]?)", line)]
             assert said, f"{table.__name__}.{name} is not in the file"
             assert all(line.startswith(("[", "# [")) or "  # " in line or " # " in line for line in said), said
+
+
+def test_the_examples_in_the_documents_are_sound(tmp_path: Path) -> None:
+    documents = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
+    examples = [(path, text) for path in documents for text in re.findall(r"```toml\n(.*?)```", path.read_text(), re.S)]
+    assert examples
+    for document, text in examples:
+        path = tmp_path / "waitroom.toml"
+        path.write_text(text)
+        assert read(path, {}).rooms, document
 
 
 def test_every_setting_says_what_it_does_in_one_sentence() -> None:
@@ -128,11 +139,15 @@ def test_a_room_without_an_upstream_goes_to_the_first() -> None:
     drop, tickets = config.rooms
     assert config.upstream_of(None) == config.upstream_of(drop) == config.upstreams[0]
     assert config.upstream_of(tickets) == config.upstreams[1]
-    assert read(ROOT / "tests/config/good/smallest.toml", {}).upstream_of(None) is None
 
 
 def test_the_environment_says_where_redis_is() -> None:
-    written = {"redis": {"url": "redis://file"}, "rooms": [{"name": "drop", "paths": ["/"]}]}
+    store = {"name": "store", "url": "http://127.0.0.1:9000"}
+    written = {
+        "redis": {"url": "redis://file"},
+        "upstreams": [store],
+        "rooms": [{"name": "drop", "paths": ["/"]}],
+    }
 
     assert build(written, {}).redis.url == "redis://file"
     assert build(written, {"REDIS_URL": "redis://environment"}).redis.url == "redis://environment"
@@ -142,6 +157,7 @@ def test_the_environment_says_where_redis_is() -> None:
 
 def test_files_are_looked_for_from_the_folder_of_the_configuration(tmp_path: Path) -> None:
     path = tmp_path / "waitroom.toml"
-    path.write_text('secrets = { file = "secret" }\nrooms = [{ name = "drop", paths = ["/"] }]\n')
+    smallest = (ROOT / "tests/config/good/smallest.toml").read_text()
+    path.write_text('secrets = { file = "secret" }\n' + smallest)
 
     assert read(path, {}).secrets.file == tmp_path / "secret"
