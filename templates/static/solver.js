@@ -118,12 +118,14 @@ function makeSolver() {
 // What runs inside the worker: a challenge in, each found step out.
 function workerBody(solver) {
   onmessage = function (event) {
-    var state = solver.start(event.data.challenge, event.data.nonces), known = state.nonces.length, done;
+    var state = solver.start(event.data.challenge, event.data.nonces), steps = -1, told = 0, hashes = 0, done;
     do {
-      done = solver.work(state, 65536);
-      if (done || state.nonces.length > known) {
-        known = state.nonces.length;
-        postMessage({ nonces: state.nonces });
+      done = solver.work(state, 8192);
+      hashes += 8192;
+      if (done || state.nonces.length !== steps || Date.now() - told > 500) {
+        steps = state.nonces.length;
+        told = Date.now();
+        postMessage({ nonces: state.nonces, hashes: hashes });
       }
     } while (!done);
   };

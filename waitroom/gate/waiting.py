@@ -1,0 +1,149 @@
+"""Render the waiting page: once a while for everybody, and by itself for who has no JavaScript."""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from math import ceil, floor
+
+from waitroom.gate.looks import Look, look
+from waitroom.kernel.pages import Pages, csp, nonce
+from waitroom.kernel.prepared import Prepared
+
+HTML = "text/html; charset=utf-8"
+
+_SCRIPT = re.compile(r"(<script[^>]*>\n)(.*?)(</script>)", re.DOTALL)
+_STYLE = re.compile(r"(<style[^>]*>\n)(.*?)(</style>)", re.DOTALL)
+_STRING = re.compile(r'("(?:[^"\\]|\\.)*")')
+_AROUND_OPERATOR = re.compile(r" *([=+\-*/%<>!&|?:;,(){}\[\]^]) *")
+_AROUND_BRACE = re.compile(r"\s*([{};,])\s*")
+
+_WORDS = {
+    "prequeue": (
+        "Opening soon",
+        "Your place in line",
+        "The doors are not open yet. Your place is kept, and this page lets you in.",
+    ),
+    "waiting": ("In line", "Your place in line", "This page lets you in by itself when it is your turn."),
+    "called": ("Your turn", "It is your turn", "You are being let in."),
+    "paused": (
+        "Paused",
+        "Your place in line",
+        "Nobody is let in at the moment. Your place is kept, and the line goes on by itself.",
+    ),
+    "sold_out": ("Sold out", "Everything is sold", "Should something come back, this page goes on by itself."),
+    "ended": ("Closed", "This sale has ended", "Thank you for coming. Nobody is let in any more."),
+    "lapsed": (
+        "Waiting room",
+        "Your turn has passed",
+        "You were called, but nobody came in in time. Open the page again to join at the end of the line.",
+    ),
+}
+_NAMELESS_PLACE = {"called", "sold_out", "ended", "lapsed"}
+
+
+@dataclass(frozen=True, slots=True)
+class SlowPage:
+    """The page of one visitor without JavaScript: the text, and the headers that must go with it."""
+
+    body: str
+    headers: Mapping[str, str]
+
+
+class WaitingPage:
+    """The waiting page of every room."""
+
+    def __init__(self, pages: Pages, looks: Mapping[str, Look] | None = None) -> None:
+        """Take the templates, and the look of the rooms that have one of their own."""
+        self._pages = pages
+        self._looks = dict(looks or {})
+
+    def prepared(self, room: str, *, status: int = 200, retry_after_s: int = 5) -> Prepared:
+        """Return the page as bytes that are the same for everybody; nothing in it is about anybody.
+
+        Make it anew each minute or so: one rendering has one nonce. `status` is the room's `queueing_status_code`.
+        """
+        mark = nonce()
+        headers = _headers(mark)
+        if status in {429, 503}:
+            headers["Retry-After"] = str(retry_after_s)
+        html = self._pages.render("gate/waiting.html", room=room, look=self._look(room), nonce=mark, slow=None)
+        return Prepared(squeezed(html).encode(), HTML, status=status, headers=headers)
+
+    def for_slow(
+        self,
+        room: str,
+        *,
+        place: int | None,
+        wait: tuple[float, float] | None,
+        refresh_s: int,
+        state: str,
+        message: str | None,
+    ) -> SlowPage:
+        """Return the page of a visitor without JavaScript, who has a place already.
+
+        `wait` is the range of the expected wait in seconds; `state` is a ticket's state, or the room's phase where
+        that says more ("prequeue", "paused", "sold_out", "ended"); the page asks again after `refresh_s`.
+        """
+        eyebrow, headline, lead = _WORDS.get(state, _WORDS["waiting"])
+        shown = None if state in _NAMELESS_PLACE else place
+        slow = {
+            "state": state,
+            "eyebrow": eyebrow,
+            "headline": headline,
+            "lead": lead,
+            "place": None if shown is None else f"{shown:,}",
+            "ahead": None if shown is None else f"{shown - 1:,}",
+            "wait": None if wait is None or shown is None or state == "paused" else wait_text(*wait),
+            "message": message,
+            "refresh_s": refresh_s,
+        }
+        mark = nonce()
+        html = self._pages.render("gate/waiting.html", room=room, look=self._look(room), nonce=mark, slow=slow)
+        return SlowPage(squeezed(html), {"Content-Type": HTML, **_headers(mark)})
+
+    def _look(self, room: str) -> Look:
+        return self._looks.get(room) or look(room)
+
+
+def wait_text(low_s: float, high_s: float) -> str:
+    """Return an expected wait as an honest range, rounded outwards; the page's JavaScript has the same rule."""
+    unit_s, step, name = (3600, 1, "hours") if high_s > 7200 else (60, 5 if high_s > 3600 else 1, "minutes")
+    low = floor(low_s / unit_s / step) * step
+    high = ceil(high_s / unit_s / step) * step
+    if high <= 1:
+        return "Less than a minute"
+    if low == 0:
+        return f"Up to {high} {name}"
+    return f"About {high} {name}" if low == high else f"{low}\u2013{high} {name}"
+
+
+def squeezed(html: str) -> str:
+    """Return `html` without indentation, blank lines, whole-line comments and needless spaces in scripts and styles.
+
+    The sources stay readable, the page small. Sound for what is ours: no text runs over several lines, every string in
+    a script stands in double quotes, and no regular expression there has a space or a quote in it.
+    """
+    lines = (line.strip() for line in html.splitlines())
+    kept = "\n".join(line for line in lines if line and not line.startswith(("//", "/* ", "<!--"))) + "\n"
+    kept = _SCRIPT.sub(lambda found: found[1] + _squeezed_script(found[2]) + found[3], kept)
+    return _STYLE.sub(lambda found: found[1] + _squeezed_style(found[2]) + found[3], kept)
+
+
+def _squeezed_script(source: str) -> str:
+    """Drop the spaces around operators; every second part is a string, and stays."""
+    parts = _STRING.split(source)
+    parts[::2] = [_AROUND_OPERATOR.sub(r"\1", part) for part in parts[::2]]
+    return "".join(parts)
+
+
+def _squeezed_style(source: str) -> str:
+    return _AROUND_BRACE.sub(r"\1", source.replace(": ", ":"))
+
+
+def _headers(mark: str) -> dict[str, str]:
+    return {
+        "Cache-Control": "no-store",
+        "Content-Security-Policy": csp(mark, worker=True),
+        "Referrer-Policy": "same-origin",
+        "X-Content-Type-Options": "nosniff",
+    }
