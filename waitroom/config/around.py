@@ -24,11 +24,9 @@ class Edge(Settings):
     drain_timeout_ms: Annotated[DurationMs, between("0s", "10m")] = Field(
         duration_ms("30s"), description="How long a worker that was asked to stop may finish what is in flight."
     )
-    header_timeout_ms: Annotated[DurationMs, between("1s", "5m")] = Field(
-        duration_ms("15s"), description="How long a client may take to send its request line and headers."
-    )
-    keepalive_timeout_ms: Annotated[DurationMs, between("0s", "1h")] = Field(
-        duration_ms("75s"), description="How long an idle connection from a client stays open."
+    keepalive_timeout_ms: Annotated[DurationMs, between("1s", "1h")] = Field(
+        duration_ms("75s"),
+        description="How long a client's connection may be idle, or take to send a request's headers.",
     )
     max_body_bytes: Annotated[Bytes, between("1KiB", "64GiB")] = Field(
         size_bytes("1MiB"), description="The largest request body that is carried to the shop; more is answered 413."

@@ -99,6 +99,14 @@ def test_the_shipped_file_names_every_setting_with_a_comment() -> None:
             assert all(line.startswith(("[", "# [")) or "  # " in line or " # " in line for line in said), said
 
 
+def test_every_setting_does_something() -> None:
+    modules = [path for path in (ROOT / "waitroom").rglob("*.py") if path.parent.name != "config"]
+    program = "\n".join(path.read_text() for path in modules if path.name != "check.py")
+
+    unread = [name for table in tables(Config) for name in table.model_fields if f".{name}" not in program]
+    assert unread == []
+
+
 def test_the_examples_in_the_documents_are_sound(tmp_path: Path) -> None:
     documents = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
     examples = [(path, text) for path in documents for text in re.findall(r"```toml\n(.*?)```", path.read_text(), re.S)]
