@@ -123,7 +123,8 @@ def _instead(request: web.Request, answer: web.Response) -> web.Response:
 
 
 def _note(fault: WaitroomError) -> None:
-    level = logging.WARNING if fault.status >= 500 else logging.DEBUG
+    is_expected = isinstance(fault, Refused) or fault.status < 500
+    level = logging.DEBUG if is_expected else logging.WARNING
     log.log(level, "request refused", extra={"kind": fault.kind, "status": fault.status, "reason": str(fault)})
 
 

@@ -19,10 +19,9 @@ class Admitted:
 
 @dataclass(frozen=True, slots=True)
 class NotYet:
-    """Not called yet (`ahead` are before it), or called while rate or cap are used up: come back in `retry_ms`."""
+    """Not called yet, or called while rate or cap are used up: come back in `retry_ms`."""
 
     is_called: bool
-    ahead: int
     retry_ms: int
 
 
@@ -65,9 +64,9 @@ class Sessions:
             case "admitted":
                 return Admitted(ticket.ticket_id, reply[1])
             case "waiting":
-                return NotYet(False, reply[1], 0)
+                return NotYet(False, 0)
             case "later":
-                return NotYet(True, 0, reply[1])
+                return NotYet(True, reply[1])
             case "lapsed" | "ended":
                 return Over(reply[0])
             case _:

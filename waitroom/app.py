@@ -1,0 +1,266 @@
+"""Build every part once, and join routes and lifetimes: the edge that shoppers reach, the listener for operators."""
+
+import asyncio
+import logging
+import os
+import signal
+from collections.abc import AsyncIterator, Mapping
+from contextlib import AsyncExitStack, asynccontextmanager
+from ipaddress import ip_network
+
+from aiohttp import web
+
+from waitroom.config import Config, Room
+from waitroom.config import Upstream as UpstreamSettings
+from waitroom.console.door import Console, roles
+from waitroom.console.guard import Guard
+from waitroom.gate.cookies import Cookies
+from waitroom.gate.door import Door, OnHead
+from waitroom.gate.line import Line
+from waitroom.gate.probes import Probes
+from waitroom.gate.pulses import Pulses
+from waitroom.gate.queueing import Queueing
+from waitroom.gate.waiting import WaitingPage
+from waitroom.gate.waiting_pages import WaitingPages
+from waitroom.jobs.tick import Ticker
+from waitroom.jobs.touch import Toucher
+from waitroom.kernel.answers import errors_become_answers
+from waitroom.kernel.clock import Clock, SystemClock
+from waitroom.kernel.errors import ConfigFault, Refused, WaitroomError
+from waitroom.kernel.pages import Pages
+from waitroom.kernel.redis import RedisSettings, ScriptRunner, connected
+from waitroom.kernel.tasks import Errands, Loop, running
+from waitroom.kernel.tokens import Keys, PassSigner, TicketSigner, UpstreamPassSigner
+from waitroom.proxy.forward import Forwarder
+from waitroom.proxy.headers import identify
+from waitroom.proxy.strict import c_parser_present, odd_requests_are_refused
+from waitroom.proxy.upstream import UpstreamLimits
+from waitroom.proxy.upstream import connected as upstream_connected
+from waitroom.rules.challenges import ChallengeKeys, Terms
+from waitroom.rules.rooms import Polling, RoomRules, Schedule
+from waitroom.rules.rooms import Queueing as QueueingMethod
+from waitroom.rules.routes import Route, Routes
+from waitroom.store.audit import Audit
+from waitroom.store.board import Board
+from waitroom.store.limits import Limits
+from waitroom.store.rooms import Rooms
+from waitroom.store.sessions import Sessions
+
+log = logging.getLogger(__name__)
+
+TICK_S = 0.25
+"""How often each worker ticks: what ops change is everywhere within this time and a round trip."""
+TOUCH_S = 1.0
+_JOB_LIMIT_S = 5.0
+_OPS_DRAIN_S = 2.0
+
+
+async def run_edge(config: Config, keys: Keys, redis_url: str) -> None:
+    """Serve shoppers until SIGTERM or SIGINT, then finish what is in flight.
+
+    Raises:
+        ConfigFault: this installation must not serve as it is.
+    """
+    if not c_parser_present():
+        raise ConfigFault(["aiohttp: its C parser is missing, and the Python one lets smuggled requests through"])
+    clock = SystemClock()
+    async with AsyncExitStack() as stack:
+        runner = await _redis(stack, config, redis_url)
+        edge = await stack.enter_async_context(edge_built(config, keys, runner, clock))
+        loops = [
+            Loop("tick", edge.ticker.step, TICK_S, _JOB_LIMIT_S),
+            Loop("touch", edge.toucher.step, TOUCH_S, _JOB_LIMIT_S),
+        ]
+        async with running(*loops, clock=clock):
+            listen = config.edge.listen
+            drain_s = config.edge.drain_timeout_ms / 1000
+            await _serve_until_told(edge.application, listen.host, listen.port, drain_s, config)
+        await edge.errands.close(drain_s)
+        await _last_touch(edge.toucher)
+
+
+async def run_ops(config: Config, keys: Keys, redis_url: str, console_token: str) -> None:
+    """Serve operators until SIGTERM or SIGINT."""
+    clock = SystemClock()
+    async with AsyncExitStack() as stack:
+        runner = await _redis(stack, config, redis_url)
+        rooms = Rooms(runner, [room_rules(room) for room in config.rooms], keys, clock)
+        guard = Guard(roles(os.environ, console_token), keys, clock)
+        console = Console(rooms, Audit(runner), guard, Pages(), clock)
+        async with running(*console.loops(), clock=clock):
+            listen = config.ops.listen
+            await _serve_until_told(console.application(), listen.host, listen.port, _OPS_DRAIN_S, config)
+
+
+class Edge:
+    """One worker's parts, put together."""
+
+    def __init__(
+        self, config: Config, keys: Keys, runner: ScriptRunner, forwarders: Mapping[str, Forwarder], clock: Clock
+    ) -> None:
+        """Build each part once; nothing runs yet."""
+        rules = [room_rules(room) for room in config.rooms]
+        self._config = config
+        self._clock = clock
+        self.errands = Errands()
+        self.board = Board(clock)
+        self.rooms = Rooms(runner, rules, keys, clock)
+        self.sessions = Sessions(runner)
+        self.ticker = Ticker(self.rooms, self.board)
+        self.toucher = Toucher(self.rooms, self.sessions)
+        cookies = Cookies(TicketSigner(keys), PassSigner(keys), is_https=config.edge.is_https)
+        self._line = Line(self.rooms, self.sessions, self.board, cookies)
+        self._trusted = [ip_network(text) for text in map(str, config.edge.trusted_proxies)]
+        self._queueing = Queueing(
+            self._line,
+            Limits(runner),
+            ChallengeKeys.from_secrets(keys.derive("challenge"), keys.derive("ticket-id")),
+            {room.name: _terms(room) for room in config.rooms},
+            bind_key=keys.derive("client-tag")[-1],
+            trusted=self._trusted,
+        )
+        self._upstream_passes = UpstreamPassSigner(keys)
+        self._forwarders = dict(forwarders)
+
+    @property
+    def application(self) -> web.Application:
+        """The application that shoppers reach."""
+        statuses = {room.name: room.queueing_status_code for room in self._config.rooms}
+        pages = WaitingPages(WaitingPage(Pages()), self._line, statuses, self._clock)
+        routes = Routes([_route(room, self._config) for room in self._config.rooms])
+        door = Door(self._line, routes, pages, self._upstream_passes, self._carry, self.errands)
+        probes, pulses, queueing = Probes(self.rooms, self.board), Pulses(self.rooms, self.board), self._queueing
+        app = web.Application(middlewares=[errors_become_answers, odd_requests_are_refused])
+        own = "/.waitroom/{room}"
+        app.add_routes(
+            [
+                web.get("/.waitroom/healthz", probes.healthz),
+                web.get("/.waitroom/readyz", probes.readyz),
+                web.get(f"{own}/pulse", pulses.answer),
+                web.get(f"{own}/wait", door.wait),
+                web.post(f"{own}/challenge", queueing.challenge),
+                web.post(f"{own}/queue/register", queueing.register),
+                web.post(f"{own}/queue/slow", queueing.slow),
+                web.get(f"{own}/queue/status", queueing.status),
+                web.post(f"{own}/queue/claim", queueing.claim),
+                web.post(f"{own}/queue/leave", queueing.leave),
+                web.route("*", "/.waitroom/{tail:.*}", _nothing_here),
+                web.route("*", "/{tail:.*}", door.visit, expect_handler=_ask_for_the_body_later),
+            ]
+        )
+        return app
+
+    async def _carry(
+        self, request: web.Request, upstream: str, waitroom_pass: str | None, on_head: OnHead | None
+    ) -> web.StreamResponse:
+        """Hand a request to the proxy, which knows nothing of rooms."""
+        forwarder = self._forwarders.get(upstream) or next(iter(self._forwarders.values()), None)
+        if forwarder is None:
+            raise Refused(404, "no-upstream", "There is no site behind this address.")
+        scheme = "https" if self._config.edge.is_https else "http"
+        identity = identify(
+            request.remote or "", request.raw_headers, self._trusted, scheme=scheme, waitroom_pass=waitroom_pass
+        )
+        return await forwarder.forward(request, identity, on_head)
+
+
+@asynccontextmanager
+async def edge_built(config: Config, keys: Keys, runner: ScriptRunner, clock: Clock) -> AsyncIterator[Edge]:
+    """Give a worker's parts, connected to the upstreams, while the block lasts."""
+    async with AsyncExitStack() as stack:
+        forwarders = {}
+        for settings in config.upstreams:
+            limits = _limits(settings, config.edge.max_body_bytes)
+            connecting = upstream_connected(settings.name, settings.url, limits, clock=clock)
+            forwarders[settings.name] = Forwarder(await stack.enter_async_context(connecting))
+        yield Edge(config, keys, runner, forwarders, clock)
+
+
+def room_rules(room: Room) -> RoomRules:
+    """Return what the configuration of `room` says, in the words of the rules."""
+    return RoomRules(
+        name=room.name,
+        queueing=QueueingMethod(room.queueing_method),
+        fifo_head=room.fifo_head,
+        total_active_users=room.total_active_users,
+        new_users_per_minute=room.new_users_per_minute,
+        session_duration_ms=room.session_duration_ms,
+        renews_sessions=not room.disable_session_renewal,
+        claim_window_ms=room.claim_window_ms,
+        ticket_lifetime_ms=room.ticket_lifetime_ms,
+        slow_dwell_ms=room.challenge.slow_dwell_ms,
+        polling=Polling(room.poll.floor_ms, room.poll.ceiling_ms, room.poll.divisor),
+        events=tuple(
+            Schedule(event.name, event.prequeue_start_time_ms, event.event_start_time_ms, event.event_end_time_ms)
+            for event in room.events
+        ),
+    )
+
+
+async def _redis(stack: AsyncExitStack, config: Config, url: str) -> ScriptRunner:
+    settings = RedisSettings(url, config.redis.max_connections, config.redis.timeout_ms)
+    runner = await stack.enter_async_context(connected(settings))
+    await runner.check()
+    return runner
+
+
+async def _serve_until_told(app: web.Application, host: str, port: int, drain_s: float, config: Config) -> None:
+    """Listen beside the other workers (SO_REUSEPORT); on a signal stop accepting and let what runs end."""
+    server = web.AppRunner(
+        app,
+        access_log=None,
+        handler_cancellation=True,
+        auto_decompress=False,
+        keepalive_timeout=config.edge.keepalive_timeout_ms / 1000,
+        shutdown_timeout=drain_s,
+    )
+    told = asyncio.Event()
+    for name in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(name, told.set)
+    await server.setup()
+    try:
+        await web.TCPSite(server, host, port, reuse_port=True, backlog=1024).start()
+        log.info("listening", extra={"address": f"{host}:{port}"})
+        await told.wait()
+        log.info("draining", extra={"limit_s": drain_s})
+    finally:
+        await server.cleanup()
+
+
+async def _last_touch(toucher: Toucher) -> None:
+    """Write the visits of the last moment; without Redis they are lost, and the passes say the same."""
+    try:
+        async with asyncio.timeout(1):
+            await toucher.step()
+    except (TimeoutError, WaitroomError) as fault:
+        log.warning("last visits not written", extra={"fault": repr(fault)})
+
+
+async def _nothing_here(_request: web.Request) -> web.StreamResponse:
+    raise Refused(404, "not-found", "There is nothing at this address.")
+
+
+async def _ask_for_the_body_later(_request: web.Request) -> web.StreamResponse | None:
+    """Send no 100 yet: who has to wait shall not upload in vain; the proxy sends it when it forwards."""
+    return None
+
+
+def _terms(room: Room) -> Terms:
+    asked = room.challenge
+    return Terms(asked.steps, asked.difficulty, asked.lifetime_ms // 1000)
+
+
+def _route(room: Room, config: Config) -> Route:
+    upstream = config.upstream_of(room)
+    return Route(room.name, room.hosts, room.paths, room.exempt_paths, "" if upstream is None else upstream.name)
+
+
+def _limits(settings: UpstreamSettings, max_body_bytes: int) -> UpstreamLimits:
+    return UpstreamLimits(
+        connect_timeout_s=settings.connect_timeout_ms / 1000,
+        first_byte_timeout_s=settings.first_byte_timeout_ms / 1000,
+        idle_timeout_s=settings.idle_timeout_ms / 1000,
+        keepalive_s=settings.keepalive_ms / 1000,
+        max_connections=settings.max_connections,
+        max_body_bytes=max_body_bytes,
+    )

@@ -1,0 +1,143 @@
+"""A ticket's way through the line: presented, called, exchanged for a pass. The API and the page without JavaScript
+take the same steps."""
+
+import secrets
+from dataclasses import dataclass, replace
+
+from aiohttp import web
+
+from waitroom.gate import counters
+from waitroom.gate.cookies import Cookies
+from waitroom.kernel.errors import Refused, StoreUnavailable
+from waitroom.kernel.tokens import Pass, Ticket
+from waitroom.rules.pacing import WaitRange, wait_range
+from waitroom.rules.pulse import score_is_secret
+from waitroom.rules.rooms import MAIN, Snapshot
+from waitroom.store.board import Board
+from waitroom.store.rooms import Place, Rooms
+from waitroom.store.sessions import Admitted, NotYet, Over, Sessions, Unknown
+
+
+@dataclass(frozen=True, slots=True)
+class Presented:
+    """A ticket as Redis has it now: where it stands, its text for the cookie, how long the wait may be."""
+
+    ticket: Ticket
+    text: str
+    place: Place
+    is_secret: bool
+    wait: WaitRange
+
+
+@dataclass(frozen=True, slots=True)
+class Issued:
+    """A pass, as text and as a cookie."""
+
+    pass_: Pass
+    text: str
+    cookie: str
+
+
+class Line:
+    """The line of every room, as visitors meet it."""
+
+    def __init__(self, rooms: Rooms, sessions: Sessions, board: Board, cookies: Cookies) -> None:
+        """Put the parts together."""
+        self.rooms = rooms
+        self.sessions = sessions
+        self.board = board
+        self.cookies = cookies
+
+    def snapshot(self, room: str) -> Snapshot:
+        """Return how `room` stood at its last tick.
+
+        Raises:
+            Refused: 404, there is no such room.
+            StoreUnavailable: nothing is known yet.
+        """
+        self.rooms.rules(room)
+        snapshot = self.board.get(room)
+        if snapshot is None:
+            raise StoreUnavailable(f"no tick of {room} yet")
+        return snapshot
+
+    def held_ticket(self, request: web.BaseRequest, room: str) -> Ticket | None:
+        """Return the valid ticket that `request` carries for the event of now."""
+        event = self.rooms.schedule(room).event
+        ticket = self.cookies.ticket(request, room, event)
+        if ticket is None or ticket.issued_ms + self.rooms.rules(room).ticket_lifetime_ms < self.rooms.now_ms():
+            return None
+        return ticket
+
+    def held_pass(self, request: web.BaseRequest, room: str) -> Pass | None:
+        """Return the valid pass that `request` carries, unless it was revoked."""
+        pass_ = self.cookies.pass_(request, room, self.rooms.now_ms())
+        if pass_ is None or self.sessions.is_revoked(room, pass_.session_id):
+            return None
+        return pass_
+
+    def slow_ticket(self, room: str) -> Ticket:
+        """Return a new ticket for somebody who cannot compute: it pays in waiting time."""
+        event = self.rooms.schedule(room).event
+        return Ticket(room, event, MAIN, secrets.token_urlsafe(15), self.rooms.now_ms(), None, is_slow=True)
+
+    async def present(self, ticket: Ticket, *, is_new: bool = False) -> Presented:
+        """Show `ticket` to Redis: a new one gets its place, one that Redis has lost comes back to its old place."""
+        snapshot = self.snapshot(ticket.room)
+        place = await self.rooms.join(ticket, is_new=is_new, committed=snapshot.commitment)
+        is_in_draw = 0 <= place.score < 1
+        kept = replace(ticket, score=None if is_in_draw else place.score)
+        is_secret = score_is_secret(snapshot, place.score)
+        wait = self._draw_wait(snapshot, place) if is_secret else self._wait(snapshot, place.ahead)
+        return Presented(kept, self.cookies.sign_ticket(kept), place, is_secret, wait)
+
+    async def claim(self, ticket: Ticket) -> Issued | NotYet | Over:
+        """Exchange a called ticket for a pass, once; a ticket that Redis has lost is presented again first."""
+        rules, schedule = self.rooms.rules(ticket.room), self.rooms.schedule(ticket.room)
+        outcome = await self.sessions.claim(ticket, rules, schedule)
+        if isinstance(outcome, Unknown):
+            await self.present(ticket)
+            outcome = await self.sessions.claim(ticket, rules, schedule)
+        match outcome:
+            case Admitted(session_id, expires_ms):
+                counters.CLAIMS.labels(ticket.room, "admitted").inc()
+                return self.issue(ticket.room, session_id, expires_ms)
+            case Unknown():
+                raise StoreUnavailable(f"claim: {ticket.room} lost a ticket twice")
+            case _:
+                counters.CLAIMS.labels(ticket.room, "not-called" if isinstance(outcome, NotYet) else outcome.why).inc()
+                return outcome
+
+    def issue(self, room: str, session_id: str, expires_ms: int) -> Issued:
+        """Return the pass of a session that ends at `expires_ms`."""
+        now_ms = self.rooms.now_ms()
+        pass_ = Pass(room, session_id, now_ms, expires_ms)
+        text = self.cookies.sign_pass(pass_)
+        max_age_s = max(1, (expires_ms - now_ms) // 1000)
+        return Issued(pass_, text, self.cookies.pass_cookie(room, text, max_age_s))
+
+    def _wait(self, snapshot: Snapshot, ahead: int) -> WaitRange:
+        return wait_range(
+            snapshot,
+            ahead,
+            session_ms=self.rooms.rules(snapshot.room).session_duration_ms,
+            measured_per_minute=self.board.admitted_per_minute(snapshot.room),
+        )
+
+    def _draw_wait(self, snapshot: Snapshot, place: Place) -> WaitRange:
+        """Return what anybody in the draw may expect: their own place must not show through the estimate."""
+        first, middle, last = (self._wait(snapshot, n) for n in (0, place.waiting // 2, place.waiting))
+        return WaitRange(first.low_s, middle.likely_s, last.high_s)
+
+    def ticket_cookie(self, presented: Presented) -> str:
+        """Return the Set-Cookie value of a ticket that was presented."""
+        room = presented.ticket.room
+        lifetime_s = self.rooms.rules(room).ticket_lifetime_ms // 1000
+        return self.cookies.ticket_cookie(room, presented.text, lifetime_s)
+
+
+def lapsed(why: str) -> Refused:
+    """Return the answer to a ticket that nobody can come in with any more."""
+    if why == "ended":
+        return Refused(410, "ended", "This waiting room is closed: nobody is let in any more.")
+    return Refused(410, "lapsed", "Your turn has passed. Join again to take a place at the end of the line.")

@@ -1,0 +1,269 @@
+"""The queue's own API: challenge, register, status, claim, leave; JSON for apps, cookies for browsers."""
+
+import secrets
+from collections.abc import Sequence
+from ipaddress import IPv4Network, IPv6Network
+from math import ceil
+from urllib.parse import urlsplit
+
+from aiohttp import web
+from pydantic import BaseModel, ConfigDict, Field
+
+from waitroom.gate import counters
+from waitroom.gate.line import Issued, Line, Presented, lapsed
+from waitroom.kernel.answers import json_answer, read_json
+from waitroom.kernel.errors import BadToken, Refused
+from waitroom.kernel.tokens import Ticket
+from waitroom.rules.challenges import (
+    ChallengeFault,
+    ChallengeKeys,
+    RefusedChallenge,
+    Terms,
+    client_tag,
+    pose,
+    read,
+    verify,
+)
+from waitroom.rules.pacing import next_poll_ms
+from waitroom.rules.return_paths import return_path
+from waitroom.rules.rooms import MAIN, Phase
+from waitroom.rules.visitors import address_prefix, client_address
+from waitroom.store.limits import Limits, RetryAfter
+from waitroom.store.rooms import Standing
+from waitroom.store.sessions import NotYet
+
+_SLOW_PER_MINUTE = 4.0
+_SLOW_BURST = 4
+"""How many places without work one address may take: they are meant for the few who cannot compute."""
+_HONEYPOT = "email"
+_FORM_LIMIT_BYTES = 4_096
+
+
+class Solution(BaseModel):
+    """What a browser sends when it has done the work."""
+
+    model_config = ConfigDict(extra="ignore")
+    challenge: str = Field(max_length=512)
+    solution: str = Field(max_length=1024)
+
+
+class Return(BaseModel):
+    """Where a claim wants to go back to."""
+
+    model_config = ConfigDict(extra="ignore")
+    return_to: str | None = Field(None, max_length=4096)
+
+
+class Queueing:
+    """The endpoints below `/.waitroom/{room}/queue/` and the challenge."""
+
+    def __init__(
+        self,
+        line: Line,
+        limits: Limits,
+        keys: ChallengeKeys,
+        terms: dict[str, Terms],
+        *,
+        bind_key: bytes,
+        trusted: Sequence[IPv4Network | IPv6Network],
+    ) -> None:
+        """Pose with `keys` and the `terms` of each room; `trusted` proxies are believed about addresses."""
+        self._line = line
+        self._limits = limits
+        self._keys = keys
+        self._terms = terms
+        self._bind_key = bind_key
+        self._trusted = trusted
+
+    async def challenge(self, request: web.Request) -> web.StreamResponse:
+        """Pose a challenge: stateless, so a flood of requests leaves nothing behind."""
+        room = self._own_room(request)
+        now_ms, terms = self._line.rooms.now_ms(), self._terms[room]
+        if self._line.snapshot(room).phase is Phase.ENDED:
+            raise lapsed("ended")
+        challenge = pose(
+            self._keys,
+            event=self._event_text(room),
+            client_tag=client_tag(self._bind_key, address_prefix(self._address(request))),
+            terms=terms,
+            now_ms=now_ms,
+            challenge_id=secrets.token_bytes(16),
+        )
+        counters.CHALLENGES_POSED.labels(room).inc()
+        posed = {"challenge": challenge, "k": terms.steps, "d": terms.difficulty}
+        return json_answer({**posed, "expires_ms": now_ms + terms.ttl_s * 1000})
+
+    async def register(self, request: web.Request) -> web.StreamResponse:
+        """Give a place for a solved challenge; the same place whenever the same challenge comes again."""
+        room = self._own_room(request)
+        sent = await read_json(request, Solution)
+        try:
+            ticket_id = verify(
+                self._keys,
+                event=self._event_text(room),
+                challenge=sent.challenge,
+                solution=sent.solution,
+                now_ms=self._line.rooms.now_ms(),
+            )
+        except RefusedChallenge as refused:
+            counters.CHALLENGES_REFUSED.labels(room, refused.fault.value).inc()
+            raise _refusal(refused.fault) from None
+        counters.CHALLENGES_SOLVED.labels(room).inc()
+        event = self._line.rooms.schedule(room).event
+        ticket = Ticket(room, event, MAIN, ticket_id, read(sent.challenge).issued_ms, None)
+        presented = await self._line.present(ticket, is_new=True)
+        known = presented.place.was_known
+        counters.JOINS.labels(room, "known" if known else "new").inc()
+        return _with_cookie(
+            json_answer(
+                {
+                    "state": presented.place.standing,
+                    "ticket": presented.text,
+                    "ticket_id": ticket_id,
+                    "lane": presented.ticket.lane,
+                    **_shown(presented),
+                },
+                status=200 if known else 201,
+            ),
+            self._line.ticket_cookie(presented),
+        )
+
+    async def slow(self, request: web.Request) -> web.StreamResponse:
+        """Give a place to somebody without JavaScript; they pay in waiting time. Then back to the page they wanted."""
+        room = self._own_room(request)
+        back = self._back(request, room)
+        form = await _form(request)
+        if self._line.held_ticket(request, room) is not None or form.get(_HONEYPOT):
+            raise web.HTTPSeeOther(back)
+        taken = await self._limits.take(
+            f"slow:{room}:{address_prefix(self._address(request))}", _SLOW_PER_MINUTE, _SLOW_BURST
+        )
+        if isinstance(taken, RetryAfter):
+            told = "Many places were taken from your network just now. Please try again shortly."
+            raise Refused(429, "too-many", told, retry_after_s=ceil(taken.retry_after_ms / 1000))
+        presented = await self._line.present(self._line.slow_ticket(room), is_new=True)
+        counters.JOINS.labels(room, "new").inc()
+        answer = web.Response(status=303, headers={"Location": back, "Cache-Control": "no-store"})
+        return _with_cookie(answer, self._line.ticket_cookie(presented))
+
+    async def status(self, request: web.Request) -> web.StreamResponse:
+        """Say where a ticket stands, and how long it may take."""
+        room = self._room(request)
+        if self._line.held_pass(request, room) is not None:
+            return json_answer({"state": Standing.ADMITTED, **_NO_WAIT})
+        presented = await self._line.present(self._ticket(request, room))
+        shown = {"state": presented.place.standing, **_shown(presented), "lane": presented.ticket.lane}
+        wait = presented.wait
+        return json_answer(
+            {
+                **shown,
+                "ticket_id": presented.ticket.ticket_id,
+                "wait_s": {"low": wait.low_s, "likely": wait.likely_s, "high": wait.high_s},
+                "next_poll_ms": next_poll_ms(wait.likely_s, self._line.rooms.rules(room).polling),
+            }
+        )
+
+    async def claim(self, request: web.Request) -> web.StreamResponse:
+        """Exchange a called ticket for a pass; the same answer when asked again."""
+        room = self._own_room(request)
+        ticket = self._ticket(request, room)
+        wanted = await read_json(request, Return) if request.can_read_body else Return(return_to=None)
+        outcome = await self._line.claim(ticket)
+        match outcome:
+            case Issued(_, text, cookie):
+                body = {"state": Standing.ADMITTED, "pass": text, "return_to": return_path(wanted.return_to)}
+                return _with_cookie(json_answer(body), cookie)
+            case NotYet(is_called, retry_ms):
+                told = "Not quite yet: please ask again." if is_called else "It is not your turn yet."
+                raise Refused(425, "not-called", told, retry_after_s=max(1, ceil(retry_ms / 1000)))
+            case _:
+                raise lapsed(outcome.why)
+
+    async def leave(self, request: web.Request) -> web.StreamResponse:
+        """Give a place up; leaving twice is leaving once."""
+        room = self._own_room(request)
+        ticket = self._line.held_ticket(request, room)
+        if ticket is not None:
+            await self._line.rooms.leave(ticket)
+        return _with_cookie(web.Response(status=204), self._line.cookies.no_ticket(room))
+
+    def _room(self, request: web.Request) -> str:
+        return self._line.rooms.rules(request.match_info["room"]).name
+
+    def _own_room(self, request: web.Request) -> str:
+        """Return the room of a POST that another site did not make our visitor's browser send."""
+        refuse_foreign_origin(request)
+        return self._room(request)
+
+    def _ticket(self, request: web.Request, room: str) -> Ticket:
+        ticket = self._line.held_ticket(request, room)
+        if ticket is None and "Authorization" in request.headers:
+            raise BadToken("ticket of an app refused")
+        if ticket is None:
+            raise Refused(404, "no-ticket", "There is no valid ticket here. Solve a challenge to get one.")
+        return ticket
+
+    def _event_text(self, room: str) -> str:
+        return f"{room}/{self._line.rooms.schedule(room).event}"
+
+    def _address(self, request: web.BaseRequest) -> str:
+        return client_address(request.remote or "", request.headers.getall("X-Forwarded-For", []), self._trusted)
+
+    def _back(self, request: web.Request, room: str) -> str:
+        """Return the path of the page whose form was sent: the Referer, where it is of this host."""
+        came_from = urlsplit(request.headers.get("Referer", ""))
+        path = came_from.path + (f"?{came_from.query}" if came_from.query else "")
+        own = came_from.netloc == request.headers.get("Host")
+        if own and path.startswith(f"/.waitroom/{room}/wait"):
+            return path
+        return return_path(path if own else None, f"/.waitroom/{room}/wait")
+
+
+def refuse_foreign_origin(request: web.BaseRequest) -> None:
+    """Refuse a request that a page of another site made a browser send (CSRF).
+
+    Raises:
+        Refused: 403.
+    """
+    site = request.headers.get("Sec-Fetch-Site", "same-origin")
+    origin = request.headers.get("Origin")
+    foreign = origin is not None and urlsplit(origin).netloc != request.headers.get("Host")
+    if foreign or site not in {"same-origin", "none"}:
+        raise Refused(403, "foreign-origin", "This can only be asked for from the waiting page itself.")
+
+
+_NO_WAIT = {"place": None, "ahead": 0, "wait_s": {"low": 0, "likely": 0, "high": 0}, "next_poll_ms": 1000}
+
+
+def _shown(presented: Presented) -> dict[str, object]:
+    """Return score, place and people ahead; in a draw that is still to come nobody has any of them."""
+    if presented.is_secret:
+        return {"score": None, "place": None, "ahead": None}
+    ahead = presented.place.ahead
+    is_waiting = presented.place.standing is Standing.WAITING
+    return {"score": presented.place.score, "place": ahead + 1 if is_waiting else None, "ahead": ahead}
+
+
+def _refusal(fault: ChallengeFault) -> Refused | BadToken:
+    kind = f"challenge-{fault.value}"
+    match fault:
+        case ChallengeFault.FORMAT | ChallengeFault.LENGTH:
+            return Refused(422, kind, "This is not a challenge and a solution as we make them.")
+        case ChallengeFault.EXPIRED:
+            return Refused(410, kind, "This challenge has run out. Ask for a new one.")
+        case ChallengeFault.WORK:
+            return Refused(422, kind, "The solution does not solve the challenge.")
+        case _:
+            return Refused(403, kind, "This challenge is not valid here. Ask for a new one.")
+
+
+def _with_cookie(answer: web.Response, cookie: str) -> web.Response:
+    answer.headers.add("Set-Cookie", cookie)
+    return answer
+
+
+async def _form(request: web.Request) -> dict[str, str]:
+    """Return the fields of a small form; a large or odd one counts as empty."""
+    if (request.content_length or 0) > _FORM_LIMIT_BYTES or request.content_type != "application/x-www-form-urlencoded":
+        return {}
+    return {name: value for name, value in (await request.post()).items() if isinstance(value, str)}

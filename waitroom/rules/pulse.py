@@ -1,0 +1,40 @@
+"""The shared status document of a room: the same for everybody who waits, so that one answer serves them all."""
+
+from waitroom.rules.rooms import Phase, Polling, Snapshot
+
+
+def pulse(snapshot: Snapshot, polling: Polling, seed: bytes) -> dict[str, object]:
+    """Return the pulse; the seed of the draw is in it only once the draw is over.
+
+    Times in ms since 1970 on Redis's clock; `serving` is null until somebody was called.
+    """
+    lanes = {
+        name: {"serving": lane.serving, "called": lane.called, "waiting": lane.waiting}
+        for name, lane in snapshot.lanes.items()
+    }
+    return {
+        "room": snapshot.room,
+        "event": snapshot.event,
+        "generation": snapshot.generation,
+        "phase": snapshot.phase,
+        "server_ms": snapshot.now_ms,
+        "starts_ms": snapshot.starts_ms,
+        "ends_ms": snapshot.ends_ms,
+        "lanes": lanes,
+        "rate_per_minute": snapshot.rate_per_minute,
+        "poll": {"floor_ms": polling.floor_ms, "ceiling_ms": polling.ceiling_ms, "divisor": polling.divisor},
+        "commitment": snapshot.commitment,
+        "seed": seed.hex() if snapshot.is_drawn else None,
+        "spin": snapshot.spin,
+        "message": snapshot.message or None,
+    }
+
+
+def score_is_secret(snapshot: Snapshot, score: float) -> bool:
+    """Whether `score` is one of the draw, and the draw is still to come."""
+    return 0 <= score < 1 and snapshot.starts_ms is not None and not snapshot.is_drawn
+
+
+def admits(phase: Phase) -> bool:
+    """Whether a room in `phase` lets people in."""
+    return phase in {Phase.IDLE, Phase.OPEN}
