@@ -1,0 +1,22 @@
+-- release: give the units of a reservation back, once, after the ledger did.
+--
+-- KEYS[1]  st     hash   epoch, state (loading, open), avail, mut
+-- KEYS[2]  h      hash   reservation id -> "qty|soft or durable|shopper"
+-- KEYS[3]  x      zset   reservation id of a soft hold -> when it lapses, ms since 1970
+-- KEYS[4]  u      hash   shopper -> units held or bought
+-- ARGV[1]  epoch  count  the life of this stock that the caller knows
+-- ARGV[2]  rid    text   reservation id
+-- REPLY    "released", qty   the units are free again
+-- REPLY    "gone"            the reservation was not known any more: nothing changed
+-- REPLY    "UNLOADED"        Redis does not know this stock, or it is being loaded
+-- REPLY    "FENCED"          the caller knows another life of it
+local st, h, x, u = KEYS[1], KEYS[2], KEYS[3], KEYS[4]
+local epoch, rid = ARGV[1], ARGV[2]
+-- @include shared/stock_life
+-- @include shared/stock_release
+
+local qty = give_back(rid)
+if qty == 0 then
+  return { 'gone' }
+end
+return { 'released', qty }
