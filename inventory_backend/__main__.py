@@ -1,0 +1,37 @@
+"""Start the till: `python -m inventory_backend -c inventory.toml`."""
+
+import argparse
+import asyncio
+import os
+import sys
+from pathlib import Path
+
+import uvloop
+
+from inventory_backend.app import run
+from inventory_backend.config import read, upstream_signer
+from waitroom.kernel import logs
+from waitroom.kernel.clock import SystemClock
+from waitroom.kernel.errors import ConfigFault
+
+
+def main() -> int:
+    """Serve until SIGTERM; 2 when the configuration cannot be used."""
+    parser = argparse.ArgumentParser(prog="python -m inventory_backend", description=__doc__)
+    parser.add_argument("-c", "--config", type=Path, required=True, metavar="FILE", help="see config/inventory.toml")
+    chosen = parser.parse_args()
+    try:
+        config = read(chosen.config, os.environ)
+        signer = upstream_signer(config, os.environ)
+        logs.setup(config.logs.level, as_json=config.logs.as_json)
+        with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+            runner.run(run(config, signer, SystemClock()))
+    except ConfigFault as refused:
+        for fault in refused.faults:
+            sys.stderr.write(f"{fault}\n")
+        return 2
+    return 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

@@ -1,0 +1,152 @@
+"""Put the till together: every part made once, each closed in reverse when it ends."""
+
+import asyncio
+import logging
+import signal
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import aiohttp
+from aiohttp import web
+
+from inventory_backend.catalogue import Catalogue
+from inventory_backend.checkout import Checkout, Terms
+from inventory_backend.config import Config
+from inventory_backend.counter import Counter
+from inventory_backend.guard import Guard
+from inventory_backend.jobs import Jobs
+from inventory_backend.ledger import LedgerSettings, opened
+from inventory_backend.outbox import Outbox
+from inventory_backend.payments import Gateway, SimulatedGateway
+from inventory_backend.probes import Probes
+from inventory_backend.rebuild import Rebuild
+from inventory_backend.reconciler import Reconciler
+from inventory_backend.saga import Saga, SagaSettings
+from inventory_backend.stock import Stock
+from inventory_backend.views import Views
+from waitroom.kernel.answers import errors_become_answers
+from waitroom.kernel.clock import Clock
+from waitroom.kernel.embedded import EmbeddedServer
+from waitroom.kernel.errors import StoreUnavailable
+from waitroom.kernel.redis import RedisSettings, ScriptRunner, connected
+from waitroom.kernel.tasks import running
+from waitroom.kernel.tokens import UpstreamPassSigner
+
+log = logging.getLogger(__name__)
+
+_BACKLOG = 2048
+"""Connections the system may keep for us while a crowd arrives."""
+
+
+@dataclass(frozen=True, slots=True)
+class Till:
+    """The till, put together: `app` serves, `jobs` run beside it."""
+
+    app: web.Application
+    jobs: Jobs
+
+
+@asynccontextmanager
+async def built(config: Config, signer: UpstreamPassSigner, clock: Clock) -> AsyncIterator[Till]:
+    """Give the till while the block lasts; its jobs do not run yet.
+
+    Raises:
+        ConfigFault: the ledger or Redis cannot be used as they are configured.
+    """
+    sales = [one.as_rules() for one in config.sales]
+    async with AsyncExitStack() as stack:
+        ledger = await stack.enter_async_context(opened(_ledger_settings(config), clock))
+        scripts = await stack.enter_async_context(_scripts(config))
+        session = await stack.enter_async_context(aiohttp.ClientSession(cookie_jar=aiohttp.DummyCookieJar()))
+        stock = Stock(scripts)
+        rebuild = Rebuild(ledger, stock, sales)
+        catalogue = Catalogue(ledger, sales)
+        counter = Counter(stock, rebuild)
+        saga = Saga(ledger, _gateways(config, session), _saga_settings(config))
+        checkout = Checkout(ledger, counter, catalogue, saga, _terms(config))
+        stack.push_async_callback(counter.close)
+        stack.push_async_callback(saga.close)
+        guard = Guard(signer, (one.room for one in sales), clock)
+        app = web.Application(middlewares=[errors_become_answers, guard.middleware])
+        _add_routes(app.router, checkout, catalogue, rebuild)
+        outbox = Outbox(ledger, stock, rebuild)
+        jobs = Jobs(ledger, rebuild, Reconciler(ledger, stock, rebuild, sales), catalogue, checkout, saga, outbox)
+        await catalogue.seed()
+        await catalogue.refresh()
+        await _load_stock(scripts, rebuild)
+        yield Till(app, jobs)
+
+
+async def run(config: Config, signer: UpstreamPassSigner, clock: Clock) -> None:
+    """Serve until SIGTERM or SIGINT, then finish what is in flight."""
+    asked_to_stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, asked_to_stop.set)
+    drain_s = config.server.drain_timeout_ms / 1000
+    async with built(config, signer, clock) as till, running(*till.jobs.loops(), clock=clock):
+        runner = web.AppRunner(till.app, access_log=None, shutdown_timeout=drain_s)
+        await runner.setup()
+        try:
+            listen = config.server.listen
+            await web.TCPSite(runner, listen.host, listen.port, backlog=_BACKLOG).start()
+            log.info("till open", extra={"at": str(listen), "sales": [one.name for one in config.sales]})
+            await asked_to_stop.wait()
+            log.info("till closing")
+        finally:
+            await runner.cleanup()
+
+
+def _add_routes(router: web.UrlDispatcher, checkout: Checkout, catalogue: Catalogue, rebuild: Rebuild) -> None:
+    Views(checkout, catalogue).add_to(router)
+    Probes(rebuild, catalogue).add_to(router)
+    # the shop's pages (shop.py) join here
+
+
+async def _load_stock(scripts: ScriptRunner, rebuild: Rebuild) -> None:
+    """Load once before serving; where Redis is not there yet, the till opens as soon as it is."""
+    try:
+        await scripts.check()
+        await rebuild.step()
+    except StoreUnavailable as fault:
+        log.warning("redis is not there yet", extra={"fault": str(fault)})
+
+
+@asynccontextmanager
+async def _scripts(config: Config) -> AsyncIterator[ScriptRunner]:
+    async with AsyncExitStack() as stack:
+        url = config.redis.url
+        if not url:
+            server = EmbeddedServer(config.redis.folder or Path("inventory-data"))
+            await server.start()
+            stack.push_async_callback(server.stop)
+            url = server.url
+        settings = RedisSettings(url, config.redis.max_connections, config.redis.timeout_ms)
+        yield await stack.enter_async_context(connected(settings))
+
+
+def _ledger_settings(config: Config) -> LedgerSettings:
+    chosen = config.ledger
+    return LedgerSettings(
+        url=config.ledger_url,
+        group_rows=chosen.group_rows,
+        group_delay_ms=chosen.group_delay_ms,
+        timeout_ms=chosen.timeout_ms,
+        readers=chosen.readers,
+    )
+
+
+def _gateways(config: Config, session: aiohttp.ClientSession) -> dict[str, Gateway]:
+    chosen = config.payments
+    return {chosen.provider: SimulatedGateway(session, chosen.url, timeout_ms=chosen.timeout_ms)}
+
+
+def _saga_settings(config: Config) -> SagaSettings:
+    return SagaSettings(concurrency=config.payments.concurrency, poll_ms=config.payments.poll_ms)
+
+
+def _terms(config: Config) -> Terms:
+    chosen = config.payments
+    return Terms(chosen.window_ms, chosen.grace_ms, frozenset({chosen.provider}))

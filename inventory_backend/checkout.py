@@ -1,0 +1,185 @@
+"""Reserve, commit, cancel: what a shopper may do with stock, each with its answer.
+
+Redis admits, the ledger promises: a hold is answered only after its row is committed (W1), and told to Redis only after
+that (W2).
+"""
+
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from inventory_backend import documents, holds, orders
+from inventory_backend.catalogue import Catalogue
+from inventory_backend.counter import Counter
+from inventory_backend.holds import Note, Taken, Wanted
+from inventory_backend.idempotency import Answer, Asked, Replays
+from inventory_backend.ledger import Ledger
+from inventory_backend.orders import Placed, Placing
+from inventory_backend.refusals import refused
+from inventory_backend.saga import Saga
+from inventory_backend.sales import HoldState, Line, Sale, order_id, reservation_id
+from inventory_backend.stock import Hold
+from waitroom.kernel.errors import Refused
+from waitroom.kernel.tokens import Pass
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Terms:
+    """How long a payment may take, and who may be paid through."""
+
+    window_ms: int
+    grace_ms: int
+    providers: frozenset[str]
+
+
+class Checkout:
+    """The till."""
+
+    def __init__(self, ledger: Ledger, counter: Counter, catalogue: Catalogue, saga: Saga, terms: Terms) -> None:
+        """Sell what `catalogue` has; `saga` carries the payments."""
+        self._ledger = ledger
+        self._counter = counter
+        self._catalogue = catalogue
+        self._saga = saga
+        self._terms = terms
+        self._replays = Replays(ledger)
+
+    async def reserve(self, shopper: Pass, sale: str, wanted: Sequence[tuple[str, int]], ask: Asked) -> Answer:
+        """Set units aside for the shopper.
+
+        Raises:
+            Refused: unknown-sale, unknown-sku, sale-not-active, limit-reached, sold-out, or the key is not usable.
+            StoreUnavailable: nothing was promised; the same request may be sent again.
+        """
+        return await self._replays.once(ask, lambda: self._reserve(shopper, sale, wanted, ask))
+
+    async def commit(self, shopper: Pass, rid: str, provider: str, method: str, ask: Asked) -> Answer:
+        """Begin to pay for a hold.
+
+        Raises:
+            Refused: not-found, hold-expired, payment-in-progress, already-paid, or the key is not usable.
+            StoreUnavailable: whether the payment began is not known; the same request finds out.
+        """
+        return await self._replays.once(ask, lambda: self._commit(shopper, rid, provider, method, ask))
+
+    async def cancel(self, shopper: Pass, rid: str) -> None:
+        """Let go of a hold.
+
+        Raises:
+            Refused: not-found, hold-expired, payment-in-progress, already-paid.
+        """
+        now_ms = self._ledger.now_ms()
+        word = await self._ledger.write(lambda connection: orders.cancel(connection, rid, shopper.session_id, now_ms))
+        if word is not Placed.CANCELLED:
+            raise refused(word)
+
+    async def hold(self, shopper: Pass, rid: str) -> orders.Hold:
+        """Return a hold of the shopper.
+
+        Raises:
+            Refused: not-found.
+        """
+        found = await self._ledger.read(lambda connection: orders.hold(connection, rid, shopper.session_id))
+        if found is None:
+            raise refused("not-found")
+        return found
+
+    async def order(self, shopper: Pass, order: str) -> orders.Order:
+        """Return an order of the shopper.
+
+        Raises:
+            Refused: not-found.
+        """
+        found = await self._ledger.read(lambda connection: orders.order(connection, order, shopper.session_id))
+        if found is None:
+            raise refused("not-found")
+        return found
+
+    async def expire(self) -> None:
+        """Give back the units of holds whose time ran out; the outbox tells Redis afterwards."""
+        now_ms = self._ledger.now_ms()
+        late = await self._ledger.read(lambda connection: holds.overdue(connection, now_ms))
+        if not late:
+            return
+        note = Note("expiry", now_ms, "expired")
+        gone = await self._ledger.write(
+            lambda connection: holds.release(connection, late, HoldState.HELD, HoldState.EXPIRED, note)
+        )
+        log.info("holds expired", extra={"count": len(gone)})
+
+    async def _reserve(self, shopper: Pass, name: str, wanted: Sequence[tuple[str, int]], ask: Asked) -> Answer:
+        sale, lines = self._checked(shopper, name, wanted)
+        rid = reservation_id(name, shopper.session_id, ask.key)
+        word = await self._counter.hold(sale, lines, rid, shopper.session_id)
+        if word is not Hold.HELD:
+            raise _refused(word, sale)
+        asked = self._wanted(sale, lines, rid, shopper, ask)
+        match taken := await self._ledger.write_together(holds.take, asked):
+            case Taken.HELD:
+                self._counter.confirm(sale, lines, rid)
+                return Answer(asked.kept.status, asked.kept.body)
+            case Taken.KNOWN:  # another process was faster under this key, or its answer was forgotten after a day
+                if (before := await self._replays.known(ask)) is not None:
+                    return before
+                raise refused("idempotency-key-reused")
+            case Taken.SOLD_OUT | Taken.LIMIT_REACHED:
+                self._counter.release(sale, lines, rid)
+                raise _refused(taken, sale)
+
+    def _checked(self, shopper: Pass, name: str, wanted: Sequence[tuple[str, int]]) -> tuple[Sale, tuple[Line, ...]]:
+        sale = self._catalogue.sales.get(name)
+        if sale is None:
+            raise refused("unknown-sale")
+        if shopper.room != sale.room:
+            raise refused("no-pass")
+        if any(sku not in sale.skus for sku, _ in wanted):
+            raise refused("unknown-sku")
+        if not sale.is_open(self._ledger.now_ms()):
+            raise refused("sale-not-active", sale=name, state=self._catalogue.state(name))
+        lines = sale.priced(wanted)
+        if sum(line.qty for line in lines) > sale.limit_per_shopper:
+            raise _refused(Taken.LIMIT_REACHED, sale)
+        return sale, lines
+
+    def _wanted(self, sale: Sale, lines: tuple[Line, ...], rid: str, shopper: Pass, ask: Asked) -> Wanted:
+        now_ms = self._ledger.now_ms()
+        expires_ms = now_ms + sale.hold_ms
+        return Wanted(
+            rid=rid,
+            sale=sale.name,
+            shopper=shopper.session_id,
+            lines=lines,
+            limit=sale.limit_per_shopper,
+            cost=sale.cost(lines),
+            now_ms=now_ms,
+            expires_ms=expires_ms,
+            kept=ask.kept(201, documents.held(sale, lines, rid, expires_ms)),
+        )
+
+    async def _commit(self, shopper: Pass, rid: str, provider: str, method: str, ask: Asked) -> Answer:
+        if provider not in self._terms.providers:
+            raise refused("unknown-provider")
+        kept = ask.kept(202, documents.placed(order_id(rid)))
+        placing = Placing(
+            rid=rid,
+            shopper=shopper.session_id,
+            provider=provider,
+            method=method,
+            now_ms=self._ledger.now_ms(),
+            window_ms=self._terms.window_ms,
+            grace_ms=self._terms.grace_ms,
+            kept=kept,
+        )
+        word, pid = await self._ledger.write(lambda connection: orders.place(connection, placing))
+        if word is not Placed.PAYING:
+            raise refused(word)
+        self._saga.start(pid)
+        return Answer(kept.status, kept.body)
+
+
+def _refused(word: Taken | Hold, sale: Sale) -> Refused:
+    if word == Taken.LIMIT_REACHED:
+        return refused(word, sale=sale.name, limit_per_shopper=sale.limit_per_shopper)
+    return refused(word, sale=sale.name)

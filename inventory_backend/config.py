@@ -1,0 +1,242 @@
+"""What the shop's operator may set: one TOML file, every fault at once, secrets never in it."""
+
+import os
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import AfterValidator, Field, StringConstraints, model_validator
+from sqlalchemy.engine import make_url
+from sqlalchemy.exc import ArgumentError
+
+from inventory_backend import sales
+from waitroom.kernel.errors import ConfigFault
+from waitroom.kernel.faults import Fault, Faults, repeated
+from waitroom.kernel.settings import (
+    DurationMs,
+    Instant,
+    Listen,
+    Many,
+    OptionalPath,
+    Settings,
+    between,
+    load,
+    parse,
+    read_secrets,
+)
+from waitroom.kernel.shapes import Name, RedisUrl, SiteUrl
+from waitroom.kernel.tokens import UpstreamPassSigner
+from waitroom.kernel.units import Address, duration_ms
+
+UPSTREAM_SECRET_VARIABLE = "WAITROOM_UPSTREAM_SECRET"  # noqa: S105 - the name of a variable, not what is in it
+GATEWAY_VARIABLE = "WAITROOM_SIMULATED_GATEWAY_URL"
+
+_LARGEST_AMOUNT = 99_999_999
+
+
+def _ledger_url(found: str) -> str:
+    if found:
+        try:
+            kind = make_url(found).get_backend_name()
+        except ArgumentError:
+            kind = ""
+        if kind not in {"sqlite", "postgresql"}:
+            raise ValueError('must begin with "postgresql://" or "sqlite:///"; "" is SQLite in the file below')
+    return found
+
+
+LedgerUrl = Annotated[str, AfterValidator(_ledger_url)]
+
+
+class Server(Settings):
+    """Where the room's proxy reaches the shop."""
+
+    listen: Listen = Field(Address("127.0.0.1", 9000), description="Where the shop is served; only the proxy needs it.")
+    drain_timeout_ms: Annotated[DurationMs, between("0s", "10m")] = Field(
+        duration_ms("30s"), description="How long requests in flight may take when it is asked to stop."
+    )
+
+
+class Redis(Settings):
+    """Where the stock is counted while the sale runs."""
+
+    url: RedisUrl = Field(
+        "",
+        description='"redis://…", "rediss://…" or "unix://…"; empty starts an embedded server. REDIS_URL overrides it.',
+    )
+    max_connections: int = Field(16, ge=1, le=1024, description="Connections that are opened at most.")
+    timeout_ms: Annotated[DurationMs, between("10ms", "30s")] = Field(
+        duration_ms("1s"), description="How long one round trip may take before Redis counts as gone."
+    )
+    folder: OptionalPath = Field(
+        None,
+        description="Where the embedded server keeps its data; empty takes ./inventory-data of the working folder.",
+    )
+
+
+class Ledger(Settings):
+    """The truth about holds, orders and money."""
+
+    url: LedgerUrl = Field("", description='"postgresql://…", "sqlite:///…"; empty is SQLite in `file`.')
+    file: OptionalPath = Field(None, description="SQLite's file; empty takes ./inventory.db of the working folder.")
+    group_rows: int = Field(200, ge=1, le=5000, description="Writes that share one commit, at most.")
+    group_delay_ms: Annotated[DurationMs, between("0s", "5ms")] = Field(
+        duration_ms("2ms"), description="How long a crowd waits for the group to grow; a lone write never waits."
+    )
+    timeout_ms: Annotated[DurationMs, between("100ms", "1m")] = Field(
+        duration_ms("5s"), description="How long one transaction may take before the ledger counts as gone."
+    )
+    readers: int = Field(4, ge=1, le=64, description="Connections that read beside the one that writes.")
+
+
+class Payments(Settings):
+    """The payment gateway, and how long a payment may take."""
+
+    provider: Literal["simulated"] = Field(
+        "simulated", description="simulated: the gateway that moves no money; stripe comes later."
+    )
+    url: SiteUrl = Field("http://127.0.0.1:9100", description="Where the simulated gateway listens.")
+    timeout_ms: Annotated[DurationMs, between("100ms", "1m")] = Field(
+        duration_ms("5s"), description="How long the gateway may take to answer one call, before it is asked again."
+    )
+    window_ms: Annotated[DurationMs, between("1s", "1h")] = Field(
+        duration_ms("1m"), description="How long a payment may take at least, even where the hold ends before."
+    )
+    grace_ms: Annotated[DurationMs, between("0s", "10m")] = Field(
+        duration_ms("10s"), description="After that the hold still stands for so long, while the payment is called off."
+    )
+    poll_ms: Annotated[DurationMs, between("50ms", "1m")] = Field(
+        duration_ms("500ms"), description="How soon a payment that is under way is looked at again."
+    )
+    concurrency: int = Field(64, ge=1, le=1000, description="Payments carried at the same time.")
+
+
+class Secrets(Settings):
+    """The secret of the room; WAITROOM_UPSTREAM_SECRET and WAITROOM_SECRET in the environment override it."""
+
+    file: OptionalPath = Field(None, description="The room's signing secret (mode 0600), one or two, newest last.")
+
+
+class Logs(Settings):
+    """What is written down about the running of the thing; it goes to standard error."""
+
+    level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field("INFO", description="DEBUG, INFO, WARNING or ERROR.")
+    as_json: bool = Field(
+        False, validation_alias="json", serialization_alias="json", description="A JSON object a line, for machines."
+    )
+
+
+class Sku(Settings):
+    """A stock line."""
+
+    sku: Name = Field(description="What requests call it.")
+    name: Annotated[str, StringConstraints(min_length=1, max_length=120)] = Field(description="What shoppers read.")
+    description: Annotated[str, StringConstraints(max_length=2000)] = Field(
+        "", description="A sentence or two for shoppers."
+    )
+    price: int = Field(ge=0, le=_LARGEST_AMOUNT, description="In minor units of the sale's currency: 12900 is 129.00.")
+    total: int = Field(ge=0, le=100_000_000, description="Units there are to sell.")
+
+
+class Sale(Settings):
+    """One sale."""
+
+    name: Name = Field(description="Stands in addresses and in the ledger.")
+    title: Annotated[str, StringConstraints(max_length=120)] = Field(
+        "", description="What shoppers read; empty takes the name."
+    )
+    room: Name = Field(
+        default_factory=lambda found: found["name"],
+        description="The waiting room whose pass opens this sale; without it, the one of the same name.",
+    )
+    currency: Annotated[str, StringConstraints(pattern=r"^[A-Z]{3}$")] = Field("EUR", description="ISO 4217.")
+    starts_at: Instant | None = Field(None, description="From when holds are taken; without it, at once.")
+    ends_at: Instant | None = Field(None, description="Until when; without it, as long as there is stock.")
+    hold_ms: Annotated[DurationMs, between("1s", "24h")] = Field(
+        duration_ms("10m"), description="How long units stay set aside for a shopper."
+    )
+    limit_per_shopper: int = Field(1, ge=1, le=10_000, description="Units of this sale that one shopper may have.")
+    skus: Annotated[Many[Sku], Field(min_length=1)] = Field(description="What is sold.")
+
+    @model_validator(mode="after")
+    def _fits_together(self) -> Self:
+        faults = list(repeated({"skus": [{"sku": one.sku} for one in self.skus]}, "skus", "sku"))
+        if self.starts_at is not None and self.ends_at is not None and self.starts_at >= self.ends_at:
+            faults.append(Fault(("ends_at",), "must be after starts_at"))
+        if faults:
+            raise Faults(faults)
+        return self
+
+    def as_rules(self) -> sales.Sale:
+        """Return the sale as the rules know it."""
+        skus = (sales.Sku(one.sku, one.name, one.price, one.total, one.description) for one in self.skus)
+        return sales.Sale(
+            name=self.name,
+            title=self.title or self.name,
+            room=self.room,
+            currency=self.currency,
+            starts_ms=self.starts_at,
+            ends_ms=self.ends_at,
+            hold_ms=self.hold_ms,
+            limit_per_shopper=self.limit_per_shopper,
+            skus={one.sku: one for one in skus},
+        )
+
+
+class Config(Settings):
+    """Everything, whole."""
+
+    server: Server = Field(Server(), description="Where the room's proxy reaches the shop.")
+    redis: Redis = Field(Redis(), description="Where the stock is counted while the sale runs.")
+    ledger: Ledger = Field(Ledger(), description="The truth about holds, orders and money.")
+    payments: Payments = Field(Payments(), description="The payment gateway.")
+    secrets: Secrets = Field(Secrets(), description="Files that hold secrets.")
+    logs: Logs = Field(Logs(), description="What is written down.")
+    sales: Annotated[Many[Sale], Field(min_length=1)] = Field(description="What is sold, when, and how.")
+
+    @classmethod
+    def cross_faults(cls, written: Mapping[str, Any]) -> Iterator[Fault]:
+        """Yield sales of the same name."""
+        yield from repeated(written, "sales", "name")
+
+    @property
+    def ledger_url(self) -> str:
+        """Where the ledger is, with the default filled in."""
+        return self.ledger.url or f"sqlite:///{self.ledger.file or Path('inventory.db')}"
+
+
+def read(path: Path, environment: Mapping[str, str] = os.environ) -> Config:
+    """Return the configuration in `path`, with what the environment says instead.
+
+    Raises:
+        ConfigFault: it names every fault.
+    """
+    config = load(path, Config)
+    if url := environment.get("REDIS_URL", ""):
+        redis = parse({"url": url}, Redis)
+        config = config.model_copy(update={"redis": config.redis.model_copy(update={"url": redis.url})})
+    if url := environment.get(GATEWAY_VARIABLE, ""):
+        payments = parse({"url": url}, Payments)
+        config = config.model_copy(update={"payments": config.payments.model_copy(update={"url": payments.url})})
+    return config
+
+
+def upstream_signer(config: Config, environment: Mapping[str, str] = os.environ) -> UpstreamPassSigner:
+    """Return who verifies `Waitroom-Pass`: by the derived secret where we have that, else by the room's own.
+
+    Raises:
+        ConfigFault: there is no usable secret.
+    """
+    given = environment.get(UPSTREAM_SECRET_VARIABLE, "")
+    if not given:
+        return UpstreamPassSigner(read_secrets(environment, config.secrets.file))
+    try:
+        keys = [bytes.fromhex(part) for part in given.split(",")]
+    except ValueError:
+        keys = []
+    if not keys or any(len(key) != 32 for key in keys):
+        told = (
+            "must be 64 hexadecimal digits (or two of those with a comma between, newest last), as `waitroom` derives"
+        )
+        raise ConfigFault([f"{UPSTREAM_SECRET_VARIABLE}: {told}"])
+    return UpstreamPassSigner(keys)

@@ -1,0 +1,57 @@
+"""Let only those to the till whom the waiting room let in: every request under /checkout/ carries `Waitroom-Pass`.
+
+The check is a signature and a date; whoever fails it costs neither Redis nor the ledger anything.
+"""
+
+from collections.abc import Awaitable, Callable, Iterable
+
+from aiohttp import web
+
+from inventory_backend.refusals import refused
+from waitroom.kernel.clock import Clock
+from waitroom.kernel.errors import BadToken
+from waitroom.kernel.tokens import Pass, UpstreamPassSigner
+
+PASS_HEADER = "Waitroom-Pass"  # noqa: S105 - the name of a header
+GUARDED = "/checkout/"
+
+_PASS: web.RequestKey[Pass] = web.RequestKey("pass", Pass)
+
+Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+
+
+class Guard:
+    """Who verifies passes."""
+
+    def __init__(self, signer: UpstreamPassSigner, rooms: Iterable[str], clock: Clock) -> None:
+        """Accept passes of `rooms` that `signer` finds genuine."""
+        self._signer = signer
+        self._rooms = sorted(set(rooms))
+        self._clock = clock
+
+    @web.middleware
+    async def middleware(self, request: web.Request, handler: Handler) -> web.StreamResponse:
+        """Refuse what comes to the till without a pass, before anything is read."""
+        if request.path.startswith(GUARDED):
+            request[_PASS] = self.shopper(request)
+        return await handler(request)
+
+    def shopper(self, request: web.Request) -> Pass:
+        """Return the pass of a request; its `session_id` is who the shopper is.
+
+        Raises:
+            Refused: 403 no-pass.
+        """
+        text = request.headers.get(PASS_HEADER, "")
+        now_ms = self._clock.now_ms()
+        for room in self._rooms:
+            try:
+                return self._signer.verify(text, room=room, now_ms=now_ms)
+            except BadToken:
+                continue
+        raise refused("no-pass")
+
+
+def admitted(request: web.Request) -> Pass:
+    """Return the pass that the guard found on a request under /checkout/."""
+    return request[_PASS]

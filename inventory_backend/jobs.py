@@ -1,0 +1,43 @@
+"""What the till does without a request: each job by its name, its period, and how long one round may take."""
+
+from dataclasses import dataclass
+
+from inventory_backend.catalogue import Catalogue
+from inventory_backend.checkout import Checkout
+from inventory_backend.idempotency import LIFETIME_MS, forget
+from inventory_backend.ledger import Ledger
+from inventory_backend.outbox import Outbox
+from inventory_backend.rebuild import Rebuild
+from inventory_backend.reconciler import Reconciler
+from inventory_backend.saga import Saga
+from waitroom.kernel.tasks import Loop
+
+
+@dataclass(frozen=True, slots=True)
+class Jobs:
+    """The parts that have something to do by themselves."""
+
+    ledger: Ledger
+    rebuild: Rebuild
+    reconciler: Reconciler
+    catalogue: Catalogue
+    checkout: Checkout
+    saga: Saga
+    outbox: Outbox
+
+    def loops(self) -> list[Loop]:
+        """Return all jobs."""
+        return [
+            Loop("rebuild", self.rebuild.step, period_s=0.25, limit_s=60),
+            Loop("reconcile", self.reconciler.step, period_s=1, limit_s=10),
+            Loop("catalogue", self.catalogue.refresh, period_s=0.2, limit_s=5),
+            Loop("expire", self.checkout.expire, period_s=0.25, limit_s=10),
+            Loop("outbox", self.outbox.deliver, period_s=0.1, limit_s=10),
+            Loop("payments", self.saga.resume, period_s=0.2, limit_s=10),
+            Loop("forget", self.forget_answers, period_s=300, limit_s=30),
+        ]
+
+    async def forget_answers(self) -> None:
+        """Drop the answers kept under idempotency keys that are older than a day."""
+        before_ms = self.ledger.now_ms() - LIFETIME_MS
+        await self.ledger.write(lambda connection: forget(connection, before_ms))

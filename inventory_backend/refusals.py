@@ -1,0 +1,25 @@
+"""Every no that the till can say: its status, its kind, and the sentence a shopper reads."""
+
+from waitroom.kernel.errors import Refused
+
+_SAID: dict[str, tuple[int, str]] = {
+    "no-pass": (403, "Come in through the waiting room: this sale is open to those who were let in."),
+    "unknown-sale": (404, "There is no such sale."),
+    "unknown-sku": (404, "This sale has no such item."),
+    "sale-not-active": (409, "The sale is not open at the moment."),
+    "sold-out": (409, "Sold out. Units that others give back become free again; look again in a while."),
+    "limit-reached": (409, "You have as many as one shopper may buy."),
+    "not-found": (404, "There is no such thing of yours."),
+    "hold-expired": (410, "The time to pay is over, and the items are free for others again."),
+    "payment-in-progress": (409, "A payment for these items is under way. Look at the order to see how it went."),
+    "already-paid": (409, "These items are paid for already."),
+    "too-many-attempts": (409, "This was tried too often. Let go of these items and choose them again."),
+    "unknown-provider": (422, "There is no such way to pay."),
+    "idempotency-key-reused": (422, "This Idempotency-Key was used before. Use a new key for a new request."),
+}
+
+
+def refused(kind: str, **facts: object) -> Refused:
+    """Return the refusal `kind`, with `facts` as members of the problem document."""
+    status, said = _SAID[kind]
+    return Refused(status, str(kind), said, extra=facts)

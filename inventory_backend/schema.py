@@ -1,0 +1,169 @@
+"""The tables of the ledger, the truth about holds, orders and money.
+
+CHECK constraints stand behind every guard: whatever a program forgets, the database refuses.
+"""
+
+from sqlalchemy import (
+    DDL,
+    BigInteger,
+    CheckConstraint,
+    Column,
+    ForeignKey,
+    Index,
+    Integer,
+    MetaData,
+    String,
+    Table,
+    Text,
+    UniqueConstraint,
+    event,
+)
+
+metadata = MetaData(
+    naming_convention={
+        "pk": "pk_%(table_name)s",
+        "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+        "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+        "ck": "ck_%(table_name)s_%(constraint_name)s",
+        "fk": "fk_%(table_name)s_%(referred_table_name)s",
+    }
+)
+
+_Serial = BigInteger().with_variant(Integer(), "sqlite")  # SQLite counts up by itself in INTEGER keys only
+
+sale = Table(
+    "sale",
+    metadata,
+    Column("sale", String(64), primary_key=True),
+    Column("epoch", BigInteger, nullable=False),  # the life of this sale's stock in Redis
+)
+
+sku = Table(
+    "sku",
+    metadata,
+    Column("sale", ForeignKey("sale.sale"), primary_key=True),
+    Column("sku", String(64), primary_key=True),
+    Column("total", BigInteger, nullable=False),
+    Column("allocated", BigInteger, nullable=False),
+    Column("version", BigInteger, nullable=False),
+    CheckConstraint("allocated >= 0 AND allocated <= total", name="guard"),
+)
+
+reservation = Table(
+    "reservation",
+    metadata,
+    Column("rid", String(36), primary_key=True),
+    Column("sale", ForeignKey("sale.sale"), nullable=False),
+    Column("shopper", String(128), nullable=False),
+    Column("state", String(16), nullable=False),
+    Column("version", Integer, nullable=False),
+    Column("amount", BigInteger, nullable=False),
+    Column("currency", String(3), nullable=False),
+    Column("created_ms", BigInteger, nullable=False),
+    Column("held_until_ms", BigInteger, nullable=False),  # what the shopper was promised; it never changes
+    Column("expires_ms", BigInteger, nullable=False),  # later than that only while money moves
+    Column("order_id", String(36), unique=True),
+    Column("placed_ms", BigInteger),
+    Column("paid_ms", BigInteger),
+    Column("reason", String(64)),
+    CheckConstraint("amount >= 0", name="amount"),
+)
+Index(None, reservation.c.state, reservation.c.expires_ms)
+
+line = Table(
+    "line",
+    metadata,
+    Column("rid", ForeignKey("reservation.rid"), primary_key=True),
+    Column("sku", String(64), primary_key=True),
+    Column("qty", Integer, nullable=False),
+    Column("unit_amount", BigInteger, nullable=False),
+    CheckConstraint("qty >= 1", name="qty"),
+)
+
+shopper_qty = Table(
+    "shopper_qty",
+    metadata,
+    Column("sale", ForeignKey("sale.sale"), primary_key=True),
+    Column("shopper", String(128), primary_key=True),
+    Column("qty", Integer, nullable=False),
+    Column("cap", Integer, nullable=False),
+    CheckConstraint("qty >= 0 AND qty <= cap", name="limit"),
+)
+
+payment = Table(
+    "payment",
+    metadata,
+    Column("pid", String(36), primary_key=True),
+    Column("rid", ForeignKey("reservation.rid"), nullable=False),
+    Column("attempt", Integer, nullable=False),
+    Column("provider", String(32), nullable=False),
+    Column("method", String(64), nullable=False),
+    Column("provider_ref", String(128), unique=True),
+    Column("provider_key", String(255), nullable=False, unique=True),
+    Column("amount", BigInteger, nullable=False),
+    Column("currency", String(3), nullable=False),
+    Column("state", String(16), nullable=False),
+    Column("deadline_ms", BigInteger, nullable=False),
+    Column("tries", Integer, nullable=False),
+    Column("next_ms", BigInteger),  # when the saga goes on; NULL once the payment is settled
+    Column("created_ms", BigInteger, nullable=False),
+    UniqueConstraint("rid", "attempt"),
+)
+Index(None, payment.c.next_ms)
+
+inbox = Table(
+    "inbox",
+    metadata,
+    Column("provider", String(32), primary_key=True),
+    Column("event_id", String(128), primary_key=True),
+    Column("rid", String(36)),
+    Column("body", Text, nullable=False),
+    Column("received_ms", BigInteger, nullable=False),
+)
+
+outbox = Table(
+    "outbox",
+    metadata,
+    Column("id", _Serial, primary_key=True, autoincrement=True),
+    Column("kind", String(32), nullable=False),
+    Column("rid", ForeignKey("reservation.rid"), nullable=False),
+    Column("version", Integer, nullable=False),  # of the reservation: the same thing may have to be told twice
+    Column("payload", Text, nullable=False),
+    Column("tries", Integer, nullable=False),
+    Column("next_ms", BigInteger),  # NULL once it is done
+    UniqueConstraint("kind", "rid", "version"),
+)
+Index(None, outbox.c.next_ms)
+
+idempotency = Table(
+    "idempotency",
+    metadata,
+    Column("scope", String(192), primary_key=True),
+    Column("key", String(255), primary_key=True),
+    Column("fingerprint", String(64), nullable=False),
+    Column("status", Integer, nullable=False),
+    Column("body", Text, nullable=False),
+    Column("created_ms", BigInteger, nullable=False, index=True),
+)
+
+audit = Table(
+    "audit",
+    metadata,
+    Column("seq", _Serial, primary_key=True, autoincrement=True),
+    Column("rid", String(36), nullable=False, index=True),
+    Column("from_state", String(16)),
+    Column("to_state", String(16), nullable=False),
+    Column("delta", Integer, nullable=False),  # units: +n when they became allocated, -n when they were given back
+    Column("at_ms", BigInteger, nullable=False),
+    Column("actor", String(64), nullable=False),
+)
+
+for _verb in ("UPDATE", "DELETE"):  # append-only, also for whoever opens the file by hand
+    event.listen(
+        audit,
+        "after_create",
+        DDL(  # type: ignore[no-untyped-call]  # SQLAlchemy left this constructor untyped
+            f"CREATE TRIGGER audit_no_{_verb.lower()} BEFORE {_verb} ON audit "
+            "BEGIN SELECT RAISE(ABORT, 'the audit is append-only'); END"
+        ).execute_if(dialect="sqlite"),
+    )

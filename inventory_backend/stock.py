@@ -1,0 +1,126 @@
+"""The Python face of lua/stock/: which buyers get as far as the ledger. Redis admits, the ledger decides.
+
+Everything in here may be lost: the worst that follows is a "sold out" too many, or a slow minute.
+"""
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any
+
+from redis.exceptions import RedisError
+
+from waitroom.kernel.errors import StoreUnavailable
+from waitroom.kernel.redis import ScriptRunner
+
+SOFT_HOLD_MS = 10_000
+"""How long a hold stands that the ledger has not confirmed: longer than a group commit can take."""
+_CHUNK = 1000
+"""Holds loaded in one call: about a millisecond of Redis."""
+_SWEPT = 200
+
+
+class Hold(StrEnum):
+    """What `stock/hold` replies."""
+
+    HELD = "held"
+    AGAIN = "again"
+    SOLD_OUT = "sold-out"
+    LIMIT_REACHED = "limit-reached"
+
+
+class Reconcile(StrEnum):
+    """What `stock/reconcile` replies."""
+
+    AGREED = "agreed"
+    MENDED = "mended"
+    MOVED = "moved"
+    BUSY = "busy"
+
+
+class StockNotLoaded(StoreUnavailable):
+    """Redis has no stock, or another life of it: it must be loaded again from the ledger."""
+
+    def __init__(self, word: str) -> None:
+        """Answer 503: loading takes a moment, and nothing was promised."""
+        super().__init__(f"stock is {word.lower()}", retry_after_s=1)
+
+
+@dataclass(frozen=True, slots=True)
+class StockKey:
+    """One stock line of one life: the epoch that its caller knows."""
+
+    sale: str
+    sku: str
+    epoch: int
+
+    def names(self, *parts: str) -> list[str]:
+        """Return the keys of this stock; the hash tag keeps them on one shard of a cluster."""
+        return [f"inv:{{{self.sale}:{self.sku}}}:{part}" for part in parts]
+
+
+class Stock:
+    """The scripts of lua/stock/, one method a move; all are safe to repeat."""
+
+    def __init__(self, scripts: ScriptRunner, *, now_ms: int = 0) -> None:
+        """Run `scripts`; `now_ms` 0 is the clock of Redis, which is what production uses."""
+        self._scripts = scripts
+        self._now_ms = now_ms
+
+    async def hold(self, key: StockKey, *, rid: str, shopper: str, qty: int, limit: int) -> Hold:
+        """Set `qty` units aside, softly."""
+        args = (key.epoch, rid, shopper, qty, limit, SOFT_HOLD_MS, self._now_ms)
+        return Hold((await self._run("hold", key, ("st", "h", "x", "u"), args))[0])
+
+    async def confirm(self, key: StockKey, rid: str) -> bool:
+        """Make a soft hold durable; tell whether it was still there."""
+        return bool((await self._run("confirm", key, ("st", "h", "x"), (key.epoch, rid)))[0] == "confirmed")
+
+    async def release(self, key: StockKey, rid: str) -> int:
+        """Give the units of `rid` back and return how many; 0 when it was done before."""
+        reply = await self._run("release", key, ("st", "h", "x", "u"), (key.epoch, rid))
+        return int(reply[1]) if reply[0] == "released" else 0
+
+    async def sweep(self, key: StockKey) -> int:
+        """Give back the soft holds that lapsed and return how many."""
+        reply = await self._run("sweep", key, ("st", "h", "x", "u"), (key.epoch, _SWEPT, self._now_ms))
+        return int(reply[1])
+
+    async def load(self, key: StockKey, *, free: int, holds: Sequence[tuple[str, str, int]]) -> None:
+        """Put the stock as the ledger has it: `holds` are (reservation id, shopper, qty)."""
+        await self._load(key, "begin", free, [])
+        for start in range(0, len(holds), _CHUNK):
+            await self._load(key, "add", 0, holds[start : start + _CHUNK])
+        await self._load(key, "open", 0, [])
+
+    async def mutations(self, key: StockKey) -> int:
+        """Return the number of changes so far, to tell `reconcile` what was seen."""
+        return int((await self._run("reconcile", key, ("st", "x"), (key.epoch, -1, 0)))[1])
+
+    async def reconcile(self, key: StockKey, *, seen: int, free: int) -> tuple[Reconcile, int]:
+        """Set the free units to `free` if nothing moved since `seen`; the number is the drift when it was mended."""
+        word, number = await self._run("reconcile", key, ("st", "x"), (key.epoch, seen, free))
+        return Reconcile(word), int(number)
+
+    async def server_id(self) -> str:
+        """Return what changes when the server restarts, or when another takes its place.
+
+        Raises:
+            StoreUnavailable: it does not answer.
+        """
+        try:
+            server = await self._scripts.client.info("server")
+            replication = await self._scripts.client.info("replication")
+        except (RedisError, OSError) as fault:
+            raise StoreUnavailable(f"redis does not answer: {fault!r}") from fault
+        return f"{server['run_id']} {replication['role']} {replication['master_replid']}"
+
+    async def _load(self, key: StockKey, stage: str, free: int, holds: Sequence[tuple[str, str, int]]) -> None:
+        await self._run("load", key, ("st", "h", "x", "u"), (key.epoch, stage, free, json.dumps(holds)))
+
+    async def _run(self, move: str, key: StockKey, keys: Sequence[str], args: Sequence[str | int]) -> Any:
+        reply = await self._scripts.run(f"stock/{move}", keys=key.names(*keys), args=args)
+        if reply[0] in {"UNLOADED", "FENCED"}:
+            raise StockNotLoaded(reply[0])
+        return reply
