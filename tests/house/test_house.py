@@ -160,7 +160,7 @@ def test_a_script_has_no_chance_no_clock_and_no_endless_loop(path: Path) -> None
 def test_a_template_takes_what_its_first_line_says(path: Path) -> None:
     source = text(path)
     first = source.partition("\n")[0]
-    header = re.fullmatch(rf"\{{# {path.stem}: (?P<values>[a-z_, ]*?) ?— .+ #\}}", first)
+    header = re.fullmatch(rf"\{{# {path.stem}: (?P<values>[a-z_, ]*?) ?[—\u2013] .+ #\}}", first)
     assert header, f"begin with {{# {path.stem}: its, values — what it is #}}"
     said = {value for value in header["values"].split(", ") if value}
 
@@ -180,6 +180,8 @@ def test_a_template_runs_nothing_without_a_nonce(path: Path) -> None:
     source = text(path)
 
     for tag in re.findall(r"<(?:script|style)\b[^>]*>", source):
+        if 'type="application/json"' in tag:
+            continue  # data: no browser runs it
         assert 'nonce="{{ nonce }}"' in tag, tag
     assert not re.search(r"\son[a-z]+=|javascript:|\sstyle=", source)
     assert "|safe" not in source.replace(" ", "")
@@ -187,7 +189,7 @@ def test_a_template_runs_nothing_without_a_nonce(path: Path) -> None:
 
 # What is tracked
 
-MACHINES = r"/(?:home|root|Users)/[a-z]|/work/|/tmp/[a-z]|/opt/[a-z]|/mnt/|\.pyenv"
+MACHINES = r"/(?:home|root|Users)/[a-z]|/work/[a-z]|\.pyenv"
 INDEXES = r"\b(?:pypi\.org|pythonhosted\.org|registry\.npmjs|pypi-|index-url|simple/)"
 
 
