@@ -128,7 +128,7 @@ def _is_clean(path: str) -> bool:
 
 def _folded(path: str) -> str:
     """Return a clean path as the most forgiving upstream would compare it."""
-    plain = unquote_to_bytes(path).decode() if "%" in path else path
+    plain = unquote_to_bytes(path).decode("utf-8", "replace") if "%" in path else path
     return unicodedata.normalize("NFKC", plain).casefold()
 
 

@@ -1,0 +1,117 @@
+"""Stream one request to the upstream and its answer back."""
+
+import inspect
+import logging
+from collections.abc import Awaitable, Callable, Sequence
+
+import aiohttp
+from aiohttp import web
+
+from waitroom.kernel.errors import UpstreamUnavailable
+from waitroom.proxy.headers import UpstreamIdentity, client_headers, upstream_headers
+from waitroom.proxy.relay import RelayedAnswer, VisitorLeft, copy_body, written
+from waitroom.proxy.strict import origin_form
+from waitroom.proxy.uploads import Upload
+from waitroom.proxy.upstream import Ask, Upstream
+from waitroom.proxy.websocket import check_switch, handshake_headers, is_websocket, join
+
+log = logging.getLogger(__name__)
+
+Additions = Sequence[tuple[str, str]]
+OnHead = Callable[[int, str | None], Additions | Awaitable[Additions]]
+"""Asked once, before the answer begins, with its status and the upstream's Waitroom-Command; gives headers to add."""
+
+
+class Forwarder:
+    """Carries requests of admitted visitors to one upstream."""
+
+    def __init__(self, upstream: Upstream) -> None:
+        """Forward to `upstream`, within its limits."""
+        self._upstream = upstream
+        self._limits = upstream.limits
+
+    async def forward(
+        self, request: web.BaseRequest, identity: UpstreamIdentity, on_head: OnHead | None = None
+    ) -> web.StreamResponse:
+        """Carry `request` to the upstream and its answer to the visitor; return that answer, already written.
+
+        Nothing is raised any more once the answer has begun: one that cannot be finished is broken off.
+
+        Raises:
+            UpstreamUnavailable: 502 or 504.
+            Refused: 400, 408, 413 what the visitor sent; 503 the upstream is busy.
+        """
+        if is_websocket(request):
+            headers = upstream_headers(request.raw_headers, identity) + handshake_headers()
+            return await self._upgrade(request, Ask("GET", origin_form(request), headers, is_upgrade=True), on_head)
+        ask = self._ask(request, identity)
+        async with self._upstream.exchange(ask) as answer:
+            if answer.status == 101:
+                raise UpstreamUnavailable("switched protocols unasked")
+            return await self._relay(request, answer, on_head)
+
+    def _ask(self, request: web.BaseRequest, identity: UpstreamIdentity) -> Ask:
+        headers = upstream_headers(request.raw_headers, identity)
+        length = request.content_length
+        if length is not None:
+            headers.append(("Content-Length", str(length)))
+        body = None
+        if request.body_exists:
+            body = Upload(
+                request, max_body_bytes=self._limits.max_body_bytes, idle_timeout_s=self._limits.idle_timeout_s
+            )
+        return Ask(request.method, origin_form(request), headers, body)
+
+    async def _upgrade(self, request: web.BaseRequest, ask: Ask, on_head: OnHead | None) -> web.StreamResponse:
+        """Ask the upstream first; only when it has switched protocols does the visitor's connection switch too."""
+        async with self._upstream.exchange(ask) as answer:
+            if answer.status != 101:
+                return await self._relay(request, answer, on_head)
+            check_switch(request, answer)
+            response = await _opened(request, answer, on_head)
+            await join(request, answer, response, idle_timeout_s=self._limits.idle_timeout_s)
+            return response
+
+    async def _relay(
+        self, request: web.BaseRequest, answer: aiohttp.ClientResponse, on_head: OnHead | None
+    ) -> web.StreamResponse:
+        """Carry an answer to the visitor: from here on a failure can only be shown by breaking off."""
+        response = await _opened(request, answer, on_head)
+        connection = answer.connection
+        if connection is not None and connection.protocol is not None:
+            connection.protocol.read_timeout = self._limits.idle_timeout_s
+            connection.protocol.start_timeout()
+        idle_s = self._limits.idle_timeout_s
+        try:
+            if response.has_body:
+                await copy_body(answer.content, response, idle_timeout_s=idle_s)
+            else:
+                await written(response.write_eof(), idle_s)
+        except VisitorLeft:
+            log.debug("visitor left", extra={"upstream": self._upstream.name})
+            response.break_off()
+        except (aiohttp.ClientError, OSError) as fault:
+            log.warning("answer broken off", extra={"upstream": self._upstream.name, "fault": repr(fault)})
+            response.break_off()
+        return response
+
+
+async def _opened(request: web.BaseRequest, answer: aiohttp.ClientResponse, on_head: OnHead | None) -> RelayedAnswer:
+    """Return the visitor's side of `answer`, its head ready to go.
+
+    Raises:
+        UpstreamUnavailable: 502, a head that cannot be carried.
+    """
+    coding = ", ".join(answer.headers.getall("Transfer-Encoding", ["chunked"]))
+    if coding.strip().lower() != "chunked":
+        raise UpstreamUnavailable(f"transfer coding {coding!r} in the answer")
+    head = client_headers(answer.raw_headers)
+    added: Additions = ()
+    if on_head is not None:
+        told = on_head(answer.status, head.command)
+        added = await told if inspect.isawaitable(told) else told
+    headers = head.headers + [(name.encode("ascii"), value.encode()) for name, value in added]
+    reason = (answer.reason or "").encode("utf-8", "surrogateescape")
+    response = RelayedAnswer(answer.status, reason, headers, content_length=head.content_length)
+    await response.prepare(request)
+    return response

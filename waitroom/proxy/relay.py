@@ -1,0 +1,123 @@
+"""Write an answer to the visitor as the upstream worded it: no header added, altered or moved."""
+
+import asyncio
+import socket
+import struct
+from collections.abc import Awaitable, Sequence
+
+from aiohttp import StreamReader, web
+from aiohttp.abc import AbstractStreamWriter
+from aiohttp.http import HttpVersion11, StreamWriter
+
+
+class RelayedAnswer(web.StreamResponse):
+    """A response whose head is bytes that we were given.
+
+    aiohttp's own would add Date, Server and Content-Type, and drop bytes that are not UTF-8. It also runs
+    `on_response_prepare`, which this does not: what is to be added to a relayed answer is given to it.
+    """
+
+    def __init__(
+        self, status: int, reason: bytes, headers: Sequence[tuple[bytes, bytes]], *, content_length: int | None
+    ) -> None:
+        """Keep the head; `content_length` is None where only the end of the body tells its length."""
+        super().__init__(status=status, reason=reason.decode("latin-1"))
+        self._raw_reason = reason
+        self._raw_headers = headers
+        self._raw_length = content_length
+        self._relayed: web.BaseRequest | None = None
+        self._is_broken = False
+        self._ends_with_connection = False
+
+    @property
+    def has_body(self) -> bool:
+        """Whether this answer, to that request, has a body at all (RFC 9110 §6.4.1)."""
+        assert self._relayed is not None, "prepare first"
+        return self._relayed.method != "HEAD" and self.status not in {101, 204, 304}
+
+    async def _start(self, request: web.BaseRequest) -> AbstractStreamWriter:
+        writer = request._payload_writer  # as the base class does; there is no other way to the connection
+        assert isinstance(writer, StreamWriter)
+        self._req = self._relayed = request
+        self._payload_writer = writer
+        is_chunked = self._raw_length is None and self.has_body and request.version >= HttpVersion11
+        self._ends_with_connection = self._raw_length is None and self.has_body and not is_chunked
+        self._keep_alive = request.keep_alive and not self._ends_with_connection and self.status != 101
+        if is_chunked:
+            writer.enable_chunking()
+        # Kept until the first piece of the body, so that small answers travel in one segment; see `send_head`.
+        writer._headers_buf = self._head(request, is_chunked)
+        writer._headers_written = False
+        return writer
+
+    def send_head(self) -> None:
+        """Send the head now: the body may be long in coming."""
+        assert isinstance(self._payload_writer, StreamWriter)
+        self._payload_writer.send_headers()
+
+    def break_off(self) -> None:
+        """Cut the visitor's connection, so that half an answer is never taken for the whole."""
+        self._is_broken = True
+        transport = self._relayed.transport if self._relayed is not None else None
+        if transport is None:
+            return
+        if self._ends_with_connection and (sock := transport.get_extra_info("socket")) is not None:
+            # Where the end of the connection is the end of the body, only a reset tells half from whole.
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        transport.abort()
+
+    async def write_eof(self, data: bytes = b"") -> None:
+        """Finish the answer, unless it was broken off."""
+        if self._is_broken:
+            raise ConnectionResetError("the answer was broken off")
+        await super().write_eof(data)
+
+    def _head(self, request: web.BaseRequest, is_chunked: bool) -> bytes:
+        version = b"HTTP/1.1" if request.version >= HttpVersion11 else b"HTTP/1.0"
+        lines = [b"%s %d %s" % (version, self.status, self._raw_reason)]
+        lines += [name + b": " + value for name, value in self._raw_headers]
+        if is_chunked:
+            lines.append(b"Transfer-Encoding: chunked")
+        elif self._raw_length is not None and self.status not in {101, 204}:
+            lines.append(b"Content-Length: %d" % self._raw_length)
+        if self.status == 101:
+            lines += [b"Connection: Upgrade", b"Upgrade: websocket"]
+        elif not self._keep_alive and request.version >= HttpVersion11:
+            lines.append(b"Connection: close")
+        elif self._keep_alive and request.version < HttpVersion11:
+            lines.append(b"Connection: keep-alive")
+        return b"\r\n".join([*lines, b"", b""])
+
+
+class VisitorLeft(Exception):  # an event, not an error
+    """The visitor hung up, or takes nothing any more."""
+
+
+async def copy_body(content: StreamReader, answer: RelayedAnswer, *, idle_timeout_s: float) -> None:
+    """Carry the body as it comes, no faster than the visitor takes it.
+
+    Raises:
+        VisitorLeft: nothing could be written for `idle_timeout_s`, or the connection is gone.
+        aiohttp.ClientError, OSError: the upstream broke off, or stalled.
+    """
+    piece = content.read_nowait()
+    if not piece:
+        answer.send_head()
+    while not content.at_eof():
+        if piece:
+            await written(answer.write(piece), idle_timeout_s)
+        piece = await content.readany()
+    await written(answer.write_eof(piece), idle_timeout_s)
+
+
+async def written(writing: Awaitable[None], idle_timeout_s: float) -> None:
+    """Wait for a write towards the visitor, but not for ever.
+
+    Raises:
+        VisitorLeft: it cannot be done.
+    """
+    try:
+        async with asyncio.timeout(idle_timeout_s):
+            await writing
+    except (ConnectionError, TimeoutError) as fault:
+        raise VisitorLeft from fault

@@ -1,0 +1,134 @@
+"""Join a visitor's websocket with the upstream's, byte for byte, until either side closes.
+
+The bytes of the frames pass as they are: subprotocols, extensions, pings, close codes and the size of messages are
+between the two ends. A side that vanishes without a close frame vanishes for the other side too, so the codes that
+may not travel (1005, 1006, 1015) never do. What is held in memory is bounded by back-pressure, whatever a frame's size.
+"""
+
+import asyncio
+import base64
+import binascii
+import hashlib
+from collections.abc import Awaitable, Callable, Coroutine
+
+import aiohttp
+from aiohttp import StreamReader, web
+from aiohttp.base_protocol import BaseProtocol
+from aiohttp.http import HttpVersion11, StreamWriter
+
+from waitroom.kernel.errors import UpstreamUnavailable
+from waitroom.proxy.relay import RelayedAnswer
+
+BUFFER_BYTES = 65_536
+_MAGIC = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"  # RFC 6455 §1.3
+
+
+def is_websocket(request: web.BaseRequest) -> bool:
+    """Tell whether this is a whole websocket handshake (RFC 6455 §4.1); anything less is a plain request."""
+    headers = request.headers
+    options = {option.strip().lower() for option in headers.get("Connection", "").split(",")}
+    return (
+        request.method == "GET"
+        and request.version == HttpVersion11
+        and "upgrade" in options
+        and headers.get("Upgrade", "").strip().lower() == "websocket"
+        and headers.get("Sec-WebSocket-Version", "") == "13"
+        and len(headers.getall("Sec-WebSocket-Key", [])) == 1
+        and _is_key(headers["Sec-WebSocket-Key"])
+        and not request.body_exists
+    )
+
+
+def handshake_headers() -> list[tuple[str, str]]:
+    """Return what asks the upstream to switch; the rest of the handshake is the visitor's own."""
+    return [("Connection", "Upgrade"), ("Upgrade", "websocket")]
+
+
+def check_switch(request: web.BaseRequest, answer: aiohttp.ClientResponse) -> None:
+    """Make sure that the upstream has really switched to this websocket.
+
+    Raises:
+        UpstreamUnavailable: 502, it said 101 and meant something else.
+    """
+    expected = base64.b64encode(hashlib.sha1(request.headers["Sec-WebSocket-Key"].encode() + _MAGIC).digest())  # noqa: S324  # RFC 6455 wants SHA-1
+    has_switched = answer.connection is not None and answer.headers.get("Upgrade", "").lower() == "websocket"
+    if not has_switched or answer.headers.get("Sec-WebSocket-Accept", "").encode() != expected:
+        raise UpstreamUnavailable("no valid websocket handshake in the answer")
+
+
+async def join(
+    request: web.BaseRequest, answer: aiohttp.ClientResponse, response: RelayedAnswer, *, idle_timeout_s: float
+) -> None:
+    """Carry bytes both ways until one side is done, or both are silent for `idle_timeout_s`."""
+    assert answer.connection is not None, "see check_switch"
+    upstream = answer.connection.protocol
+    assert upstream is not None, "an open connection has one"
+    upstream.read_timeout = None
+    from_upstream = StreamReader(upstream, BUFFER_BYTES)
+    from_visitor = StreamReader(request.protocol, BUFFER_BYTES)
+    to_upstream = StreamWriter(upstream, asyncio.get_running_loop())
+    response.send_head()
+    request.protocol.keep_alive(False)
+    request.protocol.set_parser(_Feed(from_visitor))  # type: ignore[arg-type]  # it needs only these two methods
+    upstream.set_parser(_Feed(from_upstream), from_upstream)
+    try:
+        async with asyncio.timeout(idle_timeout_s) as silence:
+            await _either(
+                _pump(from_visitor, to_upstream.write, silence, idle_timeout_s),
+                _pump(from_upstream, response.write, silence, idle_timeout_s),
+            )
+    except TimeoutError:
+        response.break_off()
+    finally:
+        _flush(from_visitor, upstream)
+        _flush(from_upstream, request.protocol)
+
+
+class _Feed:
+    """What aiohttp takes for a parser: every byte goes into the stream, which holds the socket back when full."""
+
+    def __init__(self, stream: StreamReader) -> None:
+        self._stream = stream
+
+    def feed_data(self, data: bytes) -> tuple[bool, bytes]:
+        self._stream.feed_data(data)
+        return False, b""
+
+    def feed_eof(self) -> None:
+        self._stream.feed_eof()
+
+
+async def _either(*pumps: Coroutine[None, None, None]) -> None:
+    """Wait until one of `pumps` is done, and stop the rest."""
+    async with asyncio.TaskGroup() as group:
+        tasks = [group.create_task(pump) for pump in pumps]
+        await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+        for task in tasks:
+            task.cancel()
+
+
+async def _pump(
+    source: StreamReader, write: Callable[[bytes], Awaitable[None]], silence: asyncio.Timeout, idle_timeout_s: float
+) -> None:
+    try:
+        while piece := await source.readany():
+            silence.reschedule(asyncio.get_running_loop().time() + idle_timeout_s)
+            await write(piece)
+    except (aiohttp.ClientError, OSError):
+        return  # a side that is gone is done
+
+
+def _flush(source: StreamReader, target: BaseProtocol) -> None:
+    """Hand over what one side said last, mostly its close frame, before the other is closed."""
+    transport = target.transport
+    if source.exception() is None and transport is not None and not transport.is_closing():
+        rest = source.read_nowait()
+        if rest:
+            transport.write(rest)
+
+
+def _is_key(text: str) -> bool:
+    try:
+        return len(base64.b64decode(text, validate=True)) == 16
+    except (binascii.Error, ValueError):
+        return False
