@@ -1,0 +1,303 @@
+// The console: what the stream tells, put where it belongs. Figures are never older than they say they are.
+(function () {
+  "use strict";
+  const $ = function (id) { return document.getElementById(id); };
+  const first = JSON.parse($("first").textContent);
+  const integer = new Intl.NumberFormat("en", { maximumFractionDigits: 0 }), decimal = new Intl.NumberFormat("en", { maximumFractionDigits: 2 });
+  const compact = new Intl.NumberFormat("en", { notation: "compact", maximumFractionDigits: 1 });
+  const PHASES = { idle: "Idle – nobody has to wait", prequeue: "Before the opening", open: "Open", paused: "Paused", sold_out: "Sold out", ended: "Ended" };
+  const LIMITS = { rate: "Held back by the rate", cap: "Held back by the cap: it is full", nobody: "Nobody is waiting", closed: "Nobody is called now" };
+
+  const words = {
+    number: function (value) { return Number.isInteger(value) ? integer.format(value) : decimal.format(value); },
+    plain: function (value) { return String(Math.round(value * 1000) / 1000); },
+    count: function (value, one, many) { return integer.format(value) + " " + (value === 1 ? one : many); },
+    duration: function (seconds) {
+      if (!isFinite(seconds)) return "no time that could be told";
+      if (seconds < 90) return Math.max(1, Math.round(seconds)) + " s";
+      const minutes = Math.round(seconds / 60);
+      if (minutes < 90) return minutes + " min";
+      if (minutes < 2880) return Math.floor(minutes / 60) + " h" + (minutes % 60 ? " " + minutes % 60 + " min" : "");
+      return Math.round(minutes / 1440) + " days";
+    },
+    done: function (what, body, room) {
+      return { rate: "Rate of " + room + " is now " + words.number(body.per_minute) + " a minute", cap: "Cap of " + room + " is now " + words.number(body.total_active_users),
+        message: body.text ? "The line of " + room + " reads your message" : "The message is taken away", pause: room + " is paused", resume: room + " goes on", end: room + " has ended" }[what];
+    },
+  };
+
+  // ---- what was heard last
+  const state = { rooms: {}, name: "", heard: 0, offset: 0, series: null, revision: null, isDown: false, isOut: false, loading: "" };
+  const charts = {};
+  for (const figure of document.querySelectorAll(".chart")) {
+    const series = figure.dataset.series;
+    const isFlow = series === "admitted_per_s";
+    charts[series] = makeChart(figure, figure.querySelector("h2").textContent, {
+      least: isFlow ? 1 : 10,
+      text: function (value) { return isFlow ? decimal.format(Math.round(value * 100) / 100) : integer.format(value); },
+      axis: function (value) { return value >= 10000 ? compact.format(value) : decimal.format(value); },
+    });
+  }
+  const controls = makeControls(words, send, toast);
+
+  function hear(news) {
+    state.heard = Date.now();
+    state.rooms = {};
+    for (const room of news.rooms) state.rooms[room.room] = room;
+    const names = Object.keys(state.rooms);
+    if (!state.rooms[state.name]) choose(state.rooms[decodeURIComponent(location.hash.slice(1))] ? decodeURIComponent(location.hash.slice(1)) : names[0] || "");
+    showHealth(news);
+    showTabs(names);
+    $("nothing").hidden = names.length > 0; $("main").hidden = !names.length;
+    if (names.length) showRoom(state.rooms[state.name]);
+  }
+
+  function choose(name) {
+    if (state.name === name) return;
+    state.name = name; state.series = null; state.revision = null;
+  }
+
+  // ---- the head
+  function pill(id, look, text) { const made = $(id); made.dataset.state = look; made.hidden = !text; made.querySelector("span").textContent = text; }
+  function showHealth(news) {
+    const edge = news.edge, redis = news.redis;
+    state.isDown = !redis.is_up;
+    pill("redis", redis.is_up ? "good" : "bad", redis.is_up ? "Redis " + (redis.latency_ms === null ? "" : redis.latency_ms < 10 ? decimal.format(redis.latency_ms) + " ms" : integer.format(redis.latency_ms) + " ms") : "Redis does not answer");
+    pill("workers", edge.workers ? "good" : "bad", edge.workers === null || edge.workers === undefined ? "" : words.count(edge.workers, "worker", "workers"));
+    banner(redis.is_up ? "" : "Redis does not answer since " + new Date(redis.down_since_ms).toLocaleTimeString() + ". These are the last figures known. Waiting pages go on showing, and nobody loses a place.", "bad");
+    showEdge(edge);
+  }
+  function banner(text, look) { if (state.isOut) return; const made = $("banner"); made.dataset.state = look; made.hidden = !text; if (made.textContent !== text) made.textContent = text; }
+
+  function showTabs(names) {
+    const nav = $("rooms");
+    nav.hidden = names.length < 2;
+    if (nav.dataset.names !== names.join()) {
+      nav.dataset.names = names.join();
+      nav.replaceChildren(...names.map(function (name) {
+        const tab = document.createElement("button");
+        tab.type = "button"; tab.dataset.room = name; tab.append(name + " ", document.createElement("small"));
+        tab.addEventListener("click", function () { choose(name); history.replaceState(null, "", "#" + encodeURIComponent(name)); showTabs(names); showRoom(state.rooms[name]); });
+        return tab;
+      }));
+    }
+    for (const tab of nav.children) {
+      const room = state.rooms[tab.dataset.room];
+      tab.toggleAttribute("aria-current", tab.dataset.room === state.name);
+      tab.querySelector("small").textContent = (room.phase === "open" || room.phase === "idle" ? "" : PHASES[room.phase].toLowerCase() + ", ") + integer.format(room.waiting) + " waiting";
+    }
+  }
+
+  // ---- the room
+  function showRoom(room) {
+    state.offset = room.now_ms - state.heard;
+    $("room").textContent = room.room;
+    $("phase").dataset.phase = room.phase; text("phase", PHASES[room.phase], "span");
+    text("event", room.event === "always" ? "" : room.event);
+    document.title = integer.format(room.waiting) + " waiting · " + room.room + " · " + PHASES[room.phase].split(" – ")[0];
+    showFigures(room, room.figures);
+    text("flow", flow(room, room.figures));
+    controls.show(room);
+    if (!state.series || room.now_ms - state.series.at[state.series.at.length - 1] > 5000) loadSeries(room);
+    else follow(room);
+    if (room.revision !== state.revision) loadAudit(room);
+    showClock();
+  }
+  function text(id, value, inner) { const made = inner ? $(id).querySelector(inner) : $(id); if (made.textContent !== value) made.textContent = value; }
+
+  function showFigures(room, figures) {
+    text("waiting", big(room.waiting));
+    text("waiting-note", room.waiting && room.phase === "paused" ? "keep their places" : room.waiting && room.phase !== "ended" && figures.through_at_rate_s !== null ? "through in " + words.duration(figures.through_at_rate_s) + " at this rate" : "");
+    text("outstanding", big(room.outstanding));
+    text("outstanding-note", room.lapsed ? words.count(room.lapsed, "call lapsed", "calls lapsed") : "have not come in yet");
+    text("sessions", big(room.sessions)); text("cap", "of " + big(room.total_active_users));
+    const cap = room.total_active_users, meter = $("meter");
+    const inside = share(room.sessions, cap), called = share(room.sessions + room.outstanding, cap);
+    meter.firstElementChild.style.width = inside + "%"; meter.lastElementChild.style.left = inside + "%"; meter.lastElementChild.style.width = called - inside + "%";
+    meter.dataset.state = room.sessions >= cap ? "full" : "";
+    meter.setAttribute("aria-valuemax", cap); meter.setAttribute("aria-valuenow", Math.min(room.sessions, cap)); meter.setAttribute("aria-valuetext", room.sessions + " of " + cap);
+    text("sessions-note", room.sessions > cap ? integer.format(room.sessions - cap) + " above the cap, until they leave" : room.sessions === cap ? "full" : integer.format(cap - room.sessions) + " free");
+    text("admitted", big(room.admitted));
+    text("admitted-note", integer.format(figures.admitted_last_minute) + " in the last " + (figures.seen_ms < 59000 ? Math.max(1, Math.round(figures.seen_ms / 1000)) + " s" : "minute"));
+    text("rate", room.rate_per_minute >= 1e7 ? compact.format(room.rate_per_minute) : words.number(room.rate_per_minute));
+    text("rate-note", LIMITS[figures.limit]);
+  }
+  function big(value) { return value >= 1e7 ? compact.format(value) : integer.format(value); }
+  function share(value, of) { return of > 0 ? Math.min(100, value / of * 100) : value > 0 ? 100 : 0; }
+
+  function flow(room, figures) {
+    if (room.phase === "paused") return "Paused: nobody is called. " + words.count(room.waiting, "person waits.", "people wait.");
+    if (room.phase === "ended") return "Over: nobody joins, nobody is called. Resume opens it again.";
+    if (room.phase === "sold_out") return "Sold out: nobody is called any more.";
+    if (room.phase === "prequeue") return words.count(room.waiting, "person has", "people have") + " come for the opening." + (room.waiting ? " At " + words.number(room.rate_per_minute) + " a minute they are through " + words.duration(figures.through_at_rate_s) + " after it." : "");
+    if (!room.waiting) return "Nobody is waiting: who comes goes straight in, up to " + words.number(room.rate_per_minute) + " a minute.";
+    let told = "At " + words.number(room.rate_per_minute) + " a minute the line is through in " + words.duration(figures.through_at_rate_s) + ".";
+    if (figures.limit === "cap") {
+      told += figures.through_at_pace_s === null ? " The cap is full: people come in as others leave."
+        : " The cap is full: at the pace of the last minute (" + integer.format(figures.admitted_last_minute) + ") it takes " + words.duration(figures.through_at_pace_s) + ".";
+    }
+    return told;
+  }
+
+  function showClock() {
+    const room = state.rooms[state.name];
+    if (!room) return;
+    const now = Date.now() + state.offset;
+    const next = room.phase === "prequeue" ? ["Opens in", room.starts_ms] : room.phase !== "ended" && room.ends_ms && room.ends_ms > now ? ["Ends in", room.ends_ms] : null;
+    $("clock").hidden = !next;
+    if (!next) return;
+    const left = Math.max(0, Math.ceil((next[1] - now) / 1000)), two = function (value) { return String(value).padStart(2, "0"); };
+    text("clock-label", next[0]);
+    text("clock-time", left >= 172800 ? Math.floor(left / 86400) + " days" : (left >= 3600 ? Math.floor(left / 3600) + ":" + two(Math.floor(left / 60) % 60) : String(Math.floor(left / 60))) + ":" + two(left % 60));
+    $("clock").title = new Date(next[1]).toLocaleString();
+  }
+
+  // ---- the curves
+  async function loadSeries(room) {
+    if (state.loading === room.room) return;
+    state.loading = room.room;
+    try {
+      const answer = await ask("/api/rooms/" + encodeURIComponent(room.room));
+      if (!answer || state.name !== room.room || !answer.series.at_ms.length) return;
+      state.series = { at: answer.series.at_ms, waiting: answer.series.waiting, sessions: answer.series.sessions, admitted_per_s: answer.series.admitted_per_s, admitted: room.admitted, generation: room.generation };
+      drawAll(room);
+    } finally { state.loading = ""; }
+  }
+  function follow(room) {
+    const series = state.series, passed = room.now_ms - series.at[series.at.length - 1];
+    if (passed >= 700) {
+      const isSame = series.generation === room.generation && room.admitted >= series.admitted;
+      series.at.push(room.now_ms); series.waiting.push(room.waiting); series.sessions.push(room.sessions);
+      series.admitted_per_s.push(isSame ? (room.admitted - series.admitted) * 1000 / passed : 0);
+      series.admitted = room.admitted; series.generation = room.generation;
+      while (series.at.length > 620) for (const key of ["at", "waiting", "sessions", "admitted_per_s"]) series[key].shift();
+    }
+    drawAll(room);
+  }
+  function drawAll(room) {
+    if (document.hidden) return;
+    const series = state.series;
+    charts.admitted_per_s.draw({ at: series.at, values: mean(series.admitted_per_s, 5) }, room.rate_per_minute / 60, "rate " + words.number(room.rate_per_minute) + "/min");
+    charts.waiting.draw({ at: series.at, values: series.waiting }, 0, "");
+    charts.sessions.draw({ at: series.at, values: series.sessions }, room.total_active_users, "cap " + integer.format(room.total_active_users));
+  }
+  // Single seconds jump between 9 and 11; the mean of five shows the flow.
+  function mean(values, span) {
+    let sum = 0;
+    return values.map(function (value, i) { sum += value - (i >= span ? values[i - span] : 0); return Math.max(0, Math.round(sum / Math.min(span, i + 1) * 100) / 100); });
+  }
+
+  // ---- workers and shop
+  const EDGE = [["requests_per_s", "Requests a second"], ["joins_per_s", "Joins a second"], ["claims_per_s", "Claims a second"], ["challenges_refused_per_s", "Solutions refused a second"],
+    ["upstream_answers_per_s", "Answers of the shop a second"], ["upstream_p95_ms", "95 % of them within"], ["upstream_failures_per_s", "Failures of the shop a second"], ["redis_failures_per_s", "Redis failures a second"]];
+  function showEdge(edge) {
+    const known = EDGE.filter(function (row) { return edge[row[0]] !== undefined; });
+    $("edge").hidden = !known.length || !edge.workers;
+    const list = $("edge-figures");
+    if (list.children.length !== known.length) list.replaceChildren(...known.map(function (row) {
+      const made = document.createElement("div"), name = document.createElement("dt"), value = document.createElement("dd");
+      name.textContent = row[1]; made.append(name, value);
+      return made;
+    }));
+    known.forEach(function (row, i) {
+      const value = edge[row[0]], shown = list.children[i].lastElementChild;
+      shown.textContent = value === null ? "–" : row[0].endsWith("_ms") ? integer.format(value) + " ms" : decimal.format(value);
+      shown.dataset.state = row[0].includes("failures") && value > 0 ? "bad" : "";
+    });
+  }
+
+  // ---- the audit
+  async function loadAudit(room) {
+    state.revision = room.revision;
+    const answer = await ask("/api/rooms/" + encodeURIComponent(room.room) + "/audit?count=30");
+    if (!answer || state.name !== room.room) return;
+    $("audit-none").hidden = answer.entries.length > 0;
+    $("audit").replaceChildren(...answer.entries.map(function (entry) {
+      const row = document.createElement("li"), when = document.createElement("time"), told = document.createElement("div"), what = document.createElement("b"), who = document.createElement("span");
+      const at = new Date(entry.at_ms);
+      when.dateTime = at.toISOString(); when.textContent = at.toDateString() === new Date().toDateString() ? at.toLocaleTimeString() : at.toLocaleString();
+      what.textContent = changed(entry); who.className = "soft"; who.textContent = " by " + entry.who;
+      told.append(what, who);
+      if (entry.why) { const why = document.createElement("q"); why.textContent = entry.why; told.append(document.createElement("br"), why); }
+      row.append(when, told);
+      return row;
+    }));
+  }
+  function changed(entry) {
+    const before = entry.before === "" ? "" : words.number(Number(entry.before)) + " → ";
+    switch (entry.what) {
+      case "rate": return "Rate " + before + words.number(Number(entry.value)) + " a minute";
+      case "cap": return "Cap " + before + words.number(Number(entry.value));
+      case "message": return entry.value ? "Message: " + entry.value : "Message taken away";
+      case "pause": return "Paused";
+      case "resume": return entry.before === "ended" ? "Opened again" : "Resumed";
+      case "end": return "Ended";
+      default: return entry.what + " " + entry.value;
+    }
+  }
+
+  // ---- to and from the server
+  async function ask(url) {
+    try {
+      const answer = await fetch(url, { headers: { "X-Waitroom-Console": "1" } });
+      if (answer.status === 401) { signedOut(); return null; }
+      return answer.ok ? await answer.json() : null;
+    } catch (fault) { return null; }
+  }
+  async function send(room, what, body) {
+    try {
+      const answer = await fetch("/api/rooms/" + encodeURIComponent(room) + "/" + what, { method: "POST", headers: { "Content-Type": "application/json", "X-Waitroom-Console": "1" }, body: JSON.stringify(body) });
+      if (answer.status === 401) { signedOut(); return "You are signed out. Sign in again; nothing was changed."; }
+      const told = await answer.json();
+      if (!answer.ok) return told.detail || "Refused with status " + answer.status + ".";
+      state.rooms[room] = told;
+      if (room === state.name) showRoom(told);
+      return "";
+    } catch (fault) { return "The server does not answer. The change may not have been made: look at the figures, then try again."; }
+  }
+  function signedOut() {
+    if (state.isOut) return;
+    banner("You are signed out. ", "bad");
+    state.isOut = true;
+    const link = document.createElement("a");
+    link.href = "/login"; link.textContent = "Sign in again"; $("banner").append(link);
+    if (stream) stream.close();
+    pill("live", "bad", "Signed out");
+  }
+  function toast(told) {
+    const made = document.createElement("p");
+    made.textContent = told; $("toasts").append(made);
+    setTimeout(function () { made.remove(); }, 5000);
+  }
+
+  // Server-Sent Events; where a proxy swallows them, we ask once a second.
+  let stream = null, isPolling = false;
+  function listen() {
+    if (!window.EventSource) { poll(); return; }
+    stream = new EventSource("/api/events");
+    stream.addEventListener("figures", function (event) { isPolling = false; pill("live", "good", "Live"); hear(JSON.parse(event.data)); });
+    stream.addEventListener("error", function () {
+      pill("live", "warn", "Reconnecting");
+      if (!isPolling) { isPolling = true; poll(); }
+      if (stream.readyState === EventSource.CLOSED) setTimeout(function () { if (!state.isOut) listen(); }, 3000);
+    });
+  }
+  async function poll() {
+    isPolling = true;
+    while (isPolling && !state.isOut) {
+      const news = await ask("/api/rooms");
+      if (news && isPolling) { pill("live", "good", "Live, asking"); hear(news); }
+      await new Promise(function (resolve) { setTimeout(resolve, 1000); });
+    }
+  }
+  setInterval(function () {
+    showClock();
+    const age = Math.round((Date.now() - state.heard) / 1000);
+    if (age >= 4 && !state.isOut) { pill("live", "bad", "No news for " + words.duration(age)); if (!state.isDown) banner("These figures are " + words.duration(age) + " old: the console is trying to reach the server again.", "warn"); }
+  }, 500);
+  addEventListener("hashchange", function () { const name = decodeURIComponent(location.hash.slice(1)); if (state.rooms[name]) { choose(name); showTabs(Object.keys(state.rooms)); showRoom(state.rooms[name]); } });
+  document.addEventListener("visibilitychange", function () { if (!document.hidden && state.series) drawAll(state.rooms[state.name]); });
+
+  hear(first);
+  listen();
+})();

@@ -1,0 +1,136 @@
+"""What operators change while a sale runs; every change is written down with who and why."""
+
+from typing import Annotated, TypeVar
+
+from aiohttp import web
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+
+from waitroom.console.guard import Guard, Operator
+from waitroom.console.recorder import Recorder
+from waitroom.console.sign_ins import Role
+from waitroom.kernel.answers import json_answer, read_json
+from waitroom.kernel.errors import Refused
+from waitroom.rules.rooms import Change, ChangeKind
+
+MESSAGE_LENGTH = 280
+WHY_LENGTH = 300
+MOST = 100_000_000
+
+
+def _one_line(text: str) -> str:
+    return " ".join("".join(c if c.isprintable() else " " for c in text).split())
+
+
+Line = Annotated[str, AfterValidator(_one_line)]
+
+
+class _Asked(BaseModel):
+    """What every change may say: why."""
+
+    model_config = ConfigDict(extra="forbid", strict=True)
+
+    why: Line = Field("", max_length=WHY_LENGTH)
+
+
+class AskedRate(_Asked):
+    """A new rate."""
+
+    per_minute: float = Field(gt=0, le=MOST, allow_inf_nan=False)
+
+
+class AskedCap(_Asked):
+    """A new cap."""
+
+    total_active_users: int = Field(ge=0, le=MOST)
+
+
+class AskedMessage(_Asked):
+    """What the waiting page says; an empty text takes it away."""
+
+    text: Line = Field(max_length=MESSAGE_LENGTH)
+
+
+class AskedPlain(_Asked):
+    """A change that needs no value."""
+
+
+Asked = TypeVar("Asked", bound=_Asked)
+_HINTS: dict[type[_Asked], str] = {
+    AskedRate: 'Send {"per_minute": 600}: a number above 0. To admit nobody, pause the room.',
+    AskedCap: f'Send {{"total_active_users": 500}}: a whole number from 0 to {MOST}.',
+    AskedMessage: f'Send {{"text": "…"}} of at most {MESSAGE_LENGTH} characters; an empty one takes the message away.',
+    AskedPlain: 'Send nothing, or {"why": "…"}.',
+}
+
+
+class Actions:
+    """The changing half of the console."""
+
+    def __init__(self, recorder: Recorder, guard: Guard) -> None:
+        """Take where changes go, and who may make them."""
+        self._recorder = recorder
+        self._guard = guard
+
+    def routes(self) -> list[web.RouteDef]:
+        """Return the paths that change a room."""
+        handlers = {
+            "rate": self.rate,
+            "cap": self.cap,
+            "message": self.message,
+            "pause": self.pause,
+            "resume": self.resume,
+            "end": self.end,
+        }
+        return [
+            web.post(f"/api/rooms/{{room}}/{what}", self._guard.needs(Role.OPERATOR, handler))
+            for what, handler in handlers.items()
+        ]
+
+    async def rate(self, request: web.Request, operator: Operator) -> web.StreamResponse:
+        """Set how many are admitted a minute."""
+        asked = await _read(request, AskedRate)
+        return await self._change(request, operator, Change(ChangeKind.RATE, _number(asked.per_minute)), asked.why)
+
+    async def cap(self, request: web.Request, operator: Operator) -> web.StreamResponse:
+        """Set how many may be inside at the same time."""
+        asked = await _read(request, AskedCap)
+        return await self._change(request, operator, Change(ChangeKind.CAP, str(asked.total_active_users)), asked.why)
+
+    async def message(self, request: web.Request, operator: Operator) -> web.StreamResponse:
+        """Set what the waiting page says."""
+        asked = await _read(request, AskedMessage)
+        return await self._change(request, operator, Change(ChangeKind.MESSAGE, asked.text), asked.why)
+
+    async def pause(self, request: web.Request, operator: Operator) -> web.StreamResponse:
+        """Call nobody until the room is resumed."""
+        return await self._plain(request, operator, ChangeKind.PAUSE)
+
+    async def resume(self, request: web.Request, operator: Operator) -> web.StreamResponse:
+        """Go on calling, after a pause or an end."""
+        return await self._plain(request, operator, ChangeKind.RESUME)
+
+    async def end(self, request: web.Request, operator: Operator) -> web.StreamResponse:
+        """End the event for everybody who waits."""
+        return await self._plain(request, operator, ChangeKind.END)
+
+    async def _plain(self, request: web.Request, operator: Operator, kind: ChangeKind) -> web.StreamResponse:
+        asked = await _read(request, AskedPlain) if request.can_read_body else AskedPlain()
+        return await self._change(request, operator, Change(kind), asked.why)
+
+    async def _change(self, request: web.Request, operator: Operator, change: Change, why: str) -> web.StreamResponse:
+        name = self._recorder.require(request.match_info["room"])
+        await self._recorder.change(name, change, who=operator.who, why=why)
+        return json_answer(self._recorder.room(name))
+
+
+async def _read(request: web.Request, model: type[Asked]) -> Asked:
+    try:
+        return await read_json(request, model)
+    except Refused as refused:
+        if refused.kind != "invalid-body":
+            raise
+        raise Refused(422, "invalid-body", _HINTS[model], extra=refused.extra) from None
+
+
+def _number(number: float) -> str:
+    return str(int(number)) if number.is_integer() else repr(number)

@@ -1,0 +1,54 @@
+"""Tell Prometheus how every room stands at the instant of the scrape."""
+
+from collections.abc import Callable, Iterator, Sequence
+
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
+from prometheus_client.registry import Collector
+
+from waitroom.console.figures import waiting
+from waitroom.rules.rooms import Phase, Snapshot
+
+Figure = Callable[[Snapshot], float]
+
+
+class RoomsCollector(Collector):
+    """The rooms as metrics; made for one scrape, out of snapshots taken for it."""
+
+    def __init__(self, snapshots: Sequence[Snapshot], *, store_is_up: bool) -> None:
+        """Take what one look at all rooms has found."""
+        self._snapshots = snapshots
+        self._store_is_up = store_is_up
+
+    def collect(self) -> Iterator[Metric]:
+        """Yield one family a figure, one sample a room."""
+        yield GaugeMetricFamily("waitroom_redis_up", "Whether Redis answered this scrape.", float(self._store_is_up))
+        yield self._gauge("waiting", "Visitors in line, not yet called.", waiting)
+        yield self._gauge("outstanding_calls", "Visitors called who have not come in yet.", lambda s: s.outstanding)
+        yield self._gauge("sessions", "Visitors inside.", lambda s: s.sessions)
+        yield self._gauge("total_active_users", "Visitors inside at most.", lambda s: s.total_active_users)
+        yield self._gauge("rate_per_minute", "Admissions a minute at most.", lambda s: s.rate_per_minute)
+        yield self._counter("called", "Visitors called.", lambda s: sum(lane.called for lane in s.lanes.values()))
+        yield self._counter("admitted", "Visitors admitted.", lambda s: s.admitted)
+        yield self._counter("lapsed", "Calls that nobody answered in time.", lambda s: s.lapsed)
+        yield self._phases()
+
+    def _gauge(self, name: str, told: str, figure: Figure) -> Metric:
+        family = GaugeMetricFamily(f"waitroom_{name}", told, labels=["room"])
+        for snapshot in self._snapshots:
+            family.add_metric([snapshot.room], figure(snapshot))
+        return family
+
+    def _counter(self, name: str, told: str, figure: Figure) -> Metric:
+        family = CounterMetricFamily(f"waitroom_{name}", told, labels=["room"])
+        for snapshot in self._snapshots:
+            family.add_metric([snapshot.room], figure(snapshot))
+        return family
+
+    def _phases(self) -> Metric:
+        family = GaugeMetricFamily(
+            "waitroom_phase", "1 for the phase the room is in, 0 for others.", labels=["room", "phase"]
+        )
+        for snapshot in self._snapshots:
+            for phase in Phase:
+                family.add_metric([snapshot.room, phase.value], float(snapshot.phase is phase))
+        return family
