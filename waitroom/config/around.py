@@ -70,7 +70,7 @@ class Secrets(Settings):
         description="The signing secret, one or two, newest last; WAITROOM_SECRET in the environment overrides it.",
     )
     console_token_file: OptionalPath = Field(
-        None, description="The token that opens the console; empty makes a new one at each start and prints it."
+        None, description="The token that opens the console; empty makes a new one at each start, told in the terminal."
     )
 
 
