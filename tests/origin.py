@@ -134,6 +134,7 @@ class Edge:
     handled: int = 0
     done: int = 0
     visitors: list[Writer] = field(default_factory=list)
+    closes: list[int | None] = field(default_factory=list)
 
     async def open(self) -> tuple[asyncio.StreamReader, Writer]:
         reader, writer = await asyncio.open_connection("127.0.0.1", self.port, limit=1 << 20)

@@ -1,0 +1,171 @@
+"""The connections to one upstream, over real sockets."""
+
+import asyncio
+import socket
+from contextlib import suppress
+from pathlib import Path
+
+import pytest
+
+from tests.fakes import FakeClock
+from tests.origin import OK, Edge, Origin, Seen, Writer, request
+from tests.origin import edge as make_edge
+from tests.origin import origin as make_origin
+from waitroom.kernel.errors import ConfigFault
+from waitroom.proxy.upstream import Upstream, UpstreamLimits
+
+EVIL = b"HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nevil"
+
+
+async def closes_on_next(seen: Seen, reader: asyncio.StreamReader, writer: Writer) -> None:
+    """Answer once, then close at the very moment the connection is used again."""
+    writer.write(OK)
+    await reader.read(1)
+    writer.close()
+
+
+async def test_a_read_that_meets_a_dying_connection_is_sent_once_more(edge: Edge, origin: Origin) -> None:
+    origin.scripts[b"/first"] = closes_on_next
+
+    await edge.get(b"/first")
+
+    assert (await edge.get(b"/second")).endswith(b"ok")
+    assert [seen.target for seen in origin.seen] == [b"/first", b"/second"]
+    assert origin.connections == 2
+
+
+@pytest.mark.parametrize("method", [b"POST", b"PUT", b"PATCH", b"DELETE"])
+async def test_a_change_is_never_sent_twice(edge: Edge, origin: Origin, method: bytes) -> None:
+    async def dies(seen: Seen, reader: asyncio.StreamReader, writer: Writer) -> None:
+        writer.transport.abort()
+
+    origin.scripts[b"/buy"] = dies
+
+    answer = await edge.talk(request(b"/buy", b"Content-Length: 3", method=method, body=b"abc"))
+
+    assert answer.startswith(b"HTTP/1.1 502 ")
+    assert [seen.target for seen in origin.seen] == [b"/buy"]
+
+
+async def test_a_change_does_not_take_a_connection_that_rested_long(origin: Origin) -> None:
+    async with make_edge(origin.url, UpstreamLimits(keepalive_s=0.4)) as edge:
+        for method in (b"POST", b"GET"):
+            await edge.get(method=method)
+        assert origin.connections == 2
+        await asyncio.sleep(0.2)  # longer than a quarter of the keep-alive time, shorter than all of it
+        for method in (b"POST", b"GET"):
+            await edge.get(method=method)
+
+    assert [seen.connection for seen in origin.seen] == [1, 2, 3, 2]
+
+
+async def test_what_the_upstream_says_unasked_is_nobodys_answer(edge: Edge, origin: Origin) -> None:
+    origin.scripts[b"/first"] = OK + EVIL
+
+    first = await edge.get(b"/first")
+    second = await edge.get(b"/second")
+
+    assert b"evil" not in second
+    assert b"evil" not in first
+
+
+async def test_what_the_upstream_says_late_is_nobodys_answer(edge: Edge, origin: Origin) -> None:
+    async def talkative(seen: Seen, reader: asyncio.StreamReader, writer: Writer) -> None:
+        writer.write(OK)
+        await asyncio.sleep(0.02)
+        writer.write(EVIL)
+
+    origin.scripts[b"/first"] = talkative
+    await edge.get(b"/first")
+    await asyncio.sleep(0.05)
+
+    assert (await edge.get(b"/second")).endswith(b"\r\n\r\nok")
+    assert origin.seen[-1].connection == 2
+
+
+async def test_a_full_upstream_is_said_to_be_busy(origin: Origin) -> None:
+    go_on = asyncio.Event()
+
+    async def slow(seen: Seen, reader: asyncio.StreamReader, writer: Writer) -> None:
+        await go_on.wait()
+        writer.write(OK)
+
+    origin.scripts[b"/slow"] = slow
+    async with make_edge(origin.url, UpstreamLimits(connect_timeout_s=0.1, max_connections=1)) as edge:
+        async with asyncio.TaskGroup() as group:
+            held = group.create_task(edge.get(b"/slow"))
+            while not origin.seen:
+                await asyncio.sleep(0.005)
+            busy = await edge.get(b"/other")
+            go_on.set()
+
+        assert busy.startswith(b"HTTP/1.1 503 ")
+        assert b"Retry-After: 2\r\n" in busy
+        assert held.result().endswith(b"ok")
+        assert (await edge.get(b"/other")).endswith(b"ok")
+
+
+async def test_no_upstream_at_all_becomes_502() -> None:
+    async with make_origin() as gone:
+        url = gone.url
+    async with make_edge(url) as edge:
+        answer = await edge.get()
+
+    assert answer.startswith(b"HTTP/1.1 502 ")
+    assert b"Connector" not in answer
+
+
+async def test_an_upstream_that_never_accepts_becomes_504() -> None:
+    with socket.create_server(("127.0.0.1", 0), backlog=0) as full:
+        port = full.getsockname()[1]
+        waiting = [socket.socket() for _ in range(4)]
+        for caller in waiting:
+            caller.setblocking(False)
+            with suppress(BlockingIOError):
+                caller.connect(("127.0.0.1", port))
+        async with make_edge(f"http://127.0.0.1:{port}", UpstreamLimits(connect_timeout_s=0.2)) as edge:
+            answer = await edge.get()
+        for caller in waiting:
+            caller.close()
+
+    assert answer.startswith(b"HTTP/1.1 504 ")
+
+
+async def test_an_upstream_may_listen_on_a_unix_socket(tmp_path: Path) -> None:
+    made = Origin()
+    server = await asyncio.start_unix_server(made.serve, tmp_path / "store.sock")
+    async with make_edge(f"unix:{tmp_path}/store.sock") as edge:
+        answer = await edge.get(b"/a%2fb?")
+    server.close()
+
+    assert answer.endswith(b"ok")
+    assert made.only().target == b"/a%2fb?"
+    assert made.only().all("Host") == ["shop.example"]
+
+
+async def test_a_proxy_named_in_the_environment_is_not_used(
+    edge: Edge, origin: Origin, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HTTP_PROXY", "http://127.0.0.1:9")
+    monkeypatch.setenv("http_proxy", "http://127.0.0.1:9")
+
+    assert (await edge.get()).endswith(b"ok")
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "",
+        "store",
+        "ftp://store",
+        "http://",
+        "http:///x",
+        "http://store/base",
+        "http://store/?x",
+        "unix:",
+        "unix:relative",
+    ],
+)
+async def test_an_address_that_is_none_is_a_fault_of_the_configuration(url: str) -> None:
+    with pytest.raises(ConfigFault, match="must be"):
+        Upstream("store", url, UpstreamLimits(), clock=FakeClock())

@@ -1,0 +1,313 @@
+"""Websockets through the proxy: as bytes, and with a real client and server at the ends."""
+
+import asyncio
+import base64
+import hashlib
+from collections.abc import AsyncIterator
+from contextlib import suppress
+
+import aiohttp
+import pytest
+from aiohttp import WSMsgType, web
+
+from tests.origin import Edge, Origin, Seen, Writer
+from tests.origin import edge as make_edge
+from waitroom.proxy.upstream import UpstreamLimits
+
+KEY = b"dGhlIHNhbXBsZSBub25jZQ=="
+ACCEPT = b"s3pPLMBiTxaQ9kYGzzhZRbK+xOo="
+SWITCH = (
+    b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+    b"Sec-WebSocket-Accept: " + ACCEPT + b"\r\n"
+)
+
+
+def handshake(*headers: bytes, key: bytes = KEY) -> bytes:
+    lines = [
+        b"GET /live?a=%2f HTTP/1.1",
+        b"Host: shop.example",
+        b"Connection: keep-alive, Upgrade",
+        b"Upgrade: WebSocket",
+        b"Sec-WebSocket-Version: 13",
+        b"Sec-WebSocket-Key: " + key,
+        *headers,
+    ]
+    return b"\r\n".join([*lines, b"", b""])
+
+
+async def echo(seen: Seen, reader: asyncio.StreamReader, writer: Writer) -> None:
+    writer.write(SWITCH + b"Sec-WebSocket-Protocol: chat.v2\r\nSec-WebSocket-Extensions: x-own\r\n\r\n")
+    while piece := await reader.read(65_536):
+        writer.write(piece)
+        await writer.drain()
+    writer.close()
+
+
+@pytest.fixture
+def live(origin: Origin) -> Origin:
+    origin.scripts[b"/live"] = echo
+    return origin
+
+
+async def test_the_handshake_is_between_the_two_ends(edge: Edge, live: Origin) -> None:
+    reader, writer = await edge.open()
+    writer.write(handshake(b"Sec-WebSocket-Protocol: chat.v1, chat.v2", b"Sec-WebSocket-Extensions: x-own, x-two"))
+    head = await reader.readuntil(b"\r\n\r\n")
+
+    seen = live.only()
+    assert seen.target == b"/live?a=%2f"
+    assert seen.all("Sec-WebSocket-Key") == [KEY.decode()]
+    assert seen.all("Sec-WebSocket-Protocol") == ["chat.v1, chat.v2"]
+    assert seen.all("Sec-WebSocket-Extensions") == ["x-own, x-two"]
+    assert (seen.all("Upgrade"), seen.all("Connection")) == (["websocket"], ["Upgrade"])
+    assert seen.all("Waitroom-Pass") == ["signed.pass"]
+    assert head.startswith(b"HTTP/1.1 101 Switching Protocols\r\n")
+    assert b"Sec-WebSocket-Accept: " + ACCEPT in head
+    assert b"Sec-WebSocket-Protocol: chat.v2\r\n" in head
+    assert b"Sec-WebSocket-Extensions: x-own\r\n" in head
+    assert head.count(b"Upgrade: websocket\r\n") == 1
+
+
+async def test_bytes_pass_both_ways_whatever_they_are(edge: Edge, live: Origin) -> None:
+    noise = hashlib.shake_256(b"noise").digest(3_000_000)
+    reader, writer = await edge.open()
+    writer.write(handshake())
+    await reader.readuntil(b"\r\n\r\n")
+    writer.write(noise)
+
+    async with asyncio.timeout(10):
+        assert await reader.readexactly(len(noise)) == noise
+
+
+async def test_what_is_sent_together_with_the_handshake_is_not_lost(edge: Edge, origin: Origin) -> None:
+    async def eager(seen: Seen, reader: asyncio.StreamReader, writer: Writer) -> None:
+        writer.write(SWITCH + b"\r\n" + b"early")
+        assert await reader.readexactly(5) == b"first"
+        writer.write(b"got it")
+        writer.close()
+
+    origin.scripts[b"/live"] = eager
+    answer = await edge.talk(handshake() + b"first")
+
+    assert answer.endswith(b"\r\n\r\nearlygot it")
+
+
+async def test_a_refused_handshake_reaches_the_visitor_whole(edge: Edge, origin: Origin) -> None:
+    origin.scripts[b"/live"] = b"HTTP/1.1 401 Who Are You\r\nWWW-Authenticate: x\r\nContent-Length: 2\r\n\r\nno"
+    reader, writer = await edge.open()
+    writer.write(handshake())
+
+    answer = await reader.readuntil(b"\r\n\r\nno")
+    assert answer.startswith(b"HTTP/1.1 401 Who Are You\r\nWWW-Authenticate: x\r\n")
+    writer.write(b"GET / HTTP/1.1\r\nHost: shop.example\r\n\r\n")  # it is a plain connection still
+    assert (await reader.readuntil(b"ok")).startswith(b"HTTP/1.1 200 OK\r\n")
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        SWITCH.replace(ACCEPT, b"AAAAAAAAAAAAAAAAAAAAAAAAAAA=") + b"\r\n",
+        SWITCH.replace(b"Upgrade: websocket", b"Upgrade: h2c") + b"\r\n",
+        SWITCH.replace(b"Connection: Upgrade\r\n", b"") + b"\r\n",
+        b"HTTP/1.1 101 Switching Protocols\r\n\r\n",
+    ],
+)
+async def test_a_switch_that_is_none_becomes_502(edge: Edge, origin: Origin, answer: bytes) -> None:
+    origin.scripts[b"/live"] = answer
+
+    assert (await edge.head(handshake())).startswith(b"HTTP/1.1 502 ")
+
+
+@pytest.mark.parametrize(
+    "raw",
+    [
+        handshake(key=b"short"),
+        handshake(key=b"*" * 24),
+        handshake(b"Sec-WebSocket-Key: " + KEY),
+        handshake().replace(b"Version: 13", b"Version: 8"),
+        handshake().replace(b"Upgrade: WebSocket", b"Upgrade: websocket2"),
+        handshake().replace(b"keep-alive, Upgrade", b"keep-alive"),
+        handshake().replace(b"GET", b"POST"),
+        handshake(b"Content-Length: 2") + b"ab",
+        handshake().replace(b"HTTP/1.1", b"HTTP/1.0"),
+    ],
+)
+async def test_half_a_handshake_is_a_plain_request(edge: Edge, origin: Origin, raw: bytes) -> None:
+    assert (await edge.head(raw)).split(b"\r\n")[0].endswith(b" 200 OK")
+    assert origin.only().all("Upgrade") == []
+    assert origin.only().all("Connection") == []
+
+
+async def test_bytes_after_a_declined_upgrade_are_the_next_request(edge: Edge, origin: Origin) -> None:
+    plain = b"GET /next HTTP/1.1\r\nHost: shop.example\r\nConnection: close\r\n\r\n"
+
+    answer = await edge.talk(handshake(key=b"short") + plain)
+
+    assert answer.count(b"HTTP/1.1 200 OK") == 2
+    assert [seen.target for seen in origin.seen] == [b"/live?a=%2f", b"/next"]
+
+
+async def test_an_upstream_that_vanishes_vanishes_for_the_visitor(edge: Edge, origin: Origin) -> None:
+    async def vanish(seen: Seen, reader: asyncio.StreamReader, writer: Writer) -> None:
+        writer.write(SWITCH + b"\r\n\x81\x02hi")
+        await writer.drain()
+        await asyncio.sleep(0.02)
+        writer.transport.abort()
+
+    origin.scripts[b"/live"] = vanish
+
+    assert (await edge.talk(handshake())).endswith(b"\x81\x02hi")  # and no close frame made up
+
+
+async def test_a_visitor_who_vanishes_vanishes_for_the_upstream(edge: Edge, live: Origin) -> None:
+    reader, writer = await edge.open()
+    writer.write(handshake())
+    await reader.readuntil(b"\r\n\r\n")
+    writer.transport.abort()
+
+    async with asyncio.timeout(2):
+        while not live.closed:
+            await asyncio.sleep(0.005)
+
+
+async def test_the_last_words_of_a_visitor_arrive(edge: Edge, origin: Origin) -> None:
+    heard = b""
+
+    async def listen(seen: Seen, reader: asyncio.StreamReader, writer: Writer) -> None:
+        nonlocal heard
+        writer.write(SWITCH + b"\r\n")
+        heard = await reader.read(-1)
+        writer.close()
+
+    origin.scripts[b"/live"] = listen
+    reader, writer = await edge.open()
+    writer.write(handshake())
+    await reader.readuntil(b"\r\n\r\n")
+    writer.write(b"close frame")
+    writer.close()
+
+    async with asyncio.timeout(2):
+        while not origin.closed:
+            await asyncio.sleep(0.005)
+    assert heard == b"close frame"
+
+
+async def test_a_silent_pair_is_closed(edge: Edge, live: Origin) -> None:
+    async with asyncio.timeout(3):
+        assert (await edge.talk(handshake())).startswith(b"HTTP/1.1 101 ")
+        while not live.closed:
+            await asyncio.sleep(0.005)
+
+
+async def test_a_flood_is_held_back_by_a_visitor_who_does_not_read(origin: Origin) -> None:
+    sent = 0
+
+    async def flood(seen: Seen, reader: asyncio.StreamReader, writer: Writer) -> None:
+        nonlocal sent
+        writer.write(SWITCH + b"\r\n")
+        with suppress(ConnectionError):
+            while True:
+                writer.write(b"x" * 65_536)
+                await writer.drain()
+                sent += 65_536
+
+    origin.scripts[b"/live"] = flood
+    async with make_edge(origin.url, UpstreamLimits(idle_timeout_s=0.5)) as edge:
+        unread, writer = await edge.open()
+        writer.write(handshake())
+        await unread.readexactly(10)
+        async with asyncio.timeout(8):
+            while not origin.closed:
+                await asyncio.sleep(0.02)
+
+    assert sent < 32 * 1024 * 1024
+
+
+async def test_websockets_do_not_take_the_connections_of_plain_requests(live: Origin) -> None:
+    async with make_edge(live.url, UpstreamLimits(max_connections=1, connect_timeout_s=0.1)) as edge:
+        reader, writer = await edge.open()
+        writer.write(handshake())
+        await reader.readuntil(b"\r\n\r\n")
+
+        assert (await edge.get()).endswith(b"ok")
+        assert (await edge.head(handshake())).startswith(b"HTTP/1.1 503 ")
+
+
+async def test_the_caller_may_add_a_cookie_to_the_switch(edge: Edge, live: Origin) -> None:
+    edge.on_head = lambda status, command: [("Set-Cookie", f"wr_drop_pass={status}")]
+
+    assert b"\r\nSet-Cookie: wr_drop_pass=101\r\n" in await edge.head(handshake())
+
+
+@pytest.fixture
+async def shop() -> AsyncIterator[Edge]:
+    """Serve a real websocket server behind the edge."""
+
+    async def live(request: web.Request) -> web.WebSocketResponse:
+        ws = web.WebSocketResponse(protocols=("chat.v2",), autoping=False, max_msg_size=0)
+        await ws.prepare(request)
+        async for message in ws:
+            match message.type:
+                case WSMsgType.TEXT if message.data.startswith("close "):
+                    await ws.close(code=int(message.data[6:]), message=b"because")
+                case WSMsgType.TEXT:
+                    await ws.send_str(message.data)
+                case WSMsgType.BINARY:
+                    await ws.send_bytes(message.data)
+                case WSMsgType.PING:
+                    await ws.pong(message.data)
+                case _:
+                    pass
+        closes.append(ws.close_code)
+        return ws
+
+    closes: list[int | None] = []
+    app = web.Application()
+    app.router.add_get("/live", live)
+    runner = web.AppRunner(app, access_log=None)
+    await runner.setup()
+    site = web.TCPSite(runner, "127.0.0.1", 0)
+    await site.start()
+    async with make_edge(f"http://127.0.0.1:{runner.addresses[0][1]}") as edge:
+        edge.closes = closes
+        yield edge
+    await runner.cleanup()
+
+
+async def test_messages_of_every_kind_and_size_pass(shop: Edge) -> None:
+    async with aiohttp.ClientSession() as session:
+        url = f"http://127.0.0.1:{shop.port}/live"
+        async with session.ws_connect(url, protocols=["chat.v2"], compress=15, max_msg_size=0, autoping=False) as ws:
+            await ws.send_str("schön")
+            await ws.send_bytes(b"x" * 5_000_000)
+            await ws.ping(b"are you there")
+
+            assert ws.protocol == "chat.v2"
+            assert ws.compress == 15
+            assert await ws.receive_str() == "schön"
+            assert await ws.receive_bytes() == b"x" * 5_000_000
+            assert (await ws.receive()).data == b"are you there"
+
+
+@pytest.mark.parametrize("code", [1000, 1001, 1008, 1011, 3000, 4001])
+async def test_a_close_from_the_upstream_arrives_with_code_and_reason(shop: Edge, code: int) -> None:
+    async with aiohttp.ClientSession() as session, session.ws_connect(f"http://127.0.0.1:{shop.port}/live") as ws:
+        await ws.send_str(f"close {code}")
+        message = await ws.receive()
+
+    assert (message.type, message.data, message.extra) == (WSMsgType.CLOSE, code, "because")
+
+
+@pytest.mark.parametrize("code", [1000, 1001, 3000, 4001])
+async def test_a_close_from_the_visitor_arrives_with_its_code(shop: Edge, code: int) -> None:
+    async with aiohttp.ClientSession() as session:
+        ws = await session.ws_connect(f"http://127.0.0.1:{shop.port}/live")
+        await ws.close(code=code)
+    while not shop.closes:
+        await asyncio.sleep(0.005)
+
+    assert shop.closes == [code]
+
+
+def test_the_sample_of_the_standard_is_right() -> None:
+    assert base64.b64encode(hashlib.sha1(KEY + b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11").digest()) == ACCEPT
