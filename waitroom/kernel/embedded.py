@@ -160,7 +160,9 @@ class EmbeddedServer:
         )
 
     async def _answering(self) -> None:
-        client = Redis.from_url(self.url)
+        # No socket timeout: with one, redis-py sends under `asyncio.wait_for`, which before Python 3.12
+        # swallows a cancellation that comes while the bytes go out (https://github.com/python/cpython/issues/81839).
+        client = Redis.from_url(self.url, socket_timeout=None)
         try:
             while True:
                 if self._process is None or self._process.returncode is not None:

@@ -50,11 +50,20 @@ async def _forever(loop: Loop, clock: Clock) -> None:
             if failing:
                 log.info("loop recovered", extra={"loop": loop.name})
             failing = False
-        except (WaitroomError, TimeoutError) as fault:
+        except (WaitroomError, TimeoutError, asyncio.CancelledError) as fault:
+            if isinstance(fault, asyncio.CancelledError) and _is_over():
+                raise  # else something that the step awaited was cancelled, and must not end the loop silently
             if not failing:  # once an outage, not once a period
-                log.warning("loop step failed", extra={"loop": loop.name, "fault": repr(fault)})
+                log.warning("loop step failed", extra={"loop": loop.name, "reason": repr(fault)})
             failing = True
+        if _is_over():  # a library swallowed the cancellation (asyncio.wait_for before Python 3.12 does)
+            return
         await clock.sleep(loop.period_s)
+
+
+def _is_over() -> bool:
+    task = asyncio.current_task()
+    return task is not None and task.cancelling() > 0
 
 
 class Errands:

@@ -1,5 +1,6 @@
 """A server of our own: private, alone in its folder, back with its data after any death."""
 
+import asyncio
 import os
 import signal
 import stat
@@ -9,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.conftest import eventually
 from waitroom.kernel.embedded import EmbeddedServer, server_binary
 from waitroom.kernel.errors import ConfigFault
 from waitroom.kernel.redis import RedisSettings, connected
@@ -104,6 +106,23 @@ async def test_the_next_one_waits_until_an_orphan_has_written_its_file(folder: P
     assert await stored(heir) == {"a": "1", "b": None}
     await orphan.stop()
     await heir.stop()
+
+
+@pytest.mark.parametrize("turns", range(0, 40, 3))
+async def test_a_start_that_is_cancelled_ends_and_leaves_nothing_behind(folder: Path, turns: int) -> None:
+    """redis-py swallows a cancellation now and then; the supervisor then waited for ever."""
+    server = EmbeddedServer(folder)
+    async with asyncio.TaskGroup() as group:
+        starting = group.create_task(server.start())
+        await eventually(server.socket.exists)
+        for _ in range(turns):
+            await asyncio.sleep(0)
+        was_up = starting.done()
+        starting.cancel()
+
+    assert starting.cancelled() or was_up
+    assert server.socket.exists() == was_up
+    await server.stop()
 
 
 async def test_a_second_stop_changes_nothing(server: EmbeddedServer) -> None:
