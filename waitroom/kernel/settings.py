@@ -77,18 +77,24 @@ def _measured(written: object, info: ValidationInfo, read: Any, example: str) ->
     if isinstance(written, str):
         return read(written)
     if isinstance(written, int | float) and not isinstance(written, bool):
-        if written == 0 or not (info.context or {}).get("from_file"):
+        if written == 0 or not _is_from_file(info):
             return written
         raise ValueError(f"a number says no unit; write it as text, such as {example}")
     raise ValueError(f"must be text with a unit, such as {example}")
 
 
-def _moment(written: object) -> object:
-    return instant_ms(written) if isinstance(written, str | datetime) else written
+def _moment(written: object, info: ValidationInfo) -> object:
+    if isinstance(written, int) and not isinstance(written, bool) and not _is_from_file(info):
+        return written
+    return instant_ms(written if isinstance(written, str | datetime) else "")  # anything else is refused as "" is
 
 
 def _listening(written: object) -> object:
-    return address(written) if isinstance(written, str) else written
+    return written if isinstance(written, Address) else address(written if isinstance(written, str) else "")
+
+
+def _is_from_file(info: ValidationInfo) -> bool:
+    return bool((info.context or {}).get("from_file"))
 
 
 def _located(written: object, info: ValidationInfo) -> object:

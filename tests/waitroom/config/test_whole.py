@@ -2,9 +2,12 @@
 
 import re
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from pydantic import BaseModel
 
 from waitroom.config import Config, Room, Upstream, build, read
@@ -169,3 +172,24 @@ def test_files_are_looked_for_from_the_folder_of_the_configuration(tmp_path: Pat
     path.write_text('secrets = { file = "secret" }\n' + smallest)
 
     assert read(path, {}).secrets.file == tmp_path / "secret"
+
+
+KEYS = sorted({str(field.validation_alias) for table in tables(Config) for field in table.model_fields.values()})
+LEAVES = st.one_of(
+    st.none(),
+    st.booleans(),
+    st.integers(),
+    st.floats(),
+    st.text(),
+    st.datetimes(),
+    st.sampled_from(["5m", "1MiB", "drop", "/", "127.0.0.1:80", "[::1]:80", "http://store", "2026-11-28T10:00:00Z"]),
+)
+ANYTHING = st.recursive(
+    LEAVES, lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from(KEYS), inner, max_size=5)
+)
+
+
+@given(st.dictionaries(st.sampled_from(KEYS), ANYTHING, max_size=6))
+def test_whatever_stands_in_the_file_is_read_or_refused_with_faults(written: dict[str, object]) -> None:
+    with suppress(ConfigFault):
+        build(written, {})

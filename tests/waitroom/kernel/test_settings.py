@@ -1,6 +1,7 @@
 """Settings are read from TOML whole, or refused with every fault; secrets come from where only we can read."""
 
 from collections.abc import Iterator, Mapping
+from datetime import date
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -99,6 +100,14 @@ def test_a_number_without_a_unit_is_refused_unless_it_is_nought() -> None:
     assert faults_of({"answer": 5}) == ['answer: a number says no unit; write it as text, such as "10m"']
     assert faults_of({"answer": True}) == ['answer: must be text with a unit, such as "10m"']
     assert parse({"answer": 0}, Till).answer_s == 0
+
+
+@pytest.mark.parametrize("odd", [5, True, 1.5, [], {}, date(2026, 11, 28)])
+def test_a_moment_and_an_address_are_text(odd: object) -> None:
+    assert [fault.partition(", such")[0] for fault in faults_of({"opens": odd, "listen": odd})] == [
+        "opens: must be a time with its zone",
+        "listen: must be host:port",
+    ]
 
 
 def test_faults_between_parts_are_told_with_those_inside_them() -> None:
