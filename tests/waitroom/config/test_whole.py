@@ -6,7 +6,7 @@ from contextlib import suppress
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import BaseModel
 
@@ -189,6 +189,7 @@ ANYTHING = st.recursive(
 )
 
 
+@settings(deadline=None)  # a busy machine is no fault
 @given(st.dictionaries(st.sampled_from(KEYS), ANYTHING, max_size=6))
 def test_whatever_stands_in_the_file_is_read_or_refused_with_faults(written: dict[str, object]) -> None:
     with suppress(ConfigFault):

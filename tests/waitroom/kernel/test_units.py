@@ -3,7 +3,7 @@
 from datetime import datetime
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from waitroom.kernel.units import (
@@ -34,6 +34,7 @@ def test_what_is_no_duration_is_refused(text: str) -> None:
         duration_ms(text)
 
 
+@settings(deadline=None)  # a busy machine is no fault
 @given(st.integers(0, 10**12))
 def test_a_spelled_duration_reads_as_itself(ms: int) -> None:
     assert duration_ms(spell_duration(ms)) == ms
@@ -50,6 +51,7 @@ def test_what_is_no_size_is_refused(text: str) -> None:
         size_bytes(text)
 
 
+@settings(deadline=None)  # a busy machine is no fault
 @given(st.integers(0, 1 << 38))
 def test_a_spelled_size_reads_as_itself(count: int) -> None:
     assert size_bytes(spell_size(count)) == count
@@ -77,6 +79,7 @@ def test_a_local_time_of_the_file_is_refused() -> None:
         instant_ms(datetime(2026, 11, 28, 10, 0))  # noqa: DTZ001 - that it has no zone is what is tested
 
 
+@settings(deadline=None)  # a busy machine is no fault
 @given(st.integers(0, 4_102_444_800_000))
 def test_a_spelled_moment_reads_as_itself(ms: int) -> None:
     assert instant_ms(spell_instant(ms)) == ms
