@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 import redis as plain_redis
 
+from tests.edges import Store, store_running
 from tests.fakes import FakeClock
 from waitroom.kernel.embedded import server_binary
 from waitroom.kernel.redis import RedisSettings, ScriptRunner, connected
@@ -86,3 +87,10 @@ async def eventually(claim: object, *, within_s: float = 10) -> None:
     async with asyncio.timeout(within_s):
         while not claim():
             await asyncio.sleep(0.02)
+
+
+@pytest.fixture
+async def store() -> AsyncIterator[Store]:
+    """Give a small store, to stand behind an edge."""
+    async with store_running() as running:
+        yield running
