@@ -5,10 +5,10 @@ import sys
 from collections.abc import Sequence
 
 from waitroom import __version__
-from waitroom.cli import check
+from waitroom.cli import check, crowd, demo, processes, serve
 from waitroom.kernel.errors import ConfigFault, WaitroomError
 
-COMMANDS = (check,)
+COMMANDS = (demo, serve, check, processes, crowd)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -1,0 +1,99 @@
+"""Each process is started with what it needs, and with no secret of another."""
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from waitroom import config
+from waitroom.cli.processes import Installation
+from waitroom.kernel.tokens import Keys, UpstreamPassSigner
+from waitroom.kernel.units import Address
+from waitroom.supervisor import Program, Tier
+
+FOREIGN = {"PATH": "/bin", "WAITROOM_SECRET": "s" * 32, "WAITROOM_CONSOLE_TOKEN": "old"}
+
+
+def programs(
+    keys: Keys, *, backend: dict[str, object] | None = None, workers: int = 2, redis: str = ""
+) -> dict[str, Program]:
+    written: dict[str, object] = {
+        "edge": {"workers": workers},
+        "redis": {"url": redis, "folder": "data"},
+        "rooms": [{"name": "drop", "paths": ["/"]}],
+        "upstreams": [{"name": "shop", "url": "http://127.0.0.1:9"}],
+        "backend": backend or {},
+    }
+    installation = Installation(
+        file=Path("/etc/waitroom.toml"),
+        config=config.build(written, {}),
+        keys=keys,
+        environment=FOREIGN,
+        console_token="the-console-token",
+        counts=Path("/tmp/counts"),
+        gateway=Address("127.0.0.1", 9100) if backend else None,
+    )
+    return {program.name: program for program in installation.programs()}
+
+
+def test_a_room_alone_is_its_workers_and_its_console(keys: Keys) -> None:
+    found = programs(keys)
+
+    assert list(found) == ["ops", "worker-1", "worker-2"]
+    assert found["worker-1"].argv == (sys.executable, "-m", "waitroom", "_worker", "-c", "/etc/waitroom.toml")
+    assert found["worker-1"].drain_s > 30
+
+
+def test_no_number_of_workers_is_one_a_core(keys: Keys) -> None:
+    assert sum(name.startswith("worker") for name in programs(keys, workers=0)) == len(os.sched_getaffinity(0))
+
+
+def test_the_shop_is_started_beside_the_room_where_it_is_configured(keys: Keys) -> None:
+    found = programs(keys, backend={"config": "/etc/inventory.toml", "simulated_gateway": True})
+
+    assert found["till"].argv[-4:] == ("-m", "inventory_backend", "-c", "/etc/inventory.toml")
+    assert found["gateway"].argv[-4:] == ("-m", "inventory_backend.simulated_psp", "--listen", "127.0.0.1:9100")
+    assert found["till"].environment["WAITROOM_SIMULATED_GATEWAY_URL"] == "http://127.0.0.1:9100"
+    assert [found[name].tier for name in ("gateway", "till", "ops", "worker-1")] == sorted(Tier)[:4]
+
+
+def test_everybody_gets_the_secret_they_need_and_no_other(keys: Keys) -> None:
+    found = programs(keys, backend={"config": "/etc/inventory.toml", "simulated_gateway": True})
+    secrets = {
+        name: {key: value for key, value in one.environment.items() if re.search("SECRET|TOKEN", key)}
+        for name, one in found.items()
+    }
+
+    ours = {"WAITROOM_SECRET": "s" * 32}
+    assert secrets["worker-1"] == ours
+    assert secrets["ops"] == ours | {"WAITROOM_CONSOLE_TOKEN": "the-console-token"}
+    assert secrets["till"] == {"WAITROOM_UPSTREAM_SECRET": UpstreamPassSigner.upstream_secret(keys)}
+    assert secrets["gateway"] == {}
+
+
+def test_everybody_counts_in_one_place_and_finds_one_redis(keys: Keys) -> None:
+    own = programs(keys)["worker-1"].environment
+    named = programs(keys, redis="redis://cache:6379/0")["worker-1"].environment
+
+    assert own["PROMETHEUS_MULTIPROC_DIR"] == "/tmp/counts"
+    assert own["REDIS_URL"].startswith("unix:///") and own["REDIS_URL"].endswith("data/valkey.sock")
+    assert named["REDIS_URL"] == "redis://cache:6379/0"
+
+
+@pytest.mark.parametrize("command", ["_worker", "_ops"])
+def test_a_process_without_a_secret_refuses_with_words(command: str, tmp_path: Path) -> None:
+    file = tmp_path / "waitroom.toml"
+    file.write_text(
+        '[[upstreams]]\nname = "shop"\nurl = "http://127.0.0.1:9"\n[[rooms]]\nname = "drop"\npaths = ["/"]\n'
+    )
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("WAITROOM")}
+    environment["WAITROOM_CONSOLE_TOKEN"] = "a-console-token-of-a-test"
+
+    argv = [sys.executable, "-m", "waitroom", command, "-c", str(file)]
+    ended = subprocess.run(argv, env=environment, capture_output=True, text=True, check=False)
+
+    assert ended.returncode == 2
+    assert ended.stderr.startswith("secret: none is set.")

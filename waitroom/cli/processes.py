@@ -1,0 +1,127 @@
+"""The processes of one installation: what each is started with, and what a worker does once it is started.
+
+`_worker` and `_ops` are commands for the supervisor, not for people, so the help does not list them.
+"""
+
+import argparse
+import asyncio
+import os
+import sys
+from collections.abc import Callable, Coroutine, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import uvloop
+
+from waitroom.cli import Commands
+from waitroom.config import Config, read
+from waitroom.kernel import logs
+from waitroom.kernel.embedded import EmbeddedServer
+from waitroom.kernel.metrics import FOLDER
+from waitroom.kernel.settings import SECRET_VARIABLE, read_secrets
+from waitroom.kernel.tokens import Keys, UpstreamPassSigner
+from waitroom.kernel.units import Address
+from waitroom.supervisor import Program, Tier
+
+CONSOLE_TOKEN_VARIABLE = "WAITROOM_CONSOLE_TOKEN"  # noqa: S105 - the name of a variable, not what is in it
+UPSTREAM_SECRET_VARIABLE = "WAITROOM_UPSTREAM_SECRET"  # noqa: S105 - as above
+GATEWAY_VARIABLE = "WAITROOM_SIMULATED_GATEWAY_URL"
+_SECRETS = frozenset({SECRET_VARIABLE, CONSOLE_TOKEN_VARIABLE, UPSTREAM_SECRET_VARIABLE})
+
+_REDIS_FOLDER = Path("waitroom-data")
+_LEEWAY_S = 2.0
+"""A worker ends its own drain in time; only one that hangs is ended by the supervisor, this much later."""
+
+
+@dataclass(frozen=True, slots=True)
+class Installation:
+    """Everything that the processes of one machine are started from."""
+
+    file: Path
+    config: Config
+    keys: Keys
+    environment: Mapping[str, str]  # ours, as we were started
+    console_token: str
+    counts: Path  # where the processes count for /metrics
+    gateway: Address | None = None  # of the simulated payment service
+    output: Path | None = None  # where they log; None: where we do
+
+    @property
+    def embedded(self) -> EmbeddedServer | None:
+        """The Redis of our own, where the configuration names none."""
+        return None if self.config.redis.url else EmbeddedServer(self.config.redis.folder or _REDIS_FOLDER)
+
+    @property
+    def redis_url(self) -> str:
+        """Where Redis is, or will be once it is started."""
+        return self.embedded.url if self.embedded else self.config.redis.url
+
+    def programs(self) -> list[Program]:
+        """Return what to run; who gets a secret gets the one it needs and no other."""
+        workers = self.config.edge.workers or _cores()
+        drain_s = 2 * self.config.edge.drain_timeout_ms / 1000 + _LEEWAY_S  # its requests, then its errands
+        edge = self._own("worker-1", "_worker", Tier.EDGE, {})
+        edges = [replace(edge, name=f"worker-{number}", drain_s=drain_s) for number in range(1, workers + 1)]
+        ops = self._own("ops", "_ops", Tier.OPS, {CONSOLE_TOKEN_VARIABLE: self.console_token})
+        return [*self._shop(), ops, *edges]
+
+    def _own(self, name: str, command: str, tier: Tier, secrets: Mapping[str, str]) -> Program:
+        argv = (sys.executable, "-m", "waitroom", command, "-c", str(self.file))
+        ours = {SECRET_VARIABLE: self.environment[SECRET_VARIABLE]} if SECRET_VARIABLE in self.environment else {}
+        reached = {"REDIS_URL": self.redis_url}
+        return Program(name, argv, self._plain() | reached | ours | dict(secrets), tier, output=self.output)
+
+    def _shop(self) -> list[Program]:
+        programs = []
+        paying: dict[str, str] = {}
+        if self.gateway is not None:
+            argv = (sys.executable, "-m", "inventory_backend.simulated_psp", "--listen", str(self.gateway))
+            programs.append(Program("gateway", argv, self._plain(), Tier.GATEWAY, output=self.output))
+            paying = {GATEWAY_VARIABLE: f"http://{self.gateway}"}
+        if self.config.backend.config is not None:
+            argv = (sys.executable, "-m", "inventory_backend", "-c", str(self.config.backend.config))
+            secret = {UPSTREAM_SECRET_VARIABLE: UpstreamPassSigner.upstream_secret(self.keys)}
+            environment = self._plain() | {"REDIS_URL": self.redis_url} | secret | paying
+            programs.append(Program("till", argv, environment, Tier.TILL, output=self.output))
+        return programs
+
+    def _plain(self) -> dict[str, str]:
+        kept = {name: value for name, value in self.environment.items() if name not in _SECRETS}
+        return kept | {FOLDER: str(self.counts)}
+
+
+def _cores() -> int:
+    if sys.platform == "linux":
+        return len(os.sched_getaffinity(0))  # fewer than the machine has, in a container
+    return os.cpu_count() or 1
+
+
+def add(commands: Commands) -> None:
+    """Tell argparse of the commands that the supervisor gives."""
+    for name, run in (("_worker", _worker), ("_ops", _ops)):
+        parser = commands.add_parser(name)
+        parser.add_argument("-c", "--config", type=Path, required=True, metavar="FILE")
+        parser.set_defaults(run=run)
+
+
+def _worker(asked: argparse.Namespace) -> int:
+    from waitroom.app import run_edge  # here: who supervises never serves, and starts sooner without all that
+
+    return _serve(asked, lambda config, keys: run_edge(config, keys, config.redis.url))
+
+
+def _ops(asked: argparse.Namespace) -> int:
+    from waitroom.app import run_ops  # as above
+
+    token = os.environ[CONSOLE_TOKEN_VARIABLE]
+    return _serve(asked, lambda config, keys: run_ops(config, keys, config.redis.url, token))
+
+
+def _serve(asked: argparse.Namespace, part: Callable[[Config, Keys], Coroutine[Any, Any, None]]) -> int:
+    config = read(asked.config, os.environ)
+    keys = read_secrets(os.environ, config.secrets.file)
+    logs.setup(config.logs.level, as_json=config.logs.as_json)
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        runner.run(part(config, keys))
+    return 0
