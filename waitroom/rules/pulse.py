@@ -1,6 +1,6 @@
 """The shared status document of a room: the same for everybody who waits, so that one answer serves them all."""
 
-from waitroom.rules.rooms import Phase, Polling, Snapshot
+from waitroom.rules.rooms import Polling, Snapshot
 
 
 def pulse(snapshot: Snapshot, polling: Polling, seed: bytes) -> dict[str, object]:
@@ -33,8 +33,3 @@ def pulse(snapshot: Snapshot, polling: Polling, seed: bytes) -> dict[str, object
 def score_is_secret(snapshot: Snapshot, score: float) -> bool:
     """Whether `score` is one of the draw, and the draw is still to come."""
     return 0 <= score < 1 and snapshot.starts_ms is not None and not snapshot.is_drawn
-
-
-def admits(phase: Phase) -> bool:
-    """Whether a room in `phase` lets people in."""
-    return phase in {Phase.IDLE, Phase.OPEN}

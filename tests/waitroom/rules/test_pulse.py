@@ -1,0 +1,32 @@
+"""The pulse, as a document."""
+
+from dataclasses import replace
+
+import pytest
+
+from tests.snapshots import snapshot
+from waitroom.rules.pulse import pulse, score_is_secret
+from waitroom.rules.rooms import Polling
+
+SEED = bytes(32)
+
+
+def test_the_seed_shows_once_the_opening_is_past() -> None:
+    early = replace(snapshot(), now_ms=4_999)
+
+    assert pulse(early, Polling(), SEED)["seed"] is None
+    assert pulse(snapshot(), Polling(), SEED)["seed"] == SEED.hex()
+
+
+def test_an_always_on_room_has_no_draw_to_reveal() -> None:
+    assert pulse(replace(snapshot(), starts_ms=None), Polling(), SEED)["seed"] is None
+
+
+def test_no_message_is_null() -> None:
+    assert pulse(snapshot(), Polling(), SEED)["message"] is None
+
+
+@pytest.mark.parametrize(("score", "is_secret"), [(-1.0, False), (0.0, True), (0.99, True), (1.0, False)])
+def test_only_a_score_of_the_draw_is_secret(score: float, is_secret: bool) -> None:
+    assert score_is_secret(replace(snapshot(), now_ms=0), score) is is_secret
+    assert not score_is_secret(snapshot(), score)
