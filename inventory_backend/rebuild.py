@@ -52,7 +52,7 @@ class Rebuild:
         """
         epoch = self._epochs.get(sale_name)
         if epoch is None:
-            raise StockNotLoaded("UNLOADED")
+            raise StockNotLoaded("unloaded")
         return StockKey(sale_name, sku_name, epoch)
 
     def ask(self, lost: StockKey) -> None:

@@ -44,7 +44,7 @@ class StockNotLoaded(StoreUnavailable):
 
     def __init__(self, word: str) -> None:
         """Answer 503: loading takes a moment, and nothing was promised."""
-        super().__init__(f"stock is {word.lower()}", retry_after_s=1)
+        super().__init__(f"stock is {word}", retry_after_s=1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,6 +121,6 @@ class Stock:
 
     async def _run(self, move: str, key: StockKey, keys: Sequence[str], args: Sequence[str | int]) -> Any:
         reply = await self._scripts.run(f"stock/{move}", keys=key.names(*keys), args=args)
-        if reply[0] in {"UNLOADED", "FENCED"}:
+        if reply[0] in {"unloaded", "fenced"}:
             raise StockNotLoaded(reply[0])
         return reply

@@ -7,8 +7,8 @@
 -- ARGV[2]  rid    text   reservation id
 -- REPLY    "confirmed"   the hold stands until it is released; also when it did before
 -- REPLY    "gone"        it lapsed meanwhile: the guard of the ledger still counts it, `reconcile` mends the rest
--- REPLY    "UNLOADED"    Redis does not know this stock, or it is being loaded
--- REPLY    "FENCED"      the caller knows another life of it
+-- REPLY    "unloaded"    Redis does not know this stock, or it is being loaded
+-- REPLY    "fenced"      the caller knows another life of it
 local st, h, x = KEYS[1], KEYS[2], KEYS[3]
 local epoch, rid = ARGV[1], ARGV[2]
 -- @include shared/stock_life

@@ -15,11 +15,12 @@
 -- REPLY    "again", avail           this reservation was known already: nothing changed
 -- REPLY    "sold-out", avail        fewer than qty are free
 -- REPLY    "limit-reached", has     the shopper would have more than limit
--- REPLY    "UNLOADED"               Redis does not know this stock, or it is being loaded
--- REPLY    "FENCED"                 the caller knows another life of it
+-- REPLY    "unloaded"               Redis does not know this stock, or it is being loaded
+-- REPLY    "fenced"                 the caller knows another life of it
+-- @include shared/clock
 local st, h, x, u = KEYS[1], KEYS[2], KEYS[3], KEYS[4]
 local epoch, rid, shopper = ARGV[1], ARGV[2], ARGV[3]
-local qty, limit, soft, now = tonumber(ARGV[4]), tonumber(ARGV[5]), tonumber(ARGV[6]), tonumber(ARGV[7])
+local qty, limit, soft, now = tonumber(ARGV[4]), tonumber(ARGV[5]), tonumber(ARGV[6]), clock_ms(ARGV[7])
 -- @include shared/stock_life
 
 if redis.call('HEXISTS', h, rid) == 1 then
@@ -31,10 +32,6 @@ if has + qty > limit then
 end
 if avail < qty then
   return { 'sold-out', avail }
-end
-if now == 0 then
-  local clock = redis.call('TIME')
-  now = clock[1] * 1000 + math.floor(clock[2] / 1000)
 end
 redis.call('HINCRBY', st, 'avail', -qty)
 redis.call('HINCRBY', st, 'mut', 1)

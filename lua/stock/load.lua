@@ -9,15 +9,18 @@
 -- ARGV[3]  avail  count  begin: units that are free
 -- ARGV[4]  holds  text   add: JSON list of [reservation id, shopper, qty], not above some thousands
 -- REPLY    "loading"     begun, or added
--- REPLY    "open"        holds are taken again
--- REPLY    "UNLOADED"    add or open without begin
--- REPLY    "FENCED"      somebody has begun a later life
+-- REPLY    "open"        holds are taken again; also when this life was open already: nothing changed
+-- REPLY    "unloaded"    add or open without begin
+-- REPLY    "fenced"      somebody has begun a later life
 local st, h, x, u = KEYS[1], KEYS[2], KEYS[3], KEYS[4]
 local epoch, stage, avail, holds = ARGV[1], ARGV[2], ARGV[3], ARGV[4]
 
 local known = redis.call('HMGET', st, 'epoch', 'state')
 if known[1] and tonumber(known[1]) > tonumber(epoch) then
-  return { 'FENCED' }
+  return { 'fenced' }
+end
+if known[1] == epoch and known[2] == 'open' then
+  return { 'open' }
 end
 if stage == 'begin' then
   redis.call('DEL', h, x, u)
@@ -25,7 +28,7 @@ if stage == 'begin' then
   return { 'loading' }
 end
 if known[1] ~= epoch then
-  return { 'UNLOADED' }
+  return { 'unloaded' }
 end
 if stage == 'open' then
   redis.call('HSET', st, 'state', 'open')

@@ -9,8 +9,8 @@
 -- REPLY    "mended", drift   Redis had so many more (or, below 0, fewer) free than the ledger allows
 -- REPLY    "moved", mut      something changed since: read the ledger again
 -- REPLY    "busy", mut       soft holds are on their way into the ledger: compare when it is quiet
--- REPLY    "UNLOADED"        Redis does not know this stock, or it is being loaded
--- REPLY    "FENCED"          the caller knows another life of it
+-- REPLY    "unloaded"        Redis does not know this stock, or it is being loaded
+-- REPLY    "fenced"          the caller knows another life of it
 local st, x = KEYS[1], KEYS[2]
 local epoch, seen, free = ARGV[1], tonumber(ARGV[2]), tonumber(ARGV[3])
 -- @include shared/stock_life

@@ -8,8 +8,8 @@
 -- ARGV[2]  rid    text   reservation id
 -- REPLY    "released", qty   the units are free again
 -- REPLY    "gone"            the reservation was not known any more: nothing changed
--- REPLY    "UNLOADED"        Redis does not know this stock, or it is being loaded
--- REPLY    "FENCED"          the caller knows another life of it
+-- REPLY    "unloaded"        Redis does not know this stock, or it is being loaded
+-- REPLY    "fenced"          the caller knows another life of it
 local st, h, x, u = KEYS[1], KEYS[2], KEYS[3], KEYS[4]
 local epoch, rid = ARGV[1], ARGV[2]
 -- @include shared/stock_life

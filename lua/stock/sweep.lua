@@ -8,17 +8,14 @@
 -- ARGV[2]  most   count  holds to give back in one go, so that Redis is never kept busy for long
 -- ARGV[3]  now    ms     0 = the clock of Redis
 -- REPLY    "swept", count   so many lapsed holds were given back
--- REPLY    "UNLOADED"       Redis does not know this stock, or it is being loaded
--- REPLY    "FENCED"         the caller knows another life of it
+-- REPLY    "unloaded"       Redis does not know this stock, or it is being loaded
+-- REPLY    "fenced"         the caller knows another life of it
+-- @include shared/clock
 local st, h, x, u = KEYS[1], KEYS[2], KEYS[3], KEYS[4]
-local epoch, most, now = ARGV[1], tonumber(ARGV[2]), tonumber(ARGV[3])
+local epoch, most, now = ARGV[1], tonumber(ARGV[2]), clock_ms(ARGV[3])
 -- @include shared/stock_life
 -- @include shared/stock_release
 
-if now == 0 then
-  local clock = redis.call('TIME')
-  now = clock[1] * 1000 + math.floor(clock[2] / 1000)
-end
 local lapsed = redis.call('ZRANGEBYSCORE', x, '-inf', now, 'LIMIT', 0, most)
 for _, rid in ipairs(lapsed) do
   give_back(rid)

@@ -1,0 +1,42 @@
+"""What the tests of the till share: a ledger in an empty file, a stock in an empty Valkey."""
+
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from inventory_backend.catalogue import Catalogue
+from inventory_backend.ledger import Ledger, LedgerSettings, opened
+from inventory_backend.rebuild import Rebuild
+from inventory_backend.stock import Stock
+from tests.fakes import FakeClock
+from tests.till import sale
+from waitroom.kernel.redis import ScriptRunner
+
+
+@pytest.fixture
+async def redis_url(valkey_url: str, redis: ScriptRunner) -> str:
+    """Give the address of a database that the `redis` fixture has emptied."""
+    assert await redis.client.dbsize() == 0
+    return f"{valkey_url}?db=1"
+
+
+@pytest.fixture
+async def ledger(tmp_path: Path, clock: FakeClock) -> AsyncIterator[Ledger]:
+    """Give a ledger that knows the sale of `tests.till.sale`."""
+    async with opened(LedgerSettings(f"sqlite:///{tmp_path}/ledger.db", group_delay_ms=0), clock) as found:
+        await Catalogue(found, [sale()]).seed()
+        yield found
+
+
+@pytest.fixture
+def stock(redis: ScriptRunner) -> Stock:
+    return Stock(redis)
+
+
+@pytest.fixture
+async def rebuild(ledger: Ledger, stock: Stock) -> Rebuild:
+    """Give the sale, loaded into Redis."""
+    found = Rebuild(ledger, stock, [sale()])
+    await found.step()
+    return found

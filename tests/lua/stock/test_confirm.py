@@ -1,0 +1,45 @@
+"""stock/confirm on a real Valkey."""
+
+from tests.stock_line import StockLine
+
+
+async def test_a_confirmed_hold_does_not_lapse(line: StockLine) -> None:
+    await line.hold("r1")
+
+    assert await line.confirm("r1") == ["confirmed"]
+    assert await line.sweep(1_800_000_000_000) == ["swept", 0]
+    assert (await line.everything())["h"] == {"r1": "1|durable|alice"}
+
+
+async def test_confirming_again_changes_nothing(line: StockLine) -> None:
+    await line.hold("r1")
+    await line.confirm("r1")
+    before = await line.everything()
+
+    assert await line.confirm("r1") == ["confirmed"]
+    assert await line.everything() == before
+
+
+async def test_a_hold_that_lapsed_is_gone(line: StockLine) -> None:
+    await line.hold("r1")
+    await line.sweep(1_700_000_010_000)
+
+    assert await line.confirm("r1") == ["gone"]
+    assert await line.avail() == 10
+
+
+async def test_a_shopper_may_be_called_anything(line: StockLine) -> None:
+    await line.hold("r1", shopper="1|soft|x%d")
+    await line.confirm("r1")
+
+    assert (await line.everything())["h"] == {"r1": "1|durable|1|soft|x%d"}
+    assert await line.release("r1") == ["released", 1]
+    assert (await line.everything())["u"] == {}
+
+
+async def test_unknown_stock_and_foreign_epochs_are_refused(line: StockLine) -> None:
+    await line.hold("r1")
+
+    assert await line.confirm("r1", epoch=2) == ["fenced"]
+    await line.redis.client.flushdb()
+    assert await line.confirm("r1") == ["unloaded"]
