@@ -56,6 +56,11 @@ class RoomKeys:
         return self._of_event("claimed")
 
     @property
+    def knocks(self) -> str:
+        """Sorted set: ticket id -> turn, of called tickets that came and were told to come back."""
+        return self._of_event("knocks")
+
+    @property
     def log(self) -> str:
         """Stream: every move of the threshold."""
         return self._of_event("log")
@@ -65,3 +70,8 @@ class RoomKeys:
 
     def _of_event(self, name: str) -> str:
         return f"wr:{{{self.room_name}:{MAIN}}}:{self.event}:{name}"
+
+
+def limit_key(name: str) -> str:
+    """Return the key of one meter: each has a hash tag of its own, so that they spread over all shards."""
+    return f"wr:{{limit:{name}}}"
