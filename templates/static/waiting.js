@@ -10,7 +10,7 @@
   const me = {
     asked: false, present_ms: Infinity, join_ms: 0, claim_ms: 0, retry_ms: Infinity,
     ticket: null, mark: null, called: false, turn: null, stop: null, detail: "",
-    joining: null, work: null, elsewhere: false, tries: 0, why: "", said: 0,
+    joining: null, work: null, elsewhere: false, tries: 0, why: "", why_ms: 0, said: 0,
   };
   let pulse = null, skew_ms = 0, failures = 0, wake = () => {}, waking, audio = null;
 
@@ -97,14 +97,19 @@
     if (old.event !== pulse.event) return forget();
     if (old.generation !== pulse.generation) {
       if (me.mark) Object.assign(me.mark, { place: at, called: lane().called });
-      me.why = "The waiting room has restarted. Your place is kept.";
+      because("The waiting room has restarted. Your place is kept.");
       presentSoon();
     }
     if (old.phase === "prequeue" && pulse.phase !== "prequeue") presentSoon();
     if (old.phase === "ended" || old.phase === "idle" && pulse.phase === "prequeue") me.asked = false;
     if (pulse.phase === "open" && old.phase === "open" && old.rate_per_minute !== pulse.rate_per_minute) {
-      me.why = "The shop is letting people in more " + (pulse.rate_per_minute < old.rate_per_minute ? "slowly" : "quickly") + " now, so the expected wait has changed.";
+      because("The shop is letting people in more " + (pulse.rate_per_minute < old.rate_per_minute ? "slowly" : "quickly") + " now, so the expected wait has changed.");
     }
+  }
+
+  function because(text) {
+    me.why = text;
+    me.why_ms = Date.now() + 60000;
   }
 
   // Everybody learns of the opening in the same second: spread what they ask next over time.
@@ -165,8 +170,7 @@
     me.tries = 0;
     me.stop = null;
     if (typeof data.place === "number") {
-      if (before && data.place > before) me.why = movedBackText(data.place - before);
-      else if (before && me.why.startsWith("Your number")) me.why = "";
+      if (before && data.place > before) because(movedBackText(data.place - before));
       const known = held && held.id === id && held.event === pulse.event && held.first;
       me.mark = { place: data.place, called: lane().called, wait: data.wait_s, rate: pulse.rate_per_minute, first: Math.max(data.place, known || 0) };
     }
@@ -358,7 +362,6 @@
     }
     const { status, data, retry_ms } = await call("POST", "/queue/claim", {});
     if (status === 200) return arrive(data);
-    me.called = false;
     if (status === 425) {
       me.turn = "soon";
       me.claim_ms = Date.now() + Math.max(500, retry_ms) * (1 + .2 * Math.random());
@@ -492,6 +495,7 @@
     [["eyebrow", eyebrow], ["headline", headline], ["lead", lead], ["go", button]].forEach(([id, text]) => show(id, text));
     show("actions", button ? true : null);
     const inLine = !quiet && at !== null && phase !== "prequeue" && phase !== "sold_out";
+    body.classList.toggle("numbered", inLine || !quiet && before_ms > 0);
     show("place", inLine ? (me.mark ? "" : "~") + count(at) : null);
     $("place").classList.toggle("long", at >= 1000000);
     const clock = !quiet && before_ms > 0;
@@ -501,14 +505,14 @@
     paintWork(quiet);
     bar("way", inLine && me.mark && me.mark.first > 1 ? 1 - (at - 1) / me.mark.first : null);
     paintFacts(at, quiet, phase);
-    show("why", quiet ? null : failures > 1 ? "We cannot reach the waiting room at the moment. Your place is kept, and this page keeps trying." : me.why);
+    show("why", quiet ? null : failures > 1 ? "We cannot reach the waiting room at the moment. " + (me.ticket ? "Your place is kept, and this page" : "This page") + " keeps trying." : Date.now() < me.why_ms ? me.why : null);
     show("message-text", pulse && pulse.message || "");
     show("message", pulse && pulse.message ? true : null);
     show("live", failures ? "Reconnecting…" : pulse ? "Live" : "Connecting…");
     $("live").classList.toggle("away", failures > 0);
     show("tools", quiet ? null : true);
     show("leave", me.ticket ? true : null);
-    show("note", quiet ? me.turn ? "Your place inside is kept for a few minutes." : "You can close this page." : $("note").textContent);
+    show("note", me.turn ? "Your place inside is kept for a few minutes." : quiet ? "You can close this page." : "Keep this page open. A reload does not cost you your place.");
     paintOrder(draw);
     paintTitle(at, before_ms);
     speak(news, headline, at);
@@ -518,12 +522,13 @@
     const parts = clockParts(ms), text = parts.map(p => p.join()).join();
     if ($("clock").dataset.text === text) return;
     $("clock").dataset.text = text;
-    $("clock").replaceChildren(...parts.map(([number, unit]) => {
-      const part = document.createElement("span"), b = document.createElement("b");
-      b.textContent = number;
-      part.append(b, unit);
-      return part;
-    }));
+    $("clock").replaceChildren(...parts.map(([number, unit]) => make("span", make("b", number), unit)));
+  }
+
+  function make(name, ...inside) {
+    const made = document.createElement(name);
+    made.append(...inside);
+    return made;
   }
 
   function paintWork(quiet) {
@@ -542,7 +547,9 @@
     if (quiet || !me.ticket || phase === "sold_out") return show("facts", null);
     show("facts", true);
     const here = Object.values(pulse.lanes).reduce((sum, each) => sum + (each.waiting || 0), 0);
-    show("ahead-label", at === null ? "People here" : "People ahead of you");
+    show("ahead-label", at === null ? "People here" : "Ahead of you");
+    $("own").parentNode.hidden = at === null || phase !== "prequeue";
+    show("own", count(at || 0));
     show("ahead", count(at === null ? Math.max(1, here) : at - 1));
     $("wait").parentNode.hidden = phase === "prequeue";
     show("wait", phase === "paused" ? "Paused" : left ? waitText(left.low, left.high) : "Not known yet");
@@ -553,22 +560,19 @@
     if (!me.ticket) return;
     const s = score(), drawn = draw || s !== null && s >= 0 && s < 1;
     show("order-text", orderText({ draw: drawn }));
-    show("order-ticket", me.ticket.ticket_id ? true : null);
-    if (me.ticket.ticket_id) show("ticket", me.ticket.ticket_id);
-    let text = null;
-    if (drawn && pulse.commitment) {
-      text = "Fingerprint of the seed: " + pulse.commitment + ".";
-      if (pulse.seed && s !== null && me.ticket.ticket_id) text += checkDraw(s);
-    }
-    show("order-draw", text);
+    const rows = [["Your ticket", me.ticket.ticket_id]];
+    if (drawn) rows.push(["Fingerprint", pulse.commitment], ["Seed", pulse.seed || "revealed at the opening"]);
+    if (drawn && pulse.seed && s !== null && me.ticket.ticket_id) rows.push(["Your number", s.toFixed(6)], ["Checked here", checkDraw(s)]);
+    const text = rows.join();
+    if ($("proof").dataset.text === text) return;
+    $("proof").dataset.text = text;
+    $("proof").replaceChildren(...rows.filter(row => row[1]).flatMap(row => row.map((text, i) => make(i ? "dd" : "dt", text))));
   }
 
   // Worked out here, from what is public: the page takes nobody's word for it, not even the server's.
   function checkDraw(s) {
     const seed = pulse.seed, isSeed = solver.hex(solver.hash(seed.match(/../g).map(x => parseInt(x, 16)))) === pulse.commitment;
-    const isScore = solver.score(seed, me.ticket.ticket_id) === s;
-    return " The seed is " + seed + ". This page has worked it out itself: your number in the draw is " + s.toFixed(6)
-      + (isSeed && isScore ? ", and the seed is the one that was fixed before." : ", which does NOT fit what was published.");
+    return isSeed && solver.score(seed, me.ticket.ticket_id) === s ? "The seed fits the fingerprint, and your number fits the seed." : "This does NOT fit what was published.";
   }
 
   function paintTitle(at, before_ms) {

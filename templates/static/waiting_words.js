@@ -33,7 +33,7 @@ function openingText(starts_ms, now_ms) {
 // The head of the page: [view, eyebrow, headline, lead, button].
 function describe(s) {
   if (s.turn === "in") return ["called", "Your turn", "You are in", "Your place inside is yours. Come in when you are ready.", "Go to the shop"];
-  if (s.turn === "soon") return ["called", "Almost there", "You are next", "The shop is full this very moment. You are let in as soon as somebody leaves."];
+  if (s.turn === "soon") return ["called", "Almost there", "You are next", (s.phase === "paused" ? "Nobody is let in at the moment, and you are among the first when it goes on." : "The shop is full this very moment. You are let in as soon as somebody leaves.")];
   if (s.turn) return ["called", "Your turn", "It is your turn", "You are being let in."];
   if (s.stop === "left") return ["left", "Waiting room", "You have left the line", "Your place is free for somebody else. You can join again at any time.", "Join again"];
   if (s.stop === "lapsed") return ["lapsed", "Waiting room", "Your turn has passed", "You were called, but nobody came in in time. You can join again at the end of the line.", "Join again"];
@@ -43,8 +43,8 @@ function describe(s) {
   if (s.phase === "sold_out") return ["sold_out", "Sold out", "Everything is sold", s.ticket ? "Your place is kept: should something come back, the line moves on by itself." : "Should something come back, this page goes on by itself."];
   if (s.phase === "paused") return ["paused", "Paused", s.place ? "Your place in line" : "Admission is paused", "Nobody is let in at the moment. Your place is kept, and the line goes on by itself."];
   if (s.phase === "prequeue") return ["prequeue", "Opening soon", s.clock ? "Doors open in" : "Doors open any moment", prequeueLead(s)];
-  if (s.ticket && s.place) return ["waiting", "In line", "Your place in line", "This page lets you in by itself when it is your turn."];
-  if (s.ticket) return ["waiting", "In line", "You are in line", "Your place is being worked out."];
+  if (s.ticket && s.place) return ["waiting", s.phase === "idle" ? "Busy right now" : "Doors are open", "Your place in line", "This page lets you in by itself when it is your turn."];
+  if (s.ticket) return ["waiting", "Doors are open", "You are in line", "Your place is being worked out."];
   if (s.phase) return ["joining", "Waiting room", "Getting you a place", "Many people are here, so everybody waits in line for a while."];
   return ["checking", "Waiting room", "One moment, please", "Many people are here, so everybody waits in line for a while."];
 }

@@ -1,10 +1,13 @@
 """An operator's colour stays readable, whatever it is."""
 
+import re
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from waitroom.gate.looks import READABLE_RATIO, contrast, look, readable
+from waitroom.kernel.pages import Pages
 
 colours = st.integers(min_value=0, max_value=0xFFFFFF).map(lambda number: f"#{number:06x}")
 
@@ -26,6 +29,16 @@ def test_any_colour_can_be_read_in_light_and_in_dark(accent: str) -> None:
         assert contrast(seen.accent_on_light, light) >= READABLE_RATIO
     for dark in ("#131416", "#1e2023"):
         assert contrast(seen.accent_on_dark, dark) >= READABLE_RATIO
+
+
+@pytest.mark.parametrize("ink", ["ink", "soft", "good", "warn", "bad", "accent-text"])
+def test_every_ink_of_the_pages_can_be_read_on_every_paper(ink: str) -> None:
+    style = Pages().render("gate/colours.html", look=look("A shop"))
+    light, dark = (dict(re.findall(r"--([\w-]+): (#\w{6});", part)) for part in style.split("@media"))
+
+    for scheme in (light, dark):
+        assert contrast(scheme[ink], scheme["paper"]) >= READABLE_RATIO
+        assert contrast(scheme[ink], scheme["card"]) >= READABLE_RATIO
 
 
 def test_a_colour_that_can_be_read_stays_as_it_is() -> None:

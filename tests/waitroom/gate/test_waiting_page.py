@@ -279,8 +279,8 @@ async def test_at_the_opening_the_page_works_out_its_own_score_and_checks_the_dr
     room.score, room.place = score, 7
     await expect(page.locator("#place")).to_have_text("7")
     await page.locator("summary").click()
-    await expect(page.locator("#order-draw")).to_contain_text(f"{score:.6f}")
-    await expect(page.locator("#order-draw")).to_contain_text("the one that was fixed before")
+    await expect(page.locator("#proof")).to_contain_text(f"{score:.6f}")
+    await expect(page.locator("#proof")).to_contain_text("The seed fits the fingerprint")
 
     room.serving = score - 2**-52
     await asyncio.sleep(0.7)
@@ -293,7 +293,6 @@ async def test_at_the_opening_the_page_works_out_its_own_score_and_checks_the_dr
 
 def drawn(ticket_id: str) -> float:
     """Return the score of a ticket in the draw, as the design has it."""
-
     return (int.from_bytes(hmac.digest(SEED, ticket_id.encode(), "sha256")[:8], "big") >> 12) / 2**52
 
 
