@@ -1,8 +1,11 @@
 """The page where a person shows the console token, and the way out."""
 
+import asyncio
+from urllib.parse import parse_qsl
+
 from aiohttp import web
 
-from waitroom.console.guard import COOKIE, SECURE_COOKIE, Guard, require_own_page
+from waitroom.console.guard import COOKIE, SECURE_COOKIE, Guard, require_own_page, tidy_name
 from waitroom.console.page_headers import page
 from waitroom.console.sign_ins import LIFETIME_MS
 from waitroom.kernel.errors import Refused
@@ -28,13 +31,11 @@ class SignInPage:
     async def enter(self, request: web.Request) -> web.StreamResponse:
         """Open the console for who sent the right token; a refusal shows the form again, with what to do."""
         require_own_page(request)
-        if (request.content_length or 0) > _LIMIT_BYTES:
-            raise Refused(413, "too-large", f"Send at most {_LIMIT_BYTES} bytes.")
-        form = await request.post()
+        form = await _fields(request)
         try:
-            text = self._guard.sign_in(request, _field(form.get("token")).strip(), _field(form.get("name")))
+            text = self._guard.sign_in(request, form.get("token", "").strip(), form.get("name", ""))
         except Refused as refused:
-            return self._form(refused, name=_field(form.get("name")))
+            return self._form(refused, name=tidy_name(form.get("name", "")))
         answer = _go("/")
         is_https = _is_https(request)
         answer.set_cookie(
@@ -71,8 +72,13 @@ def _go(path: str) -> web.Response:
     return web.Response(status=303, headers={"Location": path, "Cache-Control": "no-store"})
 
 
-def _field(value: object) -> str:
-    return value if isinstance(value, str) else ""
+async def _fields(request: web.Request) -> dict[str, str]:
+    """Return the fields of a plain form; what is not UTF-8 in it is replaced, never a fault."""
+    try:
+        await request.content.readexactly(_LIMIT_BYTES + 1)
+    except asyncio.IncompleteReadError as whole:
+        return dict(parse_qsl(whole.partial.decode("utf-8", "replace"), keep_blank_values=True))
+    raise Refused(413, "too-large", f"Send at most {_LIMIT_BYTES} bytes.")
 
 
 def _is_https(request: web.Request) -> bool:

@@ -4,7 +4,8 @@ import asyncio
 from contextlib import suppress
 
 from aiohttp import web
-from prometheus_client.exposition import CONTENT_TYPE_LATEST
+from prometheus_client import CollectorRegistry
+from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4
 
 from waitroom.console.guard import Guard, Operator, is_local
 from waitroom.console.metrics import RoomsCollector
@@ -12,7 +13,7 @@ from waitroom.console.page_headers import page
 from waitroom.console.recorder import PERIOD_S, Recorder, as_event
 from waitroom.console.sign_ins import Role
 from waitroom.kernel import metrics
-from waitroom.kernel.answers import json_answer
+from waitroom.kernel.answers import NO_STORE, json_answer
 from waitroom.kernel.errors import Refused, StoreUnavailable
 from waitroom.kernel.pages import Pages
 from waitroom.store.audit import Audit
@@ -109,10 +110,11 @@ class Views:
             snapshots, is_up = await self._recorder.look(), True
         except StoreUnavailable:
             snapshots, is_up = [], False
-        registry = metrics.registry()
-        registry.register(RoomsCollector(snapshots, store_is_up=is_up))
-        text = await asyncio.to_thread(metrics.exposition, registry)
-        return web.Response(body=text, headers={"Content-Type": CONTENT_TYPE_LATEST, "Cache-Control": "no-store"})
+        rooms = CollectorRegistry(auto_describe=False)
+        rooms.register(RoomsCollector(snapshots, store_is_up=is_up))
+        counted = await asyncio.to_thread(metrics.exposition, metrics.registry())
+        headers = {"Content-Type": CONTENT_TYPE_PLAIN_0_0_4, **NO_STORE}
+        return web.Response(body=metrics.exposition(rooms) + counted, headers=headers)
 
     async def health(self, request: web.Request) -> web.StreamResponse:
         """Answer whether this process serves."""

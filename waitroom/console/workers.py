@@ -78,7 +78,7 @@ def read(registry: CollectorRegistry, at_s: float) -> Counts:
     workers, failures = 0, 0.0
     for name, labels, value in _samples(registry):
         totals[name] += value
-        if name == _WORKERS:
+        if name == _WORKERS and value > 0:
             workers += 1
         elif name == _SECONDS:
             seconds[float(labels["le"])] += value

@@ -1,0 +1,115 @@
+"""What ops read is right, and says nothing it does not know."""
+
+from dataclasses import replace
+
+import pytest
+
+from waitroom.console.figures import History, Limit, limit_of, room_document, through_s
+from waitroom.rules.rooms import LaneState, Phase, Snapshot
+
+NOW_MS = 1_700_000_000_000
+ROOM = Snapshot(
+    room="drop",
+    event="opening",
+    generation="g1",
+    phase=Phase.OPEN,
+    now_ms=NOW_MS,
+    prequeue_ms=None,
+    starts_ms=None,
+    ends_ms=None,
+    lanes={"main": LaneState(None, 0, 100), "slow": LaneState(None, 0, 20)},
+    rate_per_minute=600.0,
+    total_active_users=50,
+    sessions=0,
+    outstanding=0,
+    admitted=0,
+    lapsed=0,
+    message="",
+    revision=0,
+    commitment="",
+    spin=0.0,
+)
+
+
+def seen(*, seconds: int, per_s: int) -> History:
+    history = History()
+    for second in range(seconds + 1):
+        history.note(replace(ROOM, now_ms=NOW_MS + second * 1000, admitted=second * per_s))
+    return history
+
+
+def test_the_last_minute_counts_sixty_seconds_and_no_more() -> None:
+    assert seen(seconds=200, per_s=3).admitted_last_minute() == 180
+    assert seen(seconds=20, per_s=3).admitted_last_minute() == 60
+    assert History().admitted_last_minute() == 0
+
+
+def test_ten_minutes_are_kept() -> None:
+    history = seen(seconds=900, per_s=1)
+
+    assert history.seen_ms() == 600_000
+    assert {len(curve) for curve in history.series().values() if isinstance(curve, list)} == {601}
+
+
+def test_the_curves_have_one_length_and_begin_without_a_jump() -> None:
+    curves = seen(seconds=3, per_s=5).series()
+
+    assert curves["admitted_per_s"] == [0.0, 5.0, 5.0, 5.0]
+    assert curves["waiting"] == [120] * 4
+    assert History().series() == {"at_ms": [], "waiting": [], "sessions": [], "admitted_per_s": []}
+
+
+@pytest.mark.parametrize("lost", [{"generation": "g2"}, {"admitted": 2}])
+def test_a_count_that_began_anew_is_no_flow(lost: dict[str, object]) -> None:
+    history = seen(seconds=10, per_s=5)
+
+    history.note(replace(ROOM, **{"now_ms": NOW_MS + 11_000, "admitted": 90, **lost}))  # type: ignore[arg-type]  # fields by name
+
+    assert history.admitted_last_minute() == 50
+
+
+def test_a_clock_that_jumps_back_begins_the_curve_anew() -> None:
+    history = seen(seconds=10, per_s=5)
+
+    history.note(replace(ROOM, now_ms=NOW_MS))
+
+    assert history.seen_ms() == 0
+
+
+@pytest.mark.parametrize(
+    ("changed", "last_minute", "limit"),
+    [
+        ({}, 600, Limit.RATE),
+        ({"sessions": 50}, 10, Limit.CAP),
+        ({"sessions": 40, "outstanding": 10}, 10, Limit.CAP),
+        ({"sessions": 40, "outstanding": 10}, 600, Limit.RATE),
+        ({"lanes": {"main": LaneState(None, 0, 0)}}, 0, Limit.NOBODY),
+        ({"phase": Phase.PAUSED}, 0, Limit.CLOSED),
+        ({"phase": Phase.PREQUEUE}, 0, Limit.CLOSED),
+        ({"phase": Phase.IDLE, "lanes": {}}, 0, Limit.NOBODY),
+    ],
+)
+def test_what_holds_the_line_back(changed: dict[str, object], last_minute: int, limit: Limit) -> None:
+    assert limit_of(replace(ROOM, **changed), last_minute) is limit  # type: ignore[arg-type]  # fields by name
+
+
+def test_a_line_that_does_not_move_has_no_end() -> None:
+    assert through_s(120, 600.0) == 12
+    assert through_s(0, 600.0) == 0
+    assert through_s(120, 0) is None
+
+
+def test_a_room_is_told_with_all_its_lanes_and_the_pace_only_when_a_minute_was_seen() -> None:
+    young = room_document(ROOM, seen(seconds=10, per_s=1))
+    old = room_document(ROOM, seen(seconds=60, per_s=1))
+
+    assert young["waiting"] == 120
+    assert young["figures"] == {
+        "admitted_last_minute": 10,
+        "seen_ms": 10_000,
+        "limit": "rate",
+        "through_at_rate_s": 12,
+        "through_at_pace_s": None,
+    }
+    assert isinstance(old["figures"], dict)
+    assert old["figures"]["through_at_pace_s"] == 120

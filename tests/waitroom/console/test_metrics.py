@@ -1,0 +1,66 @@
+"""The rooms as Prometheus sees them."""
+
+from prometheus_client import CollectorRegistry, generate_latest
+from prometheus_client.parser import text_string_to_metric_families
+
+from waitroom.console.metrics import RoomsCollector
+from waitroom.rules.rooms import LaneState, Phase, Snapshot
+
+ROOM = Snapshot(
+    room="drop",
+    event="opening",
+    generation="g1",
+    phase=Phase.PAUSED,
+    now_ms=1,
+    prequeue_ms=None,
+    starts_ms=None,
+    ends_ms=None,
+    lanes={"main": LaneState(0.5, 40, 100), "slow": LaneState(None, 2, 20)},
+    rate_per_minute=0.2,
+    total_active_users=50,
+    sessions=7,
+    outstanding=3,
+    admitted=33,
+    lapsed=2,
+    message="",
+    revision=0,
+    commitment="",
+    spin=0.0,
+)
+
+
+def told(collector: RoomsCollector) -> dict[tuple[str, ...], float]:
+    registry = CollectorRegistry()
+    registry.register(collector)
+    families = text_string_to_metric_families(generate_latest(registry).decode())
+    return {
+        (sample.name, *sorted(sample.labels.values())): sample.value for family in families for sample in family.samples
+    }
+
+
+def test_every_figure_of_a_room_is_told() -> None:
+    found = told(RoomsCollector([ROOM], store_is_up=True))
+
+    assert {name: value for name, value in found.items() if name[0] != "waitroom_phase"} == {
+        ("waitroom_redis_up",): 1,
+        ("waitroom_waiting", "drop"): 120,
+        ("waitroom_outstanding_calls", "drop"): 3,
+        ("waitroom_sessions", "drop"): 7,
+        ("waitroom_total_active_users", "drop"): 50,
+        ("waitroom_rate_per_minute", "drop"): 0.2,
+        ("waitroom_called_total", "drop"): 42,
+        ("waitroom_admitted_total", "drop"): 33,
+        ("waitroom_lapsed_total", "drop"): 2,
+    }
+
+
+def test_exactly_one_phase_holds() -> None:
+    found = told(RoomsCollector([ROOM], store_is_up=True))
+
+    phases = {name: value for name, value in found.items() if name[0] == "waitroom_phase"}
+    assert len(phases) == len(Phase)
+    assert [name for name, value in phases.items() if value] == [("waitroom_phase", "drop", "paused")]
+
+
+def test_without_redis_there_is_no_figure_that_could_be_taken_for_one() -> None:
+    assert told(RoomsCollector([], store_is_up=False)) == {("waitroom_redis_up",): 0}
