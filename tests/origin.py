@@ -135,6 +135,7 @@ class Edge:
     done: int = 0
     visitors: list[Writer] = field(default_factory=list)
     closes: list[int | None] = field(default_factory=list)
+    forwarder: Forwarder | None = None
 
     async def open(self) -> tuple[asyncio.StreamReader, Writer]:
         reader, writer = await asyncio.open_connection("127.0.0.1", self.port, limit=1 << 20)
@@ -147,6 +148,10 @@ class Edge:
         writer.write(request)
         async with asyncio.timeout(10):
             return await reader.read(-1)
+
+    def leave(self) -> None:
+        assert self.forwarder is not None
+        self.forwarder.leave()
 
     async def head(self, request: bytes) -> bytes:
         """Send bytes, return the head of the answer."""
@@ -174,7 +179,7 @@ async def edge(url: str, limits: UpstreamLimits | None = None) -> AsyncIterator[
     """Serve the proxy before `url` on a free port while the block lasts."""
     made = Edge()
     async with connected("store", url, limits or UpstreamLimits(), clock=SystemClock()) as upstream:
-        forwarder = Forwarder(upstream)
+        made.forwarder = forwarder = Forwarder(upstream)
 
         @web.middleware
         async def forward(request: web.Request, handler: Handler) -> web.StreamResponse:

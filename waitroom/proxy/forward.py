@@ -1,5 +1,6 @@
 """Stream one request to the upstream and its answer back."""
 
+import asyncio
 import inspect
 import logging
 from collections.abc import Awaitable, Callable, Sequence
@@ -29,6 +30,11 @@ class Forwarder:
         """Forward to `upstream`, within its limits."""
         self._upstream = upstream
         self._limits = upstream.limits
+        self._leaving = asyncio.Event()
+
+    def leave(self) -> None:
+        """Take leave of the visitors before this worker ends: websockets at once, others after their answer."""
+        self._leaving.set()
 
     async def forward(
         self, request: web.BaseRequest, identity: UpstreamIdentity, on_head: OnHead | None = None
@@ -68,15 +74,16 @@ class Forwarder:
             if answer.status != 101:
                 return await self._relay(request, answer, on_head)
             check_switch(request, answer)
-            response = await _opened(request, answer, on_head)
-            await join(request, answer, response, idle_timeout_s=self._limits.idle_timeout_s)
+            response = await self._opened(request, answer, on_head)
+            idle_timeout_s = self._limits.idle_timeout_s
+            await join(request, answer, response, idle_timeout_s=idle_timeout_s, leaving=self._leaving)
             return response
 
     async def _relay(
         self, request: web.BaseRequest, answer: aiohttp.ClientResponse, on_head: OnHead | None
     ) -> web.StreamResponse:
         """Carry an answer to the visitor: from here on a failure can only be shown by breaking off."""
-        response = await _opened(request, answer, on_head)
+        response = await self._opened(request, answer, on_head)
         connection = answer.connection
         if connection is not None and connection.protocol is not None:
             connection.protocol.read_timeout = self._limits.idle_timeout_s
@@ -95,23 +102,26 @@ class Forwarder:
             response.break_off()
         return response
 
+    async def _opened(
+        self, request: web.BaseRequest, answer: aiohttp.ClientResponse, on_head: OnHead | None
+    ) -> RelayedAnswer:
+        """Return the visitor's side of `answer`, its head ready to go.
 
-async def _opened(request: web.BaseRequest, answer: aiohttp.ClientResponse, on_head: OnHead | None) -> RelayedAnswer:
-    """Return the visitor's side of `answer`, its head ready to go.
-
-    Raises:
-        UpstreamUnavailable: 502, a head that cannot be carried.
-    """
-    coding = ", ".join(answer.headers.getall("Transfer-Encoding", ["chunked"]))
-    if coding.strip().lower() != "chunked":
-        raise UpstreamUnavailable(f"transfer coding {coding!r} in the answer")
-    head = client_headers(answer.raw_headers)
-    added: Additions = ()
-    if on_head is not None:
-        told = on_head(answer.status, head.command)
-        added = await told if inspect.isawaitable(told) else told
-    headers = head.headers + [(name.encode("ascii"), value.encode()) for name, value in added]
-    reason = (answer.reason or "").encode("utf-8", "surrogateescape")
-    response = RelayedAnswer(answer.status, reason, headers, content_length=head.content_length)
-    await response.prepare(request)
-    return response
+        Raises:
+            UpstreamUnavailable: 502, a head that cannot be carried.
+        """
+        coding = ", ".join(answer.headers.getall("Transfer-Encoding", ["chunked"]))
+        if coding.strip().lower() != "chunked":
+            raise UpstreamUnavailable(f"transfer coding {coding!r} in the answer")
+        head = client_headers(answer.raw_headers)
+        added: Additions = ()
+        if on_head is not None:
+            told = on_head(answer.status, head.command)
+            added = await told if inspect.isawaitable(told) else told
+        headers = head.headers + [(name.encode("ascii"), value.encode()) for name, value in added]
+        reason = (answer.reason or "").encode("utf-8", "surrogateescape")
+        response = RelayedAnswer(answer.status, reason, headers, content_length=head.content_length)
+        if self._leaving.is_set():
+            response.force_close()
+        await response.prepare(request)
+        return response

@@ -42,7 +42,8 @@ class RelayedAnswer(web.StreamResponse):
         self._payload_writer = writer
         is_chunked = self._raw_length is None and self.has_body and request.version >= HttpVersion11
         self._ends_with_connection = self._raw_length is None and self.has_body and not is_chunked
-        self._keep_alive = request.keep_alive and not self._ends_with_connection and self.status != 101
+        may_keep = self._keep_alive is not False and not self._ends_with_connection and self.status != 101
+        self._keep_alive = may_keep and request.keep_alive
         if is_chunked:
             writer.enable_chunking()
         # Kept until the first piece of the body, so that small answers travel in one segment; see `send_head`.

@@ -2,30 +2,26 @@
 
 import asyncio
 import logging
+import re
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from typing import Any
 from urllib.parse import urlsplit
 
 import aiohttp
-from aiohttp.client_reqrep import ClientRequest
-from aiohttp.connector import Connection
 from yarl import URL
 
 from waitroom.kernel.clock import Clock
 from waitroom.kernel.errors import ConfigFault, Refused, UpstreamUnavailable, WaitroomError
 from waitroom.proxy.counters import ANSWERS, IN_FLIGHT, UPSTREAM_SECONDS, status_class
+from waitroom.proxy.pool import rest_at_most, session
 from waitroom.proxy.uploads import Upload
 
 log = logging.getLogger(__name__)
 
-HEAD_LINE_BYTES = 65_536
-"""The longest header line of an answer: stores pile up cookies and policies."""
-HEAD_LINES = 512
 _SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
-_NOT_INVENTED = ("Accept", "Accept-Encoding", "Content-Type", "User-Agent")
 _CAREFUL_SHARE = 4
+_KEEP_ALIVE_TIMEOUT = re.compile(r"\btimeout=(\d{1,6})\b", re.IGNORECASE)
 BUSY_RETRY_S = 2
 
 
@@ -65,10 +61,19 @@ class Upstream:
         self.limits = limits
         self._clock = clock
         self._scheme, self._host, self._port, socket = _parsed(url)
-        self._pool = _session(socket, limits, limits.keepalive_s)
-        self._careful_pool = _session(socket, limits, limits.keepalive_s / _CAREFUL_SHARE)
+        timeout = aiohttp.ClientTimeout(
+            total=None,
+            connect=limits.connect_timeout_s,
+            sock_connect=limits.connect_timeout_s,
+            sock_read=limits.first_byte_timeout_s,
+        )
+        self._pool = session(socket, timeout, keepalive_s=limits.keepalive_s)
+        self._careful_pool = session(socket, timeout, keepalive_s=limits.keepalive_s / _CAREFUL_SHARE)
+        self._rest_s = limits.keepalive_s
         self._slots = asyncio.Semaphore(limits.max_connections)
         self._upgrade_slots = asyncio.Semaphore(limits.max_connections)
+        self._in_flight = IN_FLIGHT.labels(name)
+        self._seconds = UPSTREAM_SECONDS.labels(name)
 
     @asynccontextmanager
     async def exchange(self, ask: Ask) -> AsyncIterator[aiohttp.ClientResponse]:
@@ -80,8 +85,7 @@ class Upstream:
         """
         slots = self._upgrade_slots if ask.is_upgrade else self._slots
         await self._take(slots)
-        in_flight = IN_FLIGHT.labels(self.name)
-        in_flight.inc()
+        self._in_flight.inc()
         try:
             answer = await self._answer(ask)
             try:
@@ -89,7 +93,7 @@ class Upstream:
             finally:
                 answer.close()
         finally:
-            in_flight.dec()
+            self._in_flight.dec()
             slots.release()
 
     async def close(self) -> None:
@@ -98,6 +102,9 @@ class Upstream:
         await self._careful_pool.close()
 
     async def _take(self, slots: asyncio.Semaphore) -> None:
+        if not slots.locked():
+            await slots.acquire()  # at once
+            return
         try:
             async with asyncio.timeout(self.limits.connect_timeout_s):
                 await slots.acquire()
@@ -114,21 +121,21 @@ class Upstream:
             if isinstance(fault, UpstreamUnavailable):
                 ANSWERS.labels(self.name, status_class(0)).inc()
             raise
-        UPSTREAM_SECONDS.labels(self.name).observe(self._clock.tick_s() - started_s)
+        self._seconds.observe(self._clock.tick_s() - started_s)
         ANSWERS.labels(self.name, status_class(answer.status)).inc()
         return answer
 
     async def _sent(self, ask: Ask) -> aiohttp.ClientResponse:
         """Translate what aiohttp can say into our own words, once."""
         try:
+            if ask.body is None:
+                return await self._request(ask)
             async with asyncio.timeout(None) as watchdog:
-                if ask.body is not None:
-                    ask.body.watch(watchdog)
+                ask.body.watch(watchdog)
                 try:
                     return await self._request(ask)
                 finally:
-                    if ask.body is not None:
-                        ask.body.watch(None)
+                    ask.body.watch(None)
         except (aiohttp.ClientError, OSError, TimeoutError) as fault:
             if ask.body is not None and ask.body.fault is not None:
                 raise ask.body.fault from fault
@@ -144,7 +151,7 @@ class Upstream:
         """
         is_careful = ask.method not in _SAFE_METHODS or ask.body is not None or ask.is_upgrade
         url = URL.build(scheme=self._scheme, host=self._host, port=self._port, path=ask.target, encoded=True)
-        return await (self._careful_pool if is_careful else self._pool).request(
+        answer = await (self._careful_pool if is_careful else self._pool).request(
             ask.method,
             url,
             headers=ask.headers,
@@ -152,6 +159,20 @@ class Upstream:
             chunked=True if ask.body is not None and not _has_length(ask.headers) else None,
             allow_redirects=False,
         )
+        self._heed(answer.headers.get("Keep-Alive", ""))
+        return answer
+
+    def _heed(self, keep_alive: str) -> None:
+        """Keep resting connections shorter than the upstream says it does, if it says so (`Keep-Alive: timeout=5`)."""
+        told = _KEEP_ALIVE_TIMEOUT.search(keep_alive)
+        if told is None:
+            return
+        rest_s = max(int(told[1]) - 1.0, int(told[1]) / 2)
+        if rest_s < self._rest_s:
+            log.info("keep-alive shortened", extra={"upstream": self.name, "seconds": rest_s})
+            self._rest_s = rest_s
+            rest_at_most(self._pool, rest_s)
+            rest_at_most(self._careful_pool, rest_s / _CAREFUL_SHARE)
 
 
 @asynccontextmanager
@@ -162,65 +183,6 @@ async def connected(name: str, url: str, limits: UpstreamLimits, *, clock: Clock
         yield upstream
     finally:
         await upstream.close()
-
-
-class _PlainRequest(ClientRequest):
-    """A request that carries the headers it was given and no other."""
-
-    def update_body_from_data(self, body: Any, _stacklevel: int = 3) -> None:
-        if body is not None:  # without one, aiohttp would add `Content-Length: 0` to a DELETE
-            super().update_body_from_data(body, _stacklevel)
-
-
-class _Unspoilt:
-    """Mixed into a connector: never reuse a connection on which the upstream said more than it was asked.
-
-    aiohttp keeps such bytes, and would give them to the next visitor as their answer.
-    """
-
-    async def connect(
-        self,
-        req: ClientRequest,
-        traces: Any,
-        timeout: aiohttp.ClientTimeout,  # noqa: ASYNC109  # aiohttp's own signature
-    ) -> Connection:
-        while True:
-            connection: Connection = await super().connect(req, traces, timeout)  # type: ignore[misc]  # a mixin
-            if connection.protocol is not None and not connection.protocol.should_close:
-                return connection
-            connection.close()
-
-
-class _TCPConnector(_Unspoilt, aiohttp.TCPConnector):
-    """To a host and port."""
-
-
-class _UnixConnector(_Unspoilt, aiohttp.UnixConnector):
-    """To a socket on this machine."""
-
-
-def _session(socket: str | None, limits: UpstreamLimits, keepalive_s: float) -> aiohttp.ClientSession:
-    """Return a session that adds nothing, follows nothing and remembers nothing of a visitor."""
-    settings: dict[str, Any] = {"limit": 0, "keepalive_timeout": keepalive_s}
-    connector = _UnixConnector(socket, **settings) if socket else _TCPConnector(**settings)
-    timeout = aiohttp.ClientTimeout(
-        total=None,
-        connect=limits.connect_timeout_s,
-        sock_connect=limits.connect_timeout_s,
-        sock_read=limits.first_byte_timeout_s,
-    )
-    return aiohttp.ClientSession(
-        connector=connector,
-        cookie_jar=aiohttp.DummyCookieJar(),
-        auto_decompress=False,
-        trust_env=False,
-        skip_auto_headers=_NOT_INVENTED,
-        request_class=_PlainRequest,
-        timeout=timeout,
-        max_line_size=HEAD_LINE_BYTES,
-        max_field_size=HEAD_LINE_BYTES,
-        max_headers=HEAD_LINES,
-    )
 
 
 def _parsed(url: str) -> tuple[str, str, int | None, str | None]:

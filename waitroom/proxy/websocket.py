@@ -10,6 +10,7 @@ import base64
 import binascii
 import hashlib
 from collections.abc import Awaitable, Callable, Coroutine
+from contextlib import suppress
 
 import aiohttp
 from aiohttp import StreamReader, web
@@ -20,6 +21,8 @@ from waitroom.kernel.errors import UpstreamUnavailable
 from waitroom.proxy.relay import RelayedAnswer
 
 BUFFER_BYTES = 65_536
+GOODBYE = b"\x88\x02" + (1012).to_bytes(2, "big")
+"""A close frame: service restart."""
 _MAGIC = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"  # RFC 6455 §1.3
 
 
@@ -57,15 +60,21 @@ def check_switch(request: web.BaseRequest, answer: aiohttp.ClientResponse) -> No
 
 
 async def join(
-    request: web.BaseRequest, answer: aiohttp.ClientResponse, response: RelayedAnswer, *, idle_timeout_s: float
+    request: web.BaseRequest,
+    answer: aiohttp.ClientResponse,
+    response: RelayedAnswer,
+    *,
+    idle_timeout_s: float,
+    leaving: asyncio.Event,
 ) -> None:
-    """Carry bytes both ways until one side is done, or both are silent for `idle_timeout_s`."""
+    """Carry bytes both ways until one side is done, both are silent for `idle_timeout_s`, or we are `leaving`."""
     assert answer.connection is not None, "see check_switch"
     upstream = answer.connection.protocol
     assert upstream is not None, "an open connection has one"
     upstream.read_timeout = None
     from_upstream = StreamReader(upstream, BUFFER_BYTES)
     from_visitor = StreamReader(request.protocol, BUFFER_BYTES)
+    frames = _Frames(response)
     to_upstream = StreamWriter(upstream, asyncio.get_running_loop())
     response.send_head()
     request.protocol.keep_alive(False)
@@ -75,7 +84,8 @@ async def join(
         async with asyncio.timeout(idle_timeout_s) as silence:
             await _either(
                 _pump(from_visitor, to_upstream.write, silence, idle_timeout_s),
-                _pump(from_upstream, response.write, silence, idle_timeout_s),
+                _pump(from_upstream, frames.write, silence, idle_timeout_s),
+                frames.say_goodbye(leaving),
             )
     except TimeoutError:
         response.break_off()
@@ -96,6 +106,53 @@ class _Feed:
 
     def feed_eof(self) -> None:
         self._stream.feed_eof()
+
+
+class _Frames:
+    """What goes to the visitor, followed just far enough to know where a frame ends and ours may stand."""
+
+    def __init__(self, response: RelayedAnswer) -> None:
+        self._response = response
+        self._head = b""
+        self._left_bytes = 0
+        self._has_closed = False
+
+    async def write(self, piece: bytes) -> None:
+        self._follow(piece)
+        await self._response.write(piece)
+
+    async def say_goodbye(self, leaving: asyncio.Event) -> None:
+        """Tell the visitor to come back (RFC 6455 §7.4, code 1012) once we leave, unless a frame is half sent."""
+        await leaving.wait()
+        if not (self._head or self._left_bytes or self._has_closed):
+            with suppress(ConnectionError):
+                await self._response.write(GOODBYE)
+
+    def _follow(self, piece: bytes) -> None:
+        at = 0
+        while at < len(piece):
+            if self._left_bytes:
+                step = min(self._left_bytes, len(piece) - at)
+                self._left_bytes -= step
+                at += step
+                continue
+            self._head += piece[at : at + 1]
+            at += 1
+            size = _payload_bytes(self._head)
+            if size is not None:
+                self._has_closed = self._has_closed or self._head[0] & 0x0F == 0x8
+                self._head, self._left_bytes = b"", size
+
+
+def _payload_bytes(head: bytes) -> int | None:
+    """Return how long the payload of the frame is that begins with `head`; None while `head` is not whole."""
+    if len(head) < 2:
+        return None
+    extra = {126: 2, 127: 8}.get(head[1] & 0x7F, 0)
+    mask = 4 if head[1] & 0x80 else 0
+    if len(head) < 2 + extra + mask:
+        return None
+    return int.from_bytes(head[2 : 2 + extra], "big") if extra else head[1] & 0x7F
 
 
 async def _either(*pumps: Coroutine[None, None, None]) -> None:

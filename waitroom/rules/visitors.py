@@ -1,6 +1,7 @@
 """Tell who a visitor is by network address, believing only what trusted proxies wrote."""
 
 from collections.abc import Iterable, Iterator, Sequence
+from functools import lru_cache
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
 
 Network = IPv4Network | IPv6Network
@@ -11,6 +12,9 @@ UNKNOWN = "unknown"
 
 HOPS_READ = 32
 """How many entries of X-Forwarded-For are looked at, from the right: a longer chain is an attack."""
+
+LONGEST_ADDRESS = 80
+"""The longest text that can still be an address with zone, brackets, quotes and port."""
 
 
 def client_address(peer: str, forwarded_for: Sequence[str], trusted: Sequence[Network]) -> str:
@@ -69,6 +73,11 @@ def _from_the_right(values: Sequence[str]) -> Iterator[str]:
 
 
 def _parsed(text: str) -> Address | None:
+    return _read(text) if len(text) <= LONGEST_ADDRESS else None
+
+
+@lru_cache(maxsize=4096)
+def _read(text: str) -> Address | None:
     """Read `1.2.3.4`, `1.2.3.4:80`, `2001:db8::1`, `[2001:db8::1]:80`, `fe80::1%eth0`; a mapped IPv4 is IPv4."""
     bare = text.strip().strip('"')
     if bare.startswith("["):

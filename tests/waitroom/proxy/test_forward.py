@@ -420,3 +420,11 @@ async def test_two_upstreams_do_not_share_anything() -> None:
 
         assert {seen.target for seen in one.seen} == {b"/one"}
         assert {seen.target for seen in two.seen} == {b"/two"}
+
+
+async def test_a_worker_that_leaves_ends_each_connection_after_its_answer(edge: Edge) -> None:
+    plain = b"GET / HTTP/1.1\r\nHost: shop.example\r\n\r\n"
+
+    assert b"Connection" not in await edge.head(plain)
+    edge.leave()
+    assert await edge.talk(plain) == HEAD_OF_OK + b"ok"

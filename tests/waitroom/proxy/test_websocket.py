@@ -199,6 +199,46 @@ async def test_a_silent_pair_is_closed(edge: Edge, live: Origin) -> None:
             await asyncio.sleep(0.005)
 
 
+@pytest.mark.parametrize(
+    "said",
+    [
+        b"",
+        b"\x81\x02hi",
+        b"\x82\x7e\x00\x80" + b"x" * 128,
+        b"\x82\x7f\x00\x00\x00\x00\x00\x01\x00\x00" + b"x" * 65_536,
+        b"\x81\x82\x00\x00\x00\x00hi\x89\x00",
+    ],
+)
+async def test_a_worker_that_leaves_says_goodbye_between_two_frames(edge: Edge, origin: Origin, said: bytes) -> None:
+    assert await _last_words(edge, origin, said) == said + b"\x88\x02\x03\xf4"
+
+
+@pytest.mark.parametrize(
+    "said", [b"\x81", b"\x81\x02h", b"\x82\x7e\x00", b"\x82\x7f" + b"\x00" * 7, b"\x88\x02\x03\xe8"]
+)
+async def test_a_worker_that_leaves_says_nothing_into_a_frame_or_after_the_last(
+    edge: Edge, origin: Origin, said: bytes
+) -> None:
+    assert await _last_words(edge, origin, said) == said
+
+
+async def _last_words(edge: Edge, origin: Origin, said: bytes) -> bytes:
+    """Return what a visitor hears when the worker leaves after the upstream has `said` something."""
+
+    async def speak(seen: Seen, reader: asyncio.StreamReader, writer: Writer) -> None:
+        writer.write(SWITCH + b"\r\n" + said)
+        await reader.read(-1)
+        writer.close()
+
+    origin.scripts[b"/live"] = speak
+    reader, writer = await edge.open()
+    writer.write(handshake())
+    await reader.readuntil(b"\r\n\r\n")
+    heard = await reader.readexactly(len(said))
+    edge.leave()
+    return heard + await reader.read(-1)
+
+
 async def test_a_flood_is_held_back_by_a_visitor_who_does_not_read(origin: Origin) -> None:
     sent = 0
 
