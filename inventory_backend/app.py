@@ -24,12 +24,14 @@ from inventory_backend.probes import Probes
 from inventory_backend.rebuild import Rebuild
 from inventory_backend.reconciler import Reconciler
 from inventory_backend.saga import Saga, SagaSettings
+from inventory_backend.shop import Shop
 from inventory_backend.stock import Stock
 from inventory_backend.views import Views
 from waitroom.kernel.answers import errors_become_answers
 from waitroom.kernel.clock import Clock
 from waitroom.kernel.embedded import EmbeddedServer
 from waitroom.kernel.errors import StoreUnavailable
+from waitroom.kernel.pages import Pages
 from waitroom.kernel.redis import RedisSettings, ScriptRunner, connected
 from waitroom.kernel.tasks import running
 from waitroom.kernel.tokens import UpstreamPassSigner
@@ -71,6 +73,7 @@ async def built(config: Config, signer: UpstreamPassSigner, clock: Clock) -> Asy
         guard = Guard(signer, (one.room for one in sales), clock)
         app = web.Application(middlewares=[errors_become_answers, guard.middleware])
         _add_routes(app.router, checkout, catalogue, rebuild)
+        Shop(checkout, catalogue, guard, Pages(), clock).add_to(app.router)
         outbox = Outbox(ledger, stock, rebuild)
         jobs = Jobs(ledger, rebuild, Reconciler(ledger, stock, rebuild, sales), catalogue, checkout, saga, outbox)
         await catalogue.seed()
@@ -102,7 +105,6 @@ async def run(config: Config, signer: UpstreamPassSigner, clock: Clock) -> None:
 def _add_routes(router: web.UrlDispatcher, checkout: Checkout, catalogue: Catalogue, rebuild: Rebuild) -> None:
     Views(checkout, catalogue).add_to(router)
     Probes(rebuild, catalogue).add_to(router)
-    # the shop's pages (shop.py) join here
 
 
 async def _load_stock(scripts: ScriptRunner, rebuild: Rebuild) -> None:
