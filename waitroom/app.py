@@ -252,7 +252,7 @@ def _terms(room: Room) -> Terms:
 
 def _route(room: Room, config: Config) -> Route:
     upstream = config.upstream_of(room)
-    return Route(room.name, room.hosts, room.paths, room.exempt_paths, "" if upstream is None else upstream.name)
+    return Route(room.name, room.hosts, room.paths, room.exempt_paths, upstream.name)
 
 
 def _limits(settings: UpstreamSettings, max_body_bytes: int) -> UpstreamLimits:

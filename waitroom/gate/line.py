@@ -1,5 +1,7 @@
-"""A ticket's way through the line: presented, called, exchanged for a pass. The API and the page without JavaScript
-take the same steps."""
+"""Take a ticket through the line: presented, called, exchanged for a pass.
+
+The API and the page without JavaScript take the same steps.
+"""
 
 import secrets
 from dataclasses import dataclass, replace

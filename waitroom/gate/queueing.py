@@ -4,7 +4,7 @@ import secrets
 from collections.abc import Sequence
 from ipaddress import IPv4Network, IPv6Network
 from math import ceil
-from urllib.parse import urlsplit
+from urllib.parse import urlsplit, urlunsplit
 
 from aiohttp import web
 from pydantic import BaseModel, ConfigDict, Field
@@ -35,7 +35,7 @@ from waitroom.store.sessions import NotYet
 _SLOW_PER_MINUTE = 4.0
 _SLOW_BURST = 4
 """How many places without work one address may take: they are meant for the few who cannot compute."""
-_HONEYPOT = "email"
+_HONEYPOT = "website"
 _FORM_LIMIT_BYTES = 4_096
 
 
@@ -131,8 +131,8 @@ class Queueing:
     async def slow(self, request: web.Request) -> web.StreamResponse:
         """Give a place to somebody without JavaScript; they pay in waiting time. Then back to the page they wanted."""
         room = self._own_room(request)
-        back = self._back(request, room)
         form = await _form(request)
+        back = self._back(request, room, form.get("return_to"))
         if self._line.held_ticket(request, room) is not None or form.get(_HONEYPOT):
             raise web.HTTPSeeOther(back)
         taken = await self._limits.take(
@@ -140,7 +140,7 @@ class Queueing:
         )
         if isinstance(taken, RetryAfter):
             told = "Many places were taken from your network just now. Please try again shortly."
-            raise Refused(429, "too-many", told, retry_after_s=ceil(taken.retry_after_ms / 1000))
+            raise Refused(429, "too-many", told, retry_after_s=taken.wait_s)
         presented = await self._line.present(self._line.slow_ticket(room), is_new=True)
         counters.JOINS.labels(room, "new").inc()
         answer = web.Response(status=303, headers={"Location": back, "Cache-Control": "no-store"})
@@ -209,14 +209,16 @@ class Queueing:
     def _address(self, request: web.BaseRequest) -> str:
         return client_address(request.remote or "", request.headers.getall("X-Forwarded-For", []), self._trusted)
 
-    def _back(self, request: web.Request, room: str) -> str:
-        """Return the path of the page whose form was sent: the Referer, where it is of this host."""
-        came_from = urlsplit(request.headers.get("Referer", ""))
-        path = came_from.path + (f"?{came_from.query}" if came_from.query else "")
-        own = came_from.netloc == request.headers.get("Host")
-        if own and path.startswith(f"/.waitroom/{room}/wait"):
-            return path
-        return return_path(path if own else None, f"/.waitroom/{room}/wait")
+    def _back(self, request: web.Request, room: str, wanted: str | None) -> str:
+        """Return the page whose form was sent: what the form says, else the Referer, where it is of this host."""
+        wait = f"/.waitroom/{room}/wait"
+        if not wanted:
+            came_from = urlsplit(request.headers.get("Referer", ""))
+            is_own = came_from.netloc == request.headers.get("Host")
+            wanted = urlunsplit(("", "", came_from.path, came_from.query, "")) if is_own else None
+            if wanted is not None and came_from.path == wait:
+                return wanted
+        return return_path(wanted, wait)
 
 
 def refuse_foreign_origin(request: web.BaseRequest) -> None:

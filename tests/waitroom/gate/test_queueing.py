@@ -221,10 +221,10 @@ async def test_a_page_of_another_site_can_do_nothing_in_a_visitors_name(
 async def test_without_javascript_a_place_is_had_for_waiting(redis: ScriptRunner, keys: Keys, store: Store) -> None:
     async with front(redis, keys, store, opens_in_s=60) as shop:
         drawn = await shop.join()
-        answer = await shop.post(f"{QUEUE}/slow", data={"email": ""})
+        answer = await shop.post(f"{QUEUE}/slow", data={"website": ""})
         cookie = answer.headers["Set-Cookie"].split(";")[0]
         status = await (await shop.get(f"{QUEUE}/status", headers={"Cookie": cookie})).json()
-        again = await shop.post(f"{QUEUE}/slow", data={"email": ""}, headers={"Cookie": cookie})
+        again = await shop.post(f"{QUEUE}/slow", data={"website": ""}, headers={"Cookie": cookie})
 
         assert drawn["score"] is None
         assert answer.status == again.status == 303
