@@ -1,7 +1,7 @@
-"""Talk to Redis or Valkey: one round trip an event-loop turn, bounded, and never waiting for ever."""
+"""Talk to Redis or Valkey: few round trips, bounded, and never waiting for ever."""
 
 import asyncio
-import logging
+from collections import deque
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -12,14 +12,16 @@ from redis.asyncio import BlockingConnectionPool, Redis
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 
-from waitroom.kernel.errors import ConfigFault, StoreUnavailable
+from waitroom.kernel.errors import ConfigFault, Refused, StoreUnavailable
 from waitroom.kernel.scripts import Script, load_script
 from waitroom.kernel.tasks import Errands
 
-log = logging.getLogger(__name__)
-
 _BATCH = 512
 """How many calls go in one round trip: more would make the first wait for the last."""
+_FLIGHTS = 4
+"""How many round trips are under way at once: while all are, calls gather for the next (bench/pipeline.py)."""
+_WAITING = 20_000
+"""How many calls may wait for a round trip; past that, saying no at once is kinder."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,8 +36,9 @@ class RedisSettings:
 @dataclass(slots=True)
 class _Call:
     script: Script
-    parameters: list[str | bytes | int | float]
+    parameters: list[bytes]
     reply: asyncio.Future[Any]
+    deadline_s: float
 
 
 class ScriptRunner:
@@ -44,10 +47,14 @@ class ScriptRunner:
     Every script is idempotent, because the client may send a command again after a lost connection.
     """
 
-    def __init__(self, client: "Redis") -> None:
-        """Speak through `client`; `connected` makes one."""
+    def __init__(self, client: "Redis", *, limit_s: float = 5.0, flights: int = _FLIGHTS) -> None:
+        """Speak through `client`; a round trip past `limit_s` is given up. `connected` makes one."""
         self.client = client
-        self._waiting: list[_Call] = []
+        self._limit_s = limit_s
+        self._free_flights = flights
+        self._waiting: deque[_Call] = deque()
+        self._is_flush_due = False
+        self._is_closed = False
         self._errands = Errands()
 
     async def run(self, name: str, *, keys: Sequence[str], args: Sequence[str | bytes | int | float] = ()) -> Any:
@@ -55,14 +62,19 @@ class ScriptRunner:
 
         Raises:
             StoreUnavailable: no connection, no answer in time, or an answer that is an error.
+            Refused: a text that is no text (a lone surrogate, from a visitor's broken bytes).
         """
-        loop = asyncio.get_running_loop()
         script = load_script(name)
         assert len(keys) == len(script.keys), f"{name} takes the keys {script.keys}"
         assert len(args) == len(script.args), f"{name} takes the arguments {script.args}"
-        call = _Call(script, [*keys, *args], loop.create_future())
+        parameters = [_wire(value) for value in (*keys, *args)]
+        if self._is_closed or len(self._waiting) >= _WAITING:
+            raise StoreUnavailable(f"{name}: {'closed' if self._is_closed else 'too many calls wait for redis'}")
+        loop = asyncio.get_running_loop()
+        call = _Call(script, parameters, loop.create_future(), loop.time() + self._limit_s)
         self._waiting.append(call)
-        if len(self._waiting) == 1:
+        if self._free_flights and not self._is_flush_due:
+            self._is_flush_due = True
             loop.call_soon(self._flush)
         return await call.reply
 
@@ -76,40 +88,70 @@ class ScriptRunner:
         try:
             memory = await self.client.info("memory")
         except (exceptions.RedisError, OSError) as fault:
-            raise StoreUnavailable(f"redis does not answer: {fault!r}") from fault
+            raise StoreUnavailable(f"redis does not answer: {type(fault).__name__}: {fault}") from fault
         policy = memory.get("maxmemory_policy", "noeviction")
         if policy != "noeviction":
             told = f"redis: maxmemory-policy is {policy}; set it to noeviction, else places in line are thrown away"
             raise ConfigFault([told])
 
     async def close(self) -> None:
-        """Let what is under way end, then hang up."""
+        """Let what is under way end, refuse what still waits, then hang up."""
+        self._is_closed = True
         await self._errands.close(limit_s=1)
+        for call in self._waiting:
+            _settle(call, ConnectionError("closed"))
+        self._waiting.clear()
         await self.client.aclose()
 
     def _flush(self) -> None:
-        waiting, self._waiting = self._waiting, []
-        for start in range(0, len(waiting), _BATCH):
-            _ = self._errands.begin(self._send(waiting[start : start + _BATCH]), name="redis round trip")
+        self._is_flush_due = False
+        while self._free_flights and not self._is_closed and (calls := self._next_batch()):
+            self._free_flights -= 1
+            _ = self._errands.begin(self._fly(calls), name="redis round trip")
 
-    async def _send(self, calls: list[_Call]) -> None:
+    def _next_batch(self) -> list[_Call]:
+        now_s = asyncio.get_running_loop().time()
+        calls: list[_Call] = []
+        while self._waiting and len(calls) < _BATCH:
+            call = self._waiting.popleft()
+            if call.deadline_s < now_s:
+                _settle(call, TimeoutError("no round trip was free in time"))
+            elif not call.reply.done():  # else the visitor hung up before it was sent
+                calls.append(call)
+        return calls
+
+    async def _fly(self, calls: list[_Call]) -> None:
+        replies: list[Any] = [ConnectionError("the round trip was given up")] * len(calls)
         try:
-            replies = await self._round_trip("EVALSHA", calls)
-            unknown = [i for i, reply in enumerate(replies) if isinstance(reply, exceptions.NoScriptError)]
-            if unknown:
-                again = await self._round_trip("EVAL", [calls[i] for i in unknown])
-                for i, reply in zip(unknown, again, strict=True):
-                    replies[i] = reply
-        except (exceptions.RedisError, OSError, TimeoutError) as fault:
+            async with asyncio.timeout(self._limit_s):
+                replies = await self._round_trip(calls)
+        except (exceptions.RedisError, OSError) as fault:  # a TimeoutError is an OSError
             replies = [fault] * len(calls)
-        for call, reply in zip(calls, replies, strict=True):
-            _settle(call, reply)
+        finally:  # whatever happened: nobody is left waiting
+            for call, reply in zip(calls, replies, strict=True):
+                _settle(call, reply)
+            self._free_flights += 1
+            self._flush()
 
-    async def _round_trip(self, command: str, calls: list[_Call]) -> list[Any]:
+    async def _round_trip(self, calls: list[_Call]) -> list[Any]:
+        replies = await self._send(calls, loaded={call.script.sha for call in calls})
+        unknown = [i for i, reply in enumerate(replies) if isinstance(reply, exceptions.NoScriptError)]
+        if unknown:
+            again = await self._send([calls[i] for i in unknown], loaded=set())
+            for i, reply in zip(unknown, again, strict=True):
+                replies[i] = reply
+        if any(isinstance(reply, exceptions.ReadOnlyError) for reply in replies):
+            # The primary became a replica: the next connection asks the name anew.
+            await self.client.connection_pool.disconnect(inuse_connections=False)
+        return replies
+
+    async def _send(self, calls: list[_Call], *, loaded: set[str]) -> list[Any]:
         async with self.client.pipeline(transaction=False) as pipe:
             for call in calls:
-                body = call.script.sha if command == "EVALSHA" else call.script.source
-                pipe.execute_command(command, body, len(call.script.keys), *call.parameters)
+                is_loaded = call.script.sha in loaded
+                name, body = ("EVALSHA", call.script.sha) if is_loaded else ("EVAL", call.script.source)
+                loaded.add(call.script.sha)  # EVAL loads it for the calls behind
+                pipe.execute_command(name, body, len(call.script.keys), *call.parameters)
             return list(await pipe.execute(raise_on_error=False))
 
 
@@ -125,9 +167,11 @@ async def connected(settings: RedisSettings) -> AsyncIterator[ScriptRunner]:
         socket_connect_timeout=timeout_s,
         health_check_interval=0,
         decode_responses=True,
+        encoding_errors="surrogateescape",  # one reply that is no text must not spoil the others' round trip
         retry=Retry(NoBackoff(), 1),
     )
-    runner = ScriptRunner(Redis(connection_pool=pool))
+    flights = min(_FLIGHTS, settings.max_connections)
+    runner = ScriptRunner(Redis(connection_pool=pool), limit_s=2 * timeout_s, flights=flights)  # one try, one more
     try:
         yield runner
     finally:
@@ -135,10 +179,22 @@ async def connected(settings: RedisSettings) -> AsyncIterator[ScriptRunner]:
         await pool.disconnect()
 
 
+def _wire(value: str | bytes | int | float) -> bytes:
+    """Return a parameter as it travels; done before it joins others, so that a bad one spoils no round trip."""
+    if isinstance(value, bytes):
+        return value
+    if isinstance(value, int):
+        return b"%d" % value
+    try:
+        return (value if isinstance(value, str) else repr(value)).encode()
+    except UnicodeEncodeError:
+        raise Refused(400, "malformed-text", "A value holds bytes that are no text.") from None
+
+
 def _settle(call: _Call, reply: Any) -> None:
     if call.reply.done():  # the visitor hung up meanwhile
         return
     if isinstance(reply, Exception):
-        call.reply.set_exception(StoreUnavailable(f"{call.script.name}: {reply!r}"))
+        call.reply.set_exception(StoreUnavailable(f"{call.script.name}: {type(reply).__name__}: {reply}"))
     else:
         call.reply.set_result(reply)
