@@ -1,7 +1,11 @@
 """`waitroom serve` refuses before it starts what could not run, with words."""
 
 import argparse
+import asyncio
+import os
 import socket
+import sys
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -129,3 +133,27 @@ async def test_a_site_is_up_once_it_says_so() -> None:
 )
 def test_who_listens_everywhere_is_reached_here(listen: str, reached: str) -> None:
     assert serve.reached_at(settings(edge={"listen": listen})) == reached
+
+
+@pytest.mark.journey
+async def test_a_room_serves_until_it_is_told_to_stop_and_tells_no_secret(tmp_path: Path) -> None:
+    edge, ops = free_loopback(), free_loopback()
+    file = tmp_path / "waitroom.toml"
+    with tempfile.TemporaryDirectory(prefix="wr-") as folder:
+        tables = f'[edge]\nlisten = "{edge}"\n[ops]\nlisten = "{ops}"\n[redis]\nfolder = "{folder}/valkey"\n'
+        file.write_text(f'{tables}[secrets]\nconsole_token_file = "token"\n{ROOM}')
+        argv = (sys.executable, "-m", "waitroom", "serve", "-c", str(file), "--workers", "2")
+        environment = os.environ | {"WAITROOM_SECRET": "s" * 32}
+        serving = await asyncio.create_subprocess_exec(*argv, env=environment, stdout=asyncio.subprocess.PIPE)
+        assert serving.stdout is not None
+        async with asyncio.timeout(30):
+            said = [(await serving.stdout.readline()).decode().strip() for _ in range(3)]
+
+        serving.terminate()
+        async with asyncio.timeout(20):
+            rest, _ = await serving.communicate()
+
+    token = (tmp_path / "token").read_text().strip()
+    assert serving.returncode == 0
+    assert said[:2] == [f"shop     http://{edge}", f"console  http://{ops}"]
+    assert token not in "".join(said) + rest.decode()
