@@ -164,6 +164,8 @@ def _engine(settings: LedgerSettings, *, connections: int, begin: str) -> AsyncE
     try:
         url = make_url(settings.url)
         url = url.set(drivername=_DRIVERS.get(url.drivername, url.drivername))
+        if url.get_backend_name() == "sqlite" and url.database in {None, "", ":memory:"}:
+            raise ConfigFault(["ledger.url: SQLite needs a file; memory forgets what was sold"])
         engine = create_async_engine(url, pool_size=connections, max_overflow=0, pool_timeout=settings.timeout_s)
     except (ArgumentError, ImportError) as fault:
         raise ConfigFault([f"ledger.url: {fault}"]) from fault

@@ -4,6 +4,7 @@ Every call may be repeated: the gateway gives the same answer under the same ide
 capture, cancel and refund of what is done already say so.
 """
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
@@ -133,9 +134,10 @@ class SimulatedGateway:
         except (aiohttp.ClientError, TimeoutError, ValueError) as fault:
             raise GatewayUnavailable(f"gateway: {verb} {path}: {fault!r}") from fault
         if answer.status < 400:
-            return dict(found)
-        error = found.get("error", {})
-        if answer.status < 500 and isinstance(about := error.get("payment_intent"), dict):
+            return _members(found)
+        error = _members(_members(found).get("error"))
+        about = _members(error.get("payment_intent"))
+        if answer.status < 500 and about:
             return about
         told = f"gateway: {verb} {path}: {answer.status} {error.get('code') or error.get('type')}"
         raise GatewayUnavailable(told, retry_after_s=wait_s)
@@ -148,5 +150,9 @@ def _charge(found: Mapping[str, Any]) -> Charge:
         raise GatewayUnavailable(f"gateway: an answer we do not understand: {fault!r}") from fault
 
 
+def _members(found: object) -> Mapping[str, Any]:
+    return found if isinstance(found, dict) else {}
+
+
 def _whole_seconds(text: str) -> int:
-    return min(int(text), 60) if text.isdigit() else 1
+    return min(int(text), 60) if re.fullmatch("[0-9]{1,6}", text) else 1

@@ -1,5 +1,6 @@
 """The charges of the simulated gateway: what each test card does, and when. They live in memory and end with it."""
 
+import re
 import secrets
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -83,7 +84,11 @@ def authorised_ms(card: Card, now_ms: int, metadata: Mapping[str, str], behaviou
         case Card.THREE_DS:
             return now_ms + behaviour.pause_ms
         case Card.LATE:  # after the shop stopped waiting, whenever that is
-            expires = metadata.get("expires_ms", "")
-            return (int(expires) if expires.isdigit() else now_ms) + behaviour.late_ms
+            return (whole(metadata.get("expires_ms", "")) or now_ms) + behaviour.late_ms
         case Card.OK | Card.SLOW | Card.ERROR:
             return now_ms
+
+
+def whole(text: str) -> int | None:
+    """Return the whole number in a form's field; None when it is none."""
+    return int(text) if re.fullmatch("[0-9]{1,15}", text) else None

@@ -7,12 +7,13 @@ memory, and forgets it when it ends. Never expose it: it knows nobody and trusts
 import argparse
 import json
 import logging
+import re
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 
 from aiohttp import web
 
-from inventory_backend.simulated_cards import Behaviour, Card, PaymentIntent, authorised_ms
+from inventory_backend.simulated_cards import Behaviour, Card, PaymentIntent, authorised_ms, whole
 from waitroom.kernel import logs
 from waitroom.kernel.clock import Clock, SystemClock
 from waitroom.kernel.units import address, duration_ms
@@ -126,10 +127,10 @@ class SimulatedGatewayServer:
         return handler
 
     async def _create(self, request: web.Request, form: Form) -> Reply:
-        amount, currency = form.get("amount", ""), form.get("currency", "")
-        if not amount.isdigit() or not 1 <= int(amount) <= _LARGEST_AMOUNT:
+        amount, currency = whole(form.get("amount", "")), form.get("currency", "")
+        if amount is None or not 1 <= amount <= _LARGEST_AMOUNT:
             return _invalid("amount must be a positive integer in minor units", "amount")
-        if len(currency) != 3 or not currency.isalpha():
+        if not re.fullmatch("[A-Za-z]{3}", currency):
             return _invalid("currency must be a three-letter code", "currency")
         if form.get("payment_method") not in set(Card):
             return _invalid(f"payment_method must be one of {', '.join(Card)}", "payment_method")
@@ -141,7 +142,7 @@ class SimulatedGatewayServer:
             await self._clock.sleep(self._behaviour.slow_ms / 1000)
         now_ms = self._clock.now_ms()
         yes_ms = authorised_ms(card, now_ms, metadata, self._behaviour)
-        made = PaymentIntent(int(amount), currency.lower(), card, now_ms, yes_ms, metadata)
+        made = PaymentIntent(amount, currency.lower(), card, now_ms, yes_ms, metadata)
         self._intents[made.ref] = made
         if yes_ms is None:
             return self._kept_error(402, "card_error", "card_declined", "Your card was declined.", made)
@@ -170,8 +171,8 @@ class SimulatedGatewayServer:
         if found is None:
             return _missing()
         left = found.captured - found.refunded
-        amount = int(form["amount"]) if form.get("amount", "").isdigit() else left
-        if not 1 <= amount <= left:
+        amount = whole(form["amount"]) if "amount" in form else left
+        if amount is None or not 1 <= amount <= left:
             return _invalid("nothing is left to refund, or less than that", "amount")
         found.refunded += amount
         ref = f"re_{len(self._refunds) + 1:012d}"
@@ -221,7 +222,7 @@ def _page(query: Mapping[str, str], found: Mapping[str, Mapping[str, object]]) -
     newest_first = list(found)[::-1]
     after = query.get("starting_after", "")
     start = newest_first.index(after) + 1 if after in found else 0
-    limit = min(int(query["limit"]), _MOST_LISTED) if query.get("limit", "").isdigit() else 10
+    limit = min(whole(query.get("limit", "")) or 10, _MOST_LISTED)
     shown = newest_first[start : start + limit]
     rows = [found[ref] for ref in shown]
     return Reply(200, {"object": "list", "data": rows, "has_more": start + limit < len(newest_first)})
