@@ -6,6 +6,7 @@ import importlib
 import os
 import shutil
 import signal
+from collections.abc import Callable
 from pathlib import Path
 
 from redis import exceptions
@@ -154,9 +155,8 @@ class EmbeddedServer:
             stdout=asyncio.subprocess.DEVNULL,
             stderr=asyncio.subprocess.DEVNULL,
             pass_fds=(self._lock,),
-            umask=0o077,  # what it writes names people's places: for our eyes only
             start_new_session=True,  # Ctrl-C in the terminal is for us: we stop it last
-            preexec_fn=tied(signal.SIGTERM),  # killed outright, we take it along; it still writes its file
+            preexec_fn=_private(tied(signal.SIGTERM)),  # killed outright, we take it along; it still writes its file
         )
 
     async def _answering(self) -> None:
@@ -175,6 +175,16 @@ class EmbeddedServer:
                     return
         finally:
             await client.aclose()
+
+
+def _private(before: Callable[[], None]) -> Callable[[], None]:
+    """Add a umask to what runs before the server does: what it writes is for our eyes only (uvloop takes no umask)."""
+
+    def privately() -> None:
+        os.umask(0o077)
+        before()
+
+    return privately
 
 
 def _locked(lock: int) -> bool:

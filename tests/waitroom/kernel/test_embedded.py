@@ -9,6 +9,7 @@ from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import pytest
+import uvloop
 
 from tests.conftest import eventually
 from waitroom.kernel.embedded import EmbeddedServer, server_binary
@@ -54,6 +55,23 @@ async def test_nobody_else_may_read_what_it_holds(server: EmbeddedServer, folder
 
     assert len(found) >= 5
     assert {oct(stat.S_IMODE(path.stat().st_mode) & 0o077) for path in found} == {"0o0"}
+
+
+def test_it_is_as_private_on_uvloop(folder: Path) -> None:
+    async def begin_and_end() -> None:
+        server = EmbeddedServer(folder)
+        await server.start()
+        await stored(server, a="1")
+        with pytest.raises(ConfigFault, match="another waitroom is using"):
+            await EmbeddedServer(folder).start()
+        await server.stop()
+        await server.start()
+        assert await stored(server) == {"a": "1", "b": None}
+        await server.stop()
+
+    uvloop.run(begin_and_end())
+
+    assert {oct(stat.S_IMODE(path.stat().st_mode) & 0o077) for path in folder.rglob("*")} == {"0o0"}
 
 
 async def test_what_was_written_outlives_a_stop(server: EmbeddedServer) -> None:
