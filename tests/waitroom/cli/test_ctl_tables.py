@@ -1,0 +1,102 @@
+"""What ctl prints is what the listener told."""
+
+from typing import Any
+
+import pytest
+from rich.console import Console
+
+from waitroom.cli import ctl_tables
+from waitroom.cli.ctl_tables import changed, duration, number, outcome
+
+
+def room(**changes: Any) -> dict[str, Any]:
+    told: dict[str, Any] = {
+        "room": "drop",
+        "phase": "open",
+        "waiting": 1200,
+        "outstanding": 3,
+        "sessions": 40,
+        "total_active_users": 500,
+        "admitted": 77,
+        "rate_per_minute": 600.0,
+        "message": "",
+        "figures": {"admitted_last_minute": 9, "limit": "rate", "through_at_rate_s": 120},
+    }
+    return told | changes
+
+
+def everything(*rooms: dict[str, Any], is_up: bool = True, workers: int | None = 2) -> dict[str, Any]:
+    return {"rooms": list(rooms), "redis": {"is_up": is_up}, "edge": {"workers": workers}}
+
+
+def printed(table: Any) -> str:
+    console = Console(width=160)
+    with console.capture() as captured:
+        console.print(table)
+    return captured.get()
+
+
+def test_a_room_stands_in_one_row() -> None:
+    row = printed(ctl_tables.rooms(everything(room()))).splitlines()[1]
+
+    assert " ".join(row.split()) == "drop open 1,200 3 40 of 500 77 9 600 2 min the rate"
+
+
+def test_markup_in_a_message_is_printed_as_it_is() -> None:
+    assert "[red]now[/red]" in printed(ctl_tables.rooms(everything(room(message="[red]now[/red]"))))
+
+
+def test_what_is_wrong_stands_first() -> None:
+    lines = printed(ctl_tables.rooms(everything(room(), is_up=False, workers=0))).splitlines()
+
+    assert lines[0].startswith("Redis does not answer")
+    assert lines[1].startswith("no worker")
+
+
+def test_the_audit_says_when_who_what_and_why() -> None:
+    entry = {"at_ms": 0, "who": "Ada", "what": "rate", "value": "900.0", "before": "600.0", "why": "air"}
+
+    told = printed(ctl_tables.audit({"room": "drop", "entries": [entry]}))
+
+    assert told.splitlines()[1].split("  ") == ["1970-01-01 00:00:00", "Ada", "rate 600 → 900", "air"]
+    assert "nobody has changed drop" in printed(ctl_tables.audit({"room": "drop", "entries": []}))
+
+
+@pytest.mark.parametrize(
+    ("what", "value", "before", "told"),
+    [
+        ("cap", "400", "500", "cap 500 → 400"),
+        ("rate", "0.2", "", "rate 0.2"),
+        ("message", "hello", "", "message: hello"),
+        ("message", "", "hello", "message taken away"),
+        ("pause", "", "running", "pause"),
+    ],
+)
+def test_a_change_is_told_in_words(what: str, value: str, before: str, told: str) -> None:
+    assert changed({"what": what, "value": value, "before": before}) == told
+
+
+@pytest.mark.parametrize(
+    ("what", "after", "told"),
+    [
+        ("rate", {"rate_per_minute": 0.2}, "drop: rate 600 → 0.2 a minute, 1,200 waiting, through in 2 min"),
+        ("cap", {"total_active_users": 1000}, "drop: cap 500 → 1,000, 40 inside"),
+        ("pause", {"phase": "paused"}, "drop: open → paused, 1,200 waiting"),
+        ("message", {"message": "hello"}, "drop: 1,200 waiting read: hello"),
+        ("message", {}, "drop: message taken away"),
+    ],
+)
+def test_an_outcome_is_one_line(what: str, after: dict[str, Any], told: str) -> None:
+    assert outcome(what, room(), room(**after)) == told
+
+
+@pytest.mark.parametrize(
+    ("seconds", "told"),
+    [(None, "-"), (0, "0 s"), (119, "119 s"), (120, "2 min"), (3600, "1 h"), (4830, "1 h 21 min")],
+)
+def test_a_time_is_told_as_people_say_it(seconds: float | None, told: str) -> None:
+    assert duration(seconds) == told
+
+
+def test_a_number_has_its_thousands_apart() -> None:
+    assert [number(value) for value in (0.2, 600.0, 1234567)] == ["0.2", "600", "1,234,567"]
