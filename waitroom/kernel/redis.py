@@ -19,7 +19,10 @@ from waitroom.kernel.tasks import Errands
 _BATCH = 512
 """How many calls go in one round trip: more would make the first wait for the last."""
 _FLIGHTS = 4
-"""How many round trips are under way at once: while all are, calls gather for the next (bench/pipeline.py)."""
+"""How many round trips are under way at once: while all are, calls gather for the next.
+
+On a Unix socket 1 to 16 cost the same CPU a call (bench/pipeline.py); four keep a server busy that is further away.
+"""
 _WAITING = 20_000
 """How many calls may wait for a round trip; past that, saying no at once is kinder."""
 
