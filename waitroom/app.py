@@ -15,9 +15,12 @@ from waitroom.config import Upstream as UpstreamSettings
 from waitroom.console.door import Console, roles
 from waitroom.console.guard import Guard
 from waitroom.gate.cookies import Cookies
+from waitroom.gate.counters import WORKER_STARTED
 from waitroom.gate.door import Door, OnHead
 from waitroom.gate.line import Line
+from waitroom.gate.looks import look
 from waitroom.gate.probes import Probes
+from waitroom.gate.problem_pages import ProblemPages
 from waitroom.gate.pulses import Pulses
 from waitroom.gate.queueing import Queueing
 from waitroom.gate.waiting import WaitingPage
@@ -67,6 +70,7 @@ async def run_edge(config: Config, keys: Keys, redis_url: str) -> None:
     async with AsyncExitStack() as stack:
         runner = await _redis(stack, config, redis_url)
         edge = await stack.enter_async_context(edge_built(config, keys, runner, clock))
+        WORKER_STARTED.set(clock.now_ms() / 1000)
         loops = [
             Loop("tick", edge.ticker.step, TICK_S, _JOB_LIMIT_S),
             Loop("touch", edge.toucher.step, TOUCH_S, _JOB_LIMIT_S),
@@ -126,11 +130,14 @@ class Edge:
     def application(self) -> web.Application:
         """The application that shoppers reach."""
         statuses = {room.name: room.queueing_status_code for room in self._config.rooms}
-        pages = WaitingPages(WaitingPage(Pages()), self._line, statuses, self._clock)
+        looks = {room.name: look(room.title or room.name, room.accent) for room in self._config.rooms}
+        templates = Pages()
+        pages = WaitingPages(WaitingPage(templates, looks), self._line, statuses, self._clock)
         routes = Routes([_route(room, self._config) for room in self._config.rooms])
         door = Door(self._line, routes, pages, self._upstream_passes, self._carry, self.errands)
         probes, pulses, queueing = Probes(self.rooms, self.board), Pulses(self.rooms, self.board), self._queueing
-        app = web.Application(middlewares=[errors_become_answers, odd_requests_are_refused])
+        problems = ProblemPages(templates, next(iter(looks.values())))
+        app = web.Application(middlewares=[problems.people_get_pages, errors_become_answers, odd_requests_are_refused])
         own = "/.waitroom/{room}"
         app.add_routes(
             [

@@ -71,6 +71,12 @@ class Room(Settings):
     """One queue before one set of routes; names as in Cloudflare's waiting room, where it has them."""
 
     name: Name = Field(description="Stands in addresses, cookies and metrics.")
+    title: Annotated[str, StringConstraints(max_length=80)] = Field(
+        "", description="What visitors read on the waiting page; empty takes the name."
+    )
+    accent: Annotated[str, StringConstraints(pattern=r"^#[0-9a-fA-F]{6}$")] = Field(
+        "#2848c8", description="Your colour on the waiting page; shades that can be read are worked out from it."
+    )
     hosts: Many[Host] = Field((), description="Host names it guards; none means any.")
     paths: Annotated[Many[PathPrefix], Field(min_length=1)] = Field(description="Path prefixes it guards.")
     exempt_paths: Many[PathPrefix] = Field((), description="Path prefixes below those that stay open: feeds, webhooks.")

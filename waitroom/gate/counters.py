@@ -13,7 +13,7 @@ WORKER_STARTED = Gauge(
 )
 REQUESTS = Counter(
     "waitroom_requests",
-    "Requests that reached a room, by what became of them: forward, wait, challenge, refuse, own, exempt.",
+    "Requests that reached a room, by what became of them: forward, enter, wait, refuse.",
     ["room", "outcome"],
 )
 CHALLENGES_POSED = Counter("waitroom_challenges_posed", "Challenges given out.", ["room"])
@@ -26,7 +26,7 @@ JOINS = Counter(
 )
 CLAIMS = Counter(
     "waitroom_claims",
-    "Claims by outcome: admitted, known, not-called, lapsed, full, or the kind of the problem.",
+    "Claims by outcome: admitted, not-called, lapsed, ended.",
     ["room", "outcome"],
 )
 STORE_FAILURES = Counter("waitroom_redis_failures", "Calls to Redis that failed or came too late.", ["operation"])

@@ -13,7 +13,7 @@ from waitroom.gate.cookies import Cookies
 from waitroom.kernel.errors import Refused, StoreUnavailable
 from waitroom.kernel.tokens import Pass, Ticket
 from waitroom.rules.pacing import WaitRange, wait_range
-from waitroom.rules.pulse import score_is_secret
+from waitroom.rules.pulse import is_undecided
 from waitroom.rules.rooms import MAIN, Snapshot
 from waitroom.store.board import Board
 from waitroom.store.rooms import Place, Rooms
@@ -89,7 +89,7 @@ class Line:
         place = await self.rooms.join(ticket, is_new=is_new, committed=snapshot.commitment)
         is_in_draw = 0 <= place.score < 1
         kept = replace(ticket, score=None if is_in_draw else place.score)
-        is_secret = score_is_secret(snapshot, place.score)
+        is_secret = is_undecided(snapshot, place.score)
         wait = self._draw_wait(snapshot, place) if is_secret else self._wait(snapshot, place.ahead)
         return Presented(kept, self.cookies.sign_ticket(kept), place, is_secret, wait)
 

@@ -30,6 +30,9 @@ def pulse(snapshot: Snapshot, polling: Polling, seed: bytes) -> dict[str, object
     }
 
 
-def score_is_secret(snapshot: Snapshot, score: float) -> bool:
-    """Whether `score` is one of the draw, and the draw is still to come."""
-    return 0 <= score < 1 and snapshot.starts_ms is not None and not snapshot.is_drawn
+def is_undecided(snapshot: Snapshot, score: float) -> bool:
+    """Whether nobody can know the place of `score` yet: before the draw, in it (that is a secret) or behind it.
+
+    Who stands behind the draw would see their number rise with everybody who still joins it.
+    """
+    return score >= 0 and snapshot.starts_ms is not None and not snapshot.is_drawn

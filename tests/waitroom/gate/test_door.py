@@ -56,11 +56,11 @@ async def test_the_waiting_page_has_the_status_the_operator_chose(
 @pytest.mark.parametrize(
     ("method", "headers"),
     [
-        ("POST", HTML),
+        ("POST", {"Accept": "application/json"}),
         ("GET", {"Accept": "application/json"}),
         ("GET", {"Accept": "text/html", "Sec-Fetch-Mode": "cors"}),
         ("GET", {"Accept": "*/*", "Sec-Fetch-Mode": "no-cors"}),
-        ("GET", {"Connection": "Upgrade", "Upgrade": "websocket", "Accept": "text/html"}),
+        ("GET", {"Connection": "Upgrade", "Upgrade": "websocket", "Sec-Fetch-Mode": "websocket"}),
     ],
 )
 async def test_what_nobody_looks_at_gets_json_and_a_way_to_join(
@@ -74,6 +74,16 @@ async def test_what_nobody_looks_at_gets_json_and_a_way_to_join(
         assert answer.content_type == "application/problem+json"
         assert int(answer.headers["Retry-After"]) > 0
         assert (await shop.get(told["pulse"])).status == 200
+        assert store.seen == []
+
+
+async def test_a_form_sent_from_the_line_is_told_so_on_a_page(redis: ScriptRunner, keys: Keys, store: Store) -> None:
+    async with front(redis, keys, store, opens_in_s=60) as shop:
+        answer = await shop.post("/drop/order", data={"a": "b"}, headers=HTML)
+
+        assert answer.status == 503
+        assert answer.content_type == "text/html"
+        assert "nothing of what you sent was passed on" in await answer.text()
         assert store.seen == []
 
 

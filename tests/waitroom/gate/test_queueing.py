@@ -223,12 +223,15 @@ async def test_without_javascript_a_place_is_had_for_waiting(redis: ScriptRunner
         drawn = await shop.join()
         answer = await shop.post(f"{QUEUE}/slow", data={"website": ""})
         cookie = answer.headers["Set-Cookie"].split(";")[0]
+        ticket = TicketSigner(keys).verify(cookie.split("=", 1)[1], room="drop", event="opening")
         status = await (await shop.get(f"{QUEUE}/status", headers={"Cookie": cookie})).json()
         again = await shop.post(f"{QUEUE}/slow", data={"website": ""}, headers={"Cookie": cookie})
 
         assert drawn["score"] is None
+        assert ticket.score is not None
+        assert ticket.score >= 1, "behind everybody in the draw"
         assert answer.status == again.status == 303
-        assert status["score"] >= 1, "behind everybody in the draw"
+        assert status["place"] is None, "it would rise with everybody who still joins the draw"
         assert "Set-Cookie" not in again.headers, "one place is enough"
 
 

@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 
 from tests.snapshots import snapshot
-from waitroom.rules.pulse import pulse, score_is_secret
+from waitroom.rules.pulse import is_undecided, pulse
 from waitroom.rules.rooms import Polling
 
 SEED = bytes(32)
@@ -26,7 +26,7 @@ def test_no_message_is_null() -> None:
     assert pulse(snapshot(), Polling(), SEED)["message"] is None
 
 
-@pytest.mark.parametrize(("score", "is_secret"), [(-1.0, False), (0.0, True), (0.99, True), (1.0, False)])
-def test_only_a_score_of_the_draw_is_secret(score: float, is_secret: bool) -> None:
-    assert score_is_secret(replace(snapshot(), now_ms=0), score) is is_secret
-    assert not score_is_secret(snapshot(), score)
+@pytest.mark.parametrize(("score", "is_secret"), [(-1.0, False), (0.0, True), (0.99, True), (1.0, True)])
+def test_before_the_draw_only_the_head_has_a_place(score: float, is_secret: bool) -> None:
+    assert is_undecided(replace(snapshot(), now_ms=0), score) is is_secret
+    assert not is_undecided(snapshot(), score)
