@@ -80,7 +80,7 @@ class Supervisor:
         self._keepers.sort(key=lambda keeper: keeper.program.tier)
 
     async def run(self, meanwhile: Callable[[], Awaitable[None]]) -> None:
-        """Run until a signal asks for the end, a second one for it at once; `meanwhile` runs beside the programs.
+        """Run until a signal asks for the end; a second one waits for nobody. `meanwhile` runs beside the programs.
 
         Raises:
             ConfigFault: a program refuses its settings, or Redis cannot be started.
@@ -155,6 +155,8 @@ class Supervisor:
         loop = asyncio.get_running_loop()
         with ExitStack() as undo:
             for number in _SIGNALS:
+                if number is signal.SIGHUP and signal.getsignal(number) is signal.SIG_IGN:
+                    continue  # nohup: the terminal may go, we stay
                 loop.add_signal_handler(number, self.stop)
                 undo.callback(loop.remove_signal_handler, number)
             yield
@@ -184,7 +186,8 @@ class _Keeper:
                 has_settled = has_settled or lived_s >= _SETTLED_S
                 config_faults = config_faults + 1 if status == CONFIG_FAULT_STATUS else 0
                 if config_faults >= _CONFIG_FAULTS and not has_settled:
-                    self._give_up(f"{self.program.name}: refuses its settings; what it said stands {self._told_in()}")
+                    said_in = self.program.output or "the log above"
+                    self._give_up(f"{self.program.name}: refuses its settings; what it said stands in {said_in}")
                     return
                 waited_s = pause_s(waited_s, lived_s)
                 told = {"program": self.program.name, "status": status, "again_in_s": waited_s}
@@ -245,6 +248,3 @@ class _Keeper:
         with suppress(TimeoutError):
             async with asyncio.timeout(seconds):
                 await self._stopping.wait()
-
-    def _told_in(self) -> str:
-        return "above" if self.program.output is None else f"in {self.program.output}"

@@ -176,7 +176,7 @@ async def test_nothing_outlives_a_supervisor_that_is_killed(book: Path) -> None:
 async def test_a_program_that_refuses_its_settings_ends_everything(book: Path) -> None:
     refusing = program(book, "till", tier=Tier.TILL, source="import sys; sys.exit(2)")
 
-    with pytest.raises(ConfigFault, match=r"^till: refuses its settings; what it said stands above$"):
+    with pytest.raises(ConfigFault, match=r"^till: refuses its settings; what it said stands in the log above$"):
         await supervisor(refusing, program(book, "edge")).run(forever)
 
     assert told(book, "started") == told(book, "stopped") == ["edge"]

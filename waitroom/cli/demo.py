@@ -142,7 +142,10 @@ class _Demo:
             ("stop", f"Ctrl-C, or kill {os.getpid()}"),
         ):
             self._console.print(Text.assemble((f"{name:<9}", "dim"), value))
-        await Watch(shop, console, token, ROOM, ROOM).show(self._clock, self._console)
+        try:
+            await Watch(shop, console, token, ROOM, ROOM).show(self._clock, self._console)
+        finally:
+            self._console.print("stopping; a second Ctrl-C does not wait for anybody")
 
     async def _come_up(self, url: str) -> None:
         for _ in range(_UP_TRIES):

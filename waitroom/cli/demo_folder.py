@@ -4,9 +4,11 @@ import fcntl
 import json
 import os
 import shutil
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from hashlib import sha256
 from pathlib import Path
 
 from waitroom.kernel.errors import ConfigFault
@@ -19,8 +21,11 @@ PAGE = "/drop/"
 SALE_LASTS_MS = 2 * 3_600_000
 
 _MARK = "# Written by `waitroom demo`; it is written anew at each start.\n"
-_STATE = ("valkey", "counts")
 _STATE_FILES = ("ledger.sqlite", "ledger.sqlite-wal", "ledger.sqlite-shm", "demo.log")
+_KEPT = "lock"
+"""A server whose demo was killed may still hold it for a moment; the next one waits for it."""
+_LONGEST_PATH = 85
+"""A Unix socket has a path of 107 bytes at most, and its name is a part of that."""
 
 _WAITROOM = """
 [edge]
@@ -34,7 +39,7 @@ listen = "127.0.0.1:{ops_port}"
 
 [redis]
 url = {redis_url}
-folder = "valkey"
+folder = {redis_folder}
 
 [secrets]
 file = "secret"
@@ -50,6 +55,8 @@ url = "http://{till}"
 
 [[rooms]]
 name = "drop"
+title = "The Drop"
+accent = "#c2401d"
 paths = ["/drop/", "/checkout/"]
 upstream = "shop"
 queueing_method = "random"
@@ -122,6 +129,13 @@ class DemoFolder:
         return self.path / "waitroom.toml"
 
     @property
+    def redis_folder(self) -> Path:
+        """Where the embedded server keeps its data; elsewhere, if our own path is too long for its socket."""
+        if len(os.fsencode(self.path)) <= _LONGEST_PATH:
+            return self.path / "valkey"
+        return Path(tempfile.gettempdir()) / f"waitroom-demo-{sha256(os.fsencode(self.path)).hexdigest()[:16]}"
+
+    @property
     def counts(self) -> Path:
         """Where the processes count for /metrics."""
         return self.path / "counts"
@@ -161,7 +175,8 @@ class DemoFolder:
             "ends": spell_instant(opens_ms + SALE_LASTS_MS),
             "event": f"opening-{opens_ms // 1000}",
         }
-        asked = {name: getattr(wishes, name) for name in wishes.__slots__} | {"redis_url": json.dumps(wishes.redis_url)}
+        asked = {name: getattr(wishes, name) for name in wishes.__slots__}
+        asked |= {"redis_url": json.dumps(wishes.redis_url), "redis_folder": json.dumps(str(self.redis_folder))}
         for name, text in ((self.config, _WAITROOM), (self.path / "inventory.toml", _INVENTORY)):
             name.write_text(_MARK + text.format(till=till, **asked, **moments), "utf-8")
 
@@ -182,8 +197,12 @@ class DemoFolder:
             raise ConfigFault([f"--dir: {self.path} cannot be used: {fault.strerror}"]) from fault
 
     def _begin_anew(self) -> None:
-        for name in _STATE:
-            shutil.rmtree(self.path / name, ignore_errors=True)
+        for old in self.redis_folder.glob("*") if self.redis_folder.is_dir() else ():
+            if old.is_dir():
+                shutil.rmtree(old, ignore_errors=True)
+            elif old.name != _KEPT:
+                old.unlink(missing_ok=True)
+        shutil.rmtree(self.counts, ignore_errors=True)
         for name in _STATE_FILES:
             (self.path / name).unlink(missing_ok=True)
         self.counts.mkdir(mode=0o700)

@@ -114,7 +114,7 @@ def _worker(asked: argparse.Namespace) -> int:
 def _ops(asked: argparse.Namespace) -> int:
     from waitroom.app import run_ops  # as above
 
-    token = os.environ[CONSOLE_TOKEN_VARIABLE]
+    token = os.environ.get(CONSOLE_TOKEN_VARIABLE, "")
     return _serve(asked, lambda config, keys: run_ops(config, keys, config.redis.url, token))
 
 

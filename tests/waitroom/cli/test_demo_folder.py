@@ -1,11 +1,13 @@
 """The demo's folder: fresh state at each run, the same secrets, nobody else's files."""
 
+import os
 from pathlib import Path
 
 import pytest
 
 from waitroom import config
 from waitroom.cli.demo_folder import DemoFolder, Wishes
+from waitroom.kernel.embedded import EmbeddedServer
 from waitroom.kernel.errors import ConfigFault
 from waitroom.kernel.units import Address
 from waitroom.rules.challenges import Terms
@@ -59,14 +61,27 @@ def test_a_second_run_begins_anew_and_keeps_its_secrets(tmp_path: Path) -> None:
     folder = begun(tmp_path / "demo")
     secret = (folder.path / "secret").read_text()
     (folder.path / "ledger.sqlite").write_text("old")
-    (folder.path / "valkey").mkdir()
-    (folder.path / "valkey" / "appendonly.aof").write_text("old")
+    (folder.redis_folder / "appendonlydir").mkdir(parents=True)
+    (folder.redis_folder / "appendonlydir" / "appendonly.aof").write_text("old")
+    (folder.redis_folder / "lock").touch()
 
     with folder.claimed():
-        left = sorted(path.name for path in folder.path.iterdir())
+        left = sorted(path.name for path in folder.path.iterdir() if path != folder.redis_folder)
+        left_of_redis = [path.name for path in folder.redis_folder.iterdir()]
 
     assert left == ["counts", "demo.log", "inventory.toml", "lock", "secret", "waitroom.toml"]
+    assert left_of_redis == ["lock"]
     assert (folder.path / "secret").read_text() == secret
+
+
+def test_a_deep_folder_has_its_socket_elsewhere(tmp_path: Path) -> None:
+    deep = begun(tmp_path.joinpath(*["a-long-name-of-a-folder"] * 5))
+    deeper = DemoFolder(deep.path / "deeper")
+
+    socket = EmbeddedServer(deep.redis_folder).socket
+    assert len(os.fsencode(socket)) < 107
+    assert config.read(deep.config, {}).redis.folder == deep.redis_folder
+    assert deep.redis_folder != deeper.redis_folder
 
 
 def test_everything_is_for_its_owner_alone(tmp_path: Path) -> None:
