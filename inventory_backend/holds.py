@@ -176,12 +176,10 @@ def overdue(connection: Connection, now_ms: int, most: int = 500) -> list[str]:
 
 
 def _try(connection: Connection, wanted: Sequence[Wanted]) -> Taken:
-    savepoint = connection.begin_nested()
-    outcome = _write(connection, wanted)
-    if outcome is Taken.HELD:
-        savepoint.commit()
-    else:
-        savepoint.rollback()
+    with connection.begin_nested() as savepoint:
+        outcome = _write(connection, wanted)
+        if outcome is not Taken.HELD:
+            savepoint.rollback()
     return outcome
 
 

@@ -151,12 +151,11 @@ def _is_counted(connection: Connection, found: Attempt, note: Note) -> bool:
     if move(connection, found.rid, HoldState.PAYING, HoldState.CAPTURING):
         record(connection, [(found.rid, HoldState.PAYING, HoldState.CAPTURING, 0)], note)
         return True
-    savepoint = connection.begin_nested()
-    if not _allocated_again(connection, found.rid, note):
-        savepoint.rollback()
-        return False
-    savepoint.commit()
-    return True
+    with connection.begin_nested() as savepoint:
+        is_ours = _allocated_again(connection, found.rid, note)
+        if not is_ours:
+            savepoint.rollback()
+    return is_ours
 
 
 def _allocated_again(connection: Connection, rid: str, note: Note) -> bool:

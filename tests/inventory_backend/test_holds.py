@@ -9,98 +9,54 @@ from sqlalchemy import Connection, select
 
 from inventory_backend import holds
 from inventory_backend.holds import Note, Taken, Wanted
-from inventory_backend.idempotency import Kept
 from inventory_backend.ledger import Ledger
-from inventory_backend.sales import COUNTED, HoldState, reservation_id
-from inventory_backend.schema import audit, outbox, reservation, shopper_qty, sku
-from tests.fakes import FakeClock
-from tests.till import sale
+from inventory_backend.sales import HoldState
+from inventory_backend.schema import audit, outbox, sku
+from tests.bookkeeping import NOW_MS, books, wanted
 from waitroom.kernel.errors import ForbiddenMove
-
-NOW_MS = 1_700_000_000_000
-
-
-def wanted(shopper: str, *lines: tuple[str, int], key: str = "k", limit: int = 2) -> Wanted:
-    rid = reservation_id("drop", shopper, key)
-    priced = sale().priced(lines or [("sneaker", 1)])
-    return Wanted(
-        rid=rid,
-        sale="drop",
-        shopper=shopper,
-        lines=priced,
-        limit=limit,
-        cost=sale().cost(priced),
-        now_ms=NOW_MS,
-        expires_ms=NOW_MS + 600_000,
-        kept=Kept(f"reserve {shopper}", key, "f", 201, "{}"),
-    )
 
 
 async def take(ledger: Ledger, *asked: Wanted) -> Sequence[Taken | BaseException]:
     return await asyncio.gather(*(ledger.write_together(holds.take, one) for one in asked), return_exceptions=True)
 
 
-async def books(ledger: Ledger) -> dict[str, int]:
-    """Return allocated units by sku, after checking that every count in the ledger says the same (I1, I4)."""
-
-    def read(connection: Connection) -> dict[str, int]:
-        allocated = {row.sku: row.allocated for row in connection.execute(select(sku))}
-        live = connection.execute(
-            select(reservation.c.rid, reservation.c.shopper).where(reservation.c.state.in_(COUNTED))
-        ).all()
-        lines = holds.lines_of(connection, [row.rid for row in live])
-        counted = Counter[str]()
-        has = Counter[str]()
-        for row in live:
-            for one in lines[row.rid]:
-                counted[one.sku] += one.qty
-                has[row.shopper] += one.qty
-        assert +counted == +Counter(allocated)
-        assert +has == +Counter({row.shopper: row.qty for row in connection.execute(select(shopper_qty))})
-        deltas = connection.execute(select(audit.c.delta)).scalars().all()
-        assert sum(deltas) == sum(allocated.values())
-        return allocated
-
-    return await ledger.read(read)
-
-
 async def test_a_batch_that_fits_is_taken_whole(ledger: Ledger) -> None:
     assert await take(ledger, *(wanted(f"s{n}") for n in range(10))) == [Taken.HELD] * 10
-    assert await books(ledger) == {"sneaker": 10, "laces": 0}
+    assert (await books(ledger)).allocated == {"sneaker": 10, "laces": 0}
 
 
 async def test_a_batch_that_does_not_fit_is_taken_in_the_order_of_arrival(ledger: Ledger) -> None:
     answers = await take(ledger, *(wanted(f"s{n}", ("sneaker", 2)) for n in range(7)))
 
     assert answers == [Taken.HELD] * 5 + [Taken.SOLD_OUT] * 2
-    assert await books(ledger) == {"sneaker": 10, "laces": 0}
+    assert (await books(ledger)).allocated == {"sneaker": 10, "laces": 0}
 
 
 async def test_one_over_the_limit_does_not_spoil_the_others(ledger: Ledger) -> None:
     answers = await take(ledger, wanted("a", ("sneaker", 2)), wanted("a", key="again"), wanted("b"))
 
     assert answers == [Taken.HELD, Taken.LIMIT_REACHED, Taken.HELD]
-    assert await books(ledger) == {"sneaker": 3, "laces": 0}
+    assert (await books(ledger)).allocated == {"sneaker": 3, "laces": 0}
 
 
 async def test_the_limit_counts_over_all_skus_of_the_sale(ledger: Ledger) -> None:
     assert await take(ledger, wanted("a", ("sneaker", 1), ("laces", 1))) == [Taken.HELD]
 
     assert await take(ledger, wanted("a", ("laces", 1), key="again")) == [Taken.LIMIT_REACHED]
-    assert await books(ledger) == {"sneaker": 1, "laces": 1}
+    assert (await books(ledger)).allocated == {"sneaker": 1, "laces": 1}
 
 
 async def test_several_skus_are_held_together_or_not_at_all(ledger: Ledger) -> None:
     await take(ledger, *(wanted(f"s{n}") for n in range(10)))
 
     assert await take(ledger, wanted("late", ("laces", 1), ("sneaker", 1))) == [Taken.SOLD_OUT]
-    assert await books(ledger) == {"sneaker": 10, "laces": 0}
+    assert (await books(ledger)).allocated == {"sneaker": 10, "laces": 0}
 
 
 async def test_the_same_request_twice_is_one_hold(ledger: Ledger) -> None:
     assert await take(ledger, wanted("a"), wanted("b"), wanted("a")) == [Taken.HELD, Taken.HELD, Taken.KNOWN]
     assert await take(ledger, wanted("a")) == [Taken.KNOWN]
-    assert await books(ledger) == {"sneaker": 2, "laces": 0}
+    assert (await books(ledger)).allocated == {"sneaker": 2, "laces": 0}
 
 
 async def test_without_the_guard_the_check_of_the_database_still_refuses(
@@ -117,7 +73,7 @@ async def test_without_the_guard_the_check_of_the_database_still_refuses(
     answers = await take(ledger, *(wanted(f"s{n}") for n in range(12)))
 
     assert sum(answer is Taken.HELD for answer in answers) <= 10
-    assert (await books(ledger))["sneaker"] <= 10
+    assert (await books(ledger)).allocated["sneaker"] <= 10
 
 
 async def test_units_given_back_are_free_and_redis_hears_of_it_once(ledger: Ledger) -> None:
@@ -130,7 +86,7 @@ async def test_units_given_back_are_free_and_redis_hears_of_it_once(ledger: Ledg
 
     assert await ledger.write(expire) == [one.rid]
     assert await ledger.write(expire) == []
-    assert await books(ledger) == {"sneaker": 0, "laces": 0}
+    assert (await books(ledger)).allocated == {"sneaker": 0, "laces": 0}
     told = await ledger.read(lambda connection: connection.execute(select(outbox)).all())
     assert [(row.kind, row.rid) for row in told] == [("release", one.rid)]
 
@@ -145,7 +101,7 @@ async def test_many_are_given_back_together(ledger: Ledger) -> None:
     )
 
     assert sorted(gone) == sorted(one.rid for one in asked)
-    assert await books(ledger) == {"sneaker": 0, "laces": 0}
+    assert (await books(ledger)).allocated == {"sneaker": 0, "laces": 0}
 
 
 async def test_a_shopper_may_hold_again_what_expired(ledger: Ledger) -> None:
@@ -167,7 +123,7 @@ async def test_a_move_is_made_from_its_state_only(ledger: Ledger) -> None:
         await ledger.write(lambda c: holds.move(c, one.rid, HoldState.PAYING, HoldState.PAID))
 
 
-async def test_only_unpaid_holds_whose_time_ran_out_are_overdue(ledger: Ledger, clock: FakeClock) -> None:
+async def test_only_unpaid_holds_whose_time_ran_out_are_overdue(ledger: Ledger) -> None:
     early, paying = wanted("a"), wanted("b")
     await take(ledger, early, paying)
     await ledger.write(lambda c: holds.move(c, paying.rid, HoldState.HELD, HoldState.PAYING))
