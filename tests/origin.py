@@ -12,7 +12,7 @@ from waitroom.kernel.answers import Handler, errors_become_answers
 from waitroom.kernel.clock import SystemClock
 from waitroom.proxy.forward import Forwarder, OnHead
 from waitroom.proxy.headers import identify
-from waitroom.proxy.strict import odd_requests_are_refused
+from waitroom.proxy.strict import odd_requests_are_refused, server_log
 from waitroom.proxy.upstream import UpstreamLimits, connected
 
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
@@ -205,6 +205,7 @@ async def edge(url: str, limits: UpstreamLimits | None = None) -> AsyncIterator[
             handler_cancellation=True,
             auto_decompress=False,
             access_log=None,
+            logger=server_log(),
             shutdown_timeout=1,
             max_field_size=65536,
         )

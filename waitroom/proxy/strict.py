@@ -3,12 +3,13 @@
 aiohttp's C parser refuses most of them already; these are the holes that remain, measured at the wire.
 """
 
+import logging
 import re
 from collections import Counter
 from collections.abc import Awaitable, Callable
 
 from aiohttp import http_parser, web
-from aiohttp.http import HttpVersion10, HttpVersion11
+from aiohttp.http import HttpProcessingError, HttpVersion10, HttpVersion11
 
 from waitroom.kernel.errors import Refused
 
@@ -23,6 +24,16 @@ Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 def c_parser_present() -> bool:
     """Tell whether aiohttp parses in C: its Python parser lets through what the C one refuses. Ask at the start."""
     return http_parser.HttpRequestParser is not http_parser.HttpRequestParserPy
+
+
+def server_log() -> logging.Logger:
+    """Return the logger for aiohttp's server, in which what strangers send is no error of ours.
+
+    aiohttp would log each malformed request as an ERROR with a traceback and the stranger's own bytes.
+    """
+    log = logging.getLogger("waitroom.server")
+    log.addFilter(_is_our_fault)
+    return log
 
 
 @web.middleware
@@ -64,6 +75,10 @@ def origin_form(request: web.BaseRequest) -> str:
     if not absolute:
         return request.raw_path
     return absolute[2] if absolute[2].startswith("/") else f"/{absolute[2]}"
+
+
+def _is_our_fault(record: logging.LogRecord) -> bool:
+    return not (record.exc_info and isinstance(record.exc_info[1], HttpProcessingError))
 
 
 def _check_framing(request: web.BaseRequest) -> None:

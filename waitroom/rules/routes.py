@@ -24,8 +24,8 @@ _ODD = re.compile(
     re.VERBOSE | re.IGNORECASE,
 )
 _ABSOLUTE = re.compile(r"[a-z][a-z0-9+.-]*://([^/?#]*)(.*)", re.IGNORECASE | re.DOTALL)
-_DECODINGS = 4
-"""How often a sloppy chain of servers may decode one target again."""
+_LONGEST_ODD_PATH = 1024
+_MOST_READINGS = 128
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,32 +150,95 @@ def _is_exempt(route: Route, path: str) -> bool:
 
 def _odd(guards: "Sequence[_Guard]", path: str) -> Route | None:
     """Return the one room that a reading of `path` leads into; if none does, the first: never outside."""
+    if len(guards) < 2:
+        return guards[0].route if guards else None
     readings = {unicodedata.normalize("NFKC", reading).casefold() for reading in _readings(path)}
     closest = [route for reading in readings if (route := next(_around(guards, reading), None))]
     if len({route.room for route in closest}) > 1:
-        raise Refused(400, "ambiguous-path", "This address can be read in more than one way. Please use a plain link.")
-    return next(iter(closest), guards[0].route if guards else None)
+        raise _ambiguous()
+    return next(iter(closest), guards[0].route)
 
 
-def _readings(path: str) -> Iterator[str]:
-    """Yield what servers of different habits would make of `path`."""
-    seen = path
-    for _ in range(_DECODINGS):
-        slashed = re.sub(r"/+", "/", "/" + seen.replace("\\", "/").replace("\x00", ""))
-        bare = re.sub(r";[^/]*", "", slashed)
-        for reading in (slashed, bare, bare.partition("?")[0].partition("#")[0]):
-            yield reading
-            yield _resolved(reading)
-        seen = unquote_to_bytes(seen).decode("utf-8", "replace")
+def _readings(path: str) -> set[str]:
+    """Return what servers in a row, each with some of the known habits, in any order, could make of `path`.
+
+    Raises:
+        Refused: 400, there is no end to it.
+    """
+    if len(path) > _LONGEST_ODD_PATH:
+        raise _ambiguous()
+    found, unread = {path}, [path]
+    while unread:
+        reading = unread.pop()
+        made = {habit(reading) for habit in _HABITS} - found
+        if len(found) + len(made) > _MOST_READINGS:
+            raise _ambiguous()
+        found |= made
+        unread += made
+    return found
 
 
-def _resolved(path: str) -> str:
-    """Walk the dot segments; what Windows cuts off the end of a name is cut off."""
+def _ambiguous() -> Refused:
+    return Refused(400, "ambiguous-path", "This address can be read in more than one way. Please use a plain link.")
+
+
+def _decoded(path: str) -> str:
+    return unquote_to_bytes(path).decode("utf-8", "replace")
+
+
+def _slashed(path: str) -> str:
+    return path.replace("\\", "/")
+
+
+def _rooted(path: str) -> str:
+    return "/" + path.lstrip("/")
+
+
+def _merged(path: str) -> str:
+    return re.sub(r"/+", "/", path)
+
+
+def _without_parameters(path: str) -> str:
+    return re.sub(r";[^/]*", "", path)
+
+
+def _cut(path: str) -> str:
+    return re.split(r"[?#\x00]", path, maxsplit=1)[0]
+
+
+def _without_controls(path: str) -> str:
+    return re.sub(r"[\x00-\x1f\x7f]", "", path)
+
+
+def _trimmed(path: str) -> str:
+    """Cut off what Windows cuts off the end of a name."""
+    return re.sub(r"([^/. ])[. ]+(?=/|$)", r"\1", path)
+
+
+def _composed(path: str) -> str:
+    return unicodedata.normalize("NFKC", path)
+
+
+def _walked(path: str) -> str:
+    """Walk the dot segments (RFC 3986 §5.2.4)."""
     kept: list[str] = []
     for segment in path.split("/")[1:]:
-        name = segment.strip(" \t\r\n")
-        if name == "..":
+        if segment == "..":
             kept[-1:] = []
-        elif name != ".":
-            kept.append(name.rstrip(". "))
+        elif segment != ".":
+            kept.append(segment)
     return "/" + "/".join(kept)
+
+
+_HABITS = (
+    _decoded,
+    _slashed,
+    _rooted,
+    _merged,
+    _without_parameters,
+    _cut,
+    _without_controls,
+    _trimmed,
+    _composed,
+    _walked,
+)

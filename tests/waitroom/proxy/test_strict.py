@@ -5,7 +5,7 @@ import asyncio
 import pytest
 
 from tests.origin import Edge, Origin, request
-from waitroom.proxy.strict import c_parser_present
+from waitroom.proxy.strict import c_parser_present, server_log
 
 
 def test_the_c_parser_is_there() -> None:
@@ -94,3 +94,15 @@ async def test_a_second_request_hidden_in_a_body_is_not_taken_for_one(edge: Edge
 
     await asyncio.sleep(0)
     assert origin.only().body == hidden
+
+
+async def test_what_strangers_send_is_not_logged_as_our_error(edge: Edge, caplog: pytest.LogCaptureFixture) -> None:
+    await status(edge, b"\x16\x03\x01 not http\r\n\r\n")
+
+    assert caplog.records == []
+
+
+async def test_what_is_our_error_is_logged(caplog: pytest.LogCaptureFixture) -> None:
+    server_log().error("Error handling request", exc_info=RuntimeError("ours"))
+
+    assert len(caplog.records) == 1

@@ -1,6 +1,13 @@
 """Which room a request belongs to: clean paths exactly, odd paths always somewhere."""
 
+import re
+from collections.abc import Callable
+from contextlib import suppress
+from urllib.parse import unquote
+
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from waitroom.kernel.errors import Refused
 from waitroom.rules.routes import Route, Routes
@@ -237,6 +244,85 @@ def test_an_odd_path_belongs_to_the_room_that_every_reading_leads_to(path: str) 
     assert room(TWO, path) == "b"
 
 
+def test_a_path_too_long_to_read_in_every_way_is_refused_where_it_matters() -> None:
+    path = "/a/" + "x//" * 500
+
+    with pytest.raises(Refused):
+        TWO.match("shop.example", path)
+    assert room(ONE, path) == "drop"  # there is but one room, so no reading matters
+
+
 def test_without_rooms_nothing_is_guarded() -> None:
     assert Routes([]).match("shop.example", "/a//b") is None
     assert Routes([]).upstream("shop.example", "/") is None
+
+
+def _merged(path: str) -> str:
+    return re.sub(r"/+", "/", path)
+
+
+def _walked(path: str) -> str:
+    kept: list[str] = []
+    for segment in path.split("/")[1:]:
+        kept = kept[:-1] if segment == ".." else kept if segment == "." else [*kept, segment]
+    return "/" + "/".join(kept)
+
+
+def _without_parameters(path: str) -> str:
+    return re.sub(r";[^/]*", "", path)
+
+
+def _slashed(path: str) -> str:
+    return path.replace("\\", "/")
+
+
+HABITS = [unquote, unquote, _merged, _walked, _without_parameters, _slashed, str.lower]
+PIECES = [
+    "b",
+    "%62",
+    "drop",
+    "DROP",
+    "%64rop",
+    "%2564rop",
+    "static",
+    "public",
+    "..",
+    "%2e%2e",
+    ".%2e",
+    "%252e%252e",
+    ".",
+    "",
+    "a",
+]
+MARKS = ["/", "//", "%2f", "\\", "%5c", ";", ";x=1/", "%3b", "%252f", "/./", "%00", "?"]
+
+
+TARGETS = st.lists(st.tuples(st.sampled_from(MARKS), st.sampled_from(PIECES)), min_size=1, max_size=5).map(
+    lambda pieces: "/" + "".join(mark + piece for mark, piece in pieces).lstrip("/")
+)
+UPSTREAMS = st.lists(st.sampled_from(HABITS), max_size=7)
+
+
+def _reached(path: str, habits: list[Callable[[str], str]]) -> str:
+    reached = path.partition("?")[0]
+    for habit in habits:
+        reached = habit(reached)
+    return reached
+
+
+@given(TARGETS, UPSTREAMS)
+@settings(max_examples=300, deadline=None)
+def test_no_upstream_of_any_habits_is_reached_round_the_gate(path: str, habits: list[Callable[[str], str]]) -> None:
+    reached = _reached(path, habits)
+
+    leads_inside = reached == "/drop" or (reached.startswith("/drop/") and not reached.startswith("/drop/static/"))
+    assert not leads_inside or room(ONE, path) == "drop"
+
+
+@given(TARGETS, UPSTREAMS)
+@settings(max_examples=300, deadline=None)
+def test_no_pass_of_one_room_leads_into_another(path: str, habits: list[Callable[[str], str]]) -> None:
+    reached = _reached(path, habits)
+
+    with suppress(Refused):
+        assert not reached.startswith("/b/") or room(TWO, path) == "b"
