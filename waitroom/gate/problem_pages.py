@@ -1,0 +1,90 @@
+"""Give people a page where a program gets a problem document: same status, same headers, calm words."""
+
+import json
+import secrets
+from http import HTTPStatus
+
+from aiohttp import web
+
+from waitroom.gate.looks import Look, look
+from waitroom.kernel.answers import Handler
+from waitroom.kernel.pages import Pages, csp, nonce
+
+_PROBLEM = "application/problem+json"
+_OURS = "urn:waitroom:problem:"
+_RETRY_S = 5
+_JITTER_S = 5
+"""A page that tries again by itself does so after 5 to 10 seconds, so that a crowd does not come back as one."""
+_RETRIED = frozenset({502, 503, 504})
+_HEADLINES = {
+    400: "We did not understand that",
+    403: "That did not work",
+    404: "There is nothing here",
+    429: "A little slower, please",
+    502: "The shop is not answering",
+    503: "One moment, please",
+    504: "The shop is taking too long",
+}
+_BODY_HEADERS = frozenset({"content-type", "content-length", "content-encoding"})
+
+
+class ProblemPages:
+    """The outermost middleware: it looks at what the others answered, and to whom."""
+
+    def __init__(self, pages: Pages, site: Look | None = None) -> None:
+        """Take the templates, and the look of pages that belong to no room."""
+        self._pages = pages
+        self._site = site or look("Waiting room")
+
+    @web.middleware
+    async def people_get_pages(self, request: web.Request, handler: Handler) -> web.StreamResponse:
+        """Turn a problem document of our own into a page, if a person is about to look at it."""
+        answer = await handler(request)
+        if isinstance(answer, web.Response) and answer.content_type == _PROBLEM and is_person(request):
+            told = _own_problem(answer)
+            if told is not None:
+                return self._page(answer, told, may_retry=request.method == "GET")
+        return answer
+
+    def _page(self, answer: web.Response, detail: str, *, may_retry: bool) -> web.Response:
+        mark = nonce()
+        html = self._pages.render(
+            "gate/problem.html",
+            look=self._site,
+            nonce=mark,
+            status=answer.status,
+            headline=_HEADLINES.get(answer.status, HTTPStatus(answer.status).phrase),
+            detail=detail,
+            reference=None,
+            retry_s=_retry_s(answer) if may_retry and answer.status in _RETRIED else None,
+        )
+        page = web.Response(status=answer.status, text=html, content_type="text/html")
+        for name, value in answer.headers.items():
+            if name.lower() not in _BODY_HEADERS:
+                page.headers.add(name, value)
+        page.headers["Content-Security-Policy"] = csp(mark)
+        page.headers["X-Content-Type-Options"] = "nosniff"
+        page.headers["Vary"] = "Accept, Sec-Fetch-Mode"
+        return page
+
+
+def is_person(request: web.BaseRequest) -> bool:
+    """Whether a person is about to look at the answer (Fetch Metadata; else by what is accepted)."""
+    mode = request.headers.get("Sec-Fetch-Mode")
+    return mode == "navigate" if mode is not None else "text/html" in request.headers.get("Accept", "")
+
+
+def _own_problem(answer: web.Response) -> str | None:
+    """Return the words for the visitor, if the document is ours and not one that the upstream sent."""
+    try:
+        document = json.loads(answer.body) if isinstance(answer.body, bytes) else None
+    except ValueError:
+        return None
+    if not isinstance(document, dict) or not str(document.get("type", "")).startswith(_OURS):
+        return None
+    return str(document.get("detail", ""))
+
+
+def _retry_s(answer: web.Response) -> int:
+    given = answer.headers.get("Retry-After", "")
+    return max(_RETRY_S, int(given) if given.isdecimal() else 0) + secrets.randbelow(_JITTER_S + 1)
