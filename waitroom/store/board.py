@@ -3,9 +3,11 @@
 from collections import deque
 
 from waitroom.kernel.clock import Clock
-from waitroom.rules.rooms import Snapshot
+from waitroom.rules.rooms import Phase, Snapshot
 
 _HISTORY_MS = 60_000
+_ENOUGH_MS = 20_000
+"""Less than this of an open room says how long browsers take to come, not how fast people get in."""
 
 
 class Board:
@@ -21,7 +23,8 @@ class Board:
         """Hang up the snapshot of a tick."""
         self._last[snapshot.room] = (snapshot, self._clock.tick_s())
         history = self._history.setdefault(snapshot.room, deque())
-        if history and history[-1][1] > snapshot.admitted:  # another event, or Redis lost the count
+        is_broken = bool(history) and history[-1][1] > snapshot.admitted  # another event, or Redis lost the count
+        if is_broken or snapshot.phase is not Phase.OPEN:
             history.clear()
         history.append((snapshot.now_ms, snapshot.admitted))
         while history[0][0] < snapshot.now_ms - _HISTORY_MS:
@@ -38,9 +41,9 @@ class Board:
         return self._clock.tick_s() - held[1] if held else float("inf")
 
     def admitted_per_minute(self, room: str) -> float | None:
-        """Return how many came in over the last minute; None while less than ten seconds are known."""
+        """Return how many came in over the last minute; None while the room has not been open for long enough."""
         history = self._history.get(room)
-        if not history or history[-1][0] - history[0][0] < _HISTORY_MS // 6:
+        if not history or history[-1][0] - history[0][0] < _ENOUGH_MS:
             return None
         span_ms = history[-1][0] - history[0][0]
         return (history[-1][1] - history[0][1]) * 60_000 / span_ms
