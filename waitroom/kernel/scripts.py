@@ -28,14 +28,32 @@ def load_script(name: str) -> Script:
 
     Raises:
         FileNotFoundError: there is no such script, or an include of it is missing.
+        ValueError: its header does not count 1, 2, 3.
     """
     own = _read(name)
-    source = _INCLUDE.sub(lambda found: _read(found["name"]), own)
-    named = {"KEYS": [], "ARGV": []}  # type: dict[str, list[str]]
-    for found in _HEADER.finditer(own):
-        named[found["list"]].append(found["name"])
+    source = _with_includes(own, set())
     digest = sha1(source.encode(), usedforsecurity=False).hexdigest()
-    return Script(name, source, digest, tuple(named["KEYS"]), tuple(named["ARGV"]))
+    return Script(name, source, digest, _named(name, own, "KEYS"), _named(name, own, "ARGV"))
+
+
+def _with_includes(source: str, placed: set[str]) -> str:
+    """Return `source` with each include in place, once: a second one would define its locals again."""
+
+    def place(found: re.Match[str]) -> str:
+        name = found["name"]
+        if name in placed:
+            return ""
+        placed.add(name)
+        return _with_includes(_read(name), placed).removesuffix("\n")
+
+    return _INCLUDE.sub(place, source)
+
+
+def _named(name: str, source: str, kind: str) -> tuple[str, ...]:
+    lines = [found for found in _HEADER.finditer(source) if found["list"] == kind]
+    if [int(line["place"]) for line in lines] != list(range(1, len(lines) + 1)):
+        raise ValueError(f"{name}: the header numbers its {kind} {[line['place'] for line in lines]}")
+    return tuple(line["name"] for line in lines)
 
 
 def _read(name: str) -> str:
