@@ -3,7 +3,7 @@
 import os
 from pathlib import Path
 
-from prometheus_client import CollectorRegistry, generate_latest
+from prometheus_client import REGISTRY, CollectorRegistry, generate_latest
 from prometheus_client.multiprocess import MultiProcessCollector, mark_process_dead
 
 FOLDER = "PROMETHEUS_MULTIPROC_DIR"
@@ -11,10 +11,11 @@ FOLDER = "PROMETHEUS_MULTIPROC_DIR"
 
 
 def registry() -> CollectorRegistry:
-    """Return a registry that sums what all processes have counted; a process on its own has nothing to add."""
+    """Return a registry that sums what all processes have counted; a process on its own gives what it has."""
+    if not os.environ.get(FOLDER):
+        return REGISTRY
     summed = CollectorRegistry()
-    if os.environ.get(FOLDER):
-        MultiProcessCollector(summed)  # type: ignore[no-untyped-call]  # prometheus-client has no types here
+    MultiProcessCollector(summed)  # type: ignore[no-untyped-call]  # prometheus-client has no types here
     return summed
 
 
