@@ -26,8 +26,9 @@ class Board:
         is_broken = bool(history) and history[-1][1] > snapshot.admitted  # another event, or Redis lost the count
         if is_broken or snapshot.phase is not Phase.OPEN:
             history.clear()
-        history.append((snapshot.now_ms, snapshot.admitted))
-        while history[0][0] < snapshot.now_ms - _HISTORY_MS:
+        if snapshot.phase is Phase.OPEN:
+            history.append((snapshot.now_ms, snapshot.admitted))
+        while history and history[0][0] < snapshot.now_ms - _HISTORY_MS:
             history.popleft()
 
     def get(self, room: str) -> Snapshot | None:
