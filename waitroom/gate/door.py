@@ -173,4 +173,4 @@ def _must_wait(room: str) -> Refused:
     where = {"room": room, "pulse": f"{own}/pulse", "challenge": f"{own}/challenge"}
     queue = {name: f"{own}/queue/{name}" for name in ("register", "status", "claim", "leave")}
     told = "There is a line before this. Wait in it first; nothing of what you sent was passed on."
-    return Refused(503, "waiting", told, retry_after_s=5, extra={**where, **queue})
+    return Refused(503, "waiting", told, retry_after_s=5, extra={**where, "queue": queue})

@@ -74,6 +74,7 @@ async def test_what_nobody_looks_at_gets_json_and_a_way_to_join(
         assert answer.content_type == "application/problem+json"
         assert int(answer.headers["Retry-After"]) > 0
         assert (await shop.get(told["pulse"])).status == 200
+        assert told["queue"]["status"] == "/.waitroom/drop/queue/status"
         assert store.seen == []
 
 
