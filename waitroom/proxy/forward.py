@@ -50,23 +50,23 @@ class Forwarder:
         if is_websocket(request):
             headers = upstream_headers(request.raw_headers, identity) + handshake_headers()
             return await self._upgrade(request, Ask("GET", origin_form(request), headers, is_upgrade=True), on_head)
-        ask = self._ask(request, identity)
+        ask = await self._ask(request, identity)
         async with self._upstream.exchange(ask) as answer:
             if answer.status == 101:
                 raise UpstreamUnavailable("switched protocols unasked")
             return await self._relay(request, answer, on_head)
 
-    def _ask(self, request: web.BaseRequest, identity: UpstreamIdentity) -> Ask:
+    async def _ask(self, request: web.BaseRequest, identity: UpstreamIdentity) -> Ask:
         headers = upstream_headers(request.raw_headers, identity)
         length = request.content_length
         if length is not None:
             headers.append(("Content-Length", str(length)))
-        body = None
-        if request.body_exists:
-            body = Upload(
-                request, max_body_bytes=self._limits.max_body_bytes, idle_timeout_s=self._limits.idle_timeout_s
-            )
-        return Ask(request.method, origin_form(request), headers, body)
+        if not request.body_exists:
+            return Ask(request.method, origin_form(request), headers)
+        limits = self._limits
+        upload = Upload(request, max_body_bytes=limits.max_body_bytes, idle_timeout_s=limits.idle_timeout_s)
+        small = await upload.small()
+        return Ask(request.method, origin_form(request), headers, upload if small is None else small)
 
     async def _upgrade(self, request: web.BaseRequest, ask: Ask, on_head: OnHead | None) -> web.StreamResponse:
         """Ask the upstream first; only when it has switched protocols does the visitor's connection switch too."""

@@ -12,10 +12,15 @@ HEAD_LINES = 512
 _NOT_INVENTED = ("Accept", "Accept-Encoding", "Content-Type", "User-Agent")
 
 
-def session(socket: str | None, timeout: aiohttp.ClientTimeout, *, keepalive_s: float) -> aiohttp.ClientSession:
-    """Return a session over TCP, or over the Unix `socket`; the number of connections is counted elsewhere."""
+def session(
+    socket: str | None, timeout: aiohttp.ClientTimeout, *, keepalive_s: float, repeats: bool = True
+) -> aiohttp.ClientSession:
+    """Return a session over TCP, or over the Unix `socket`; the number of connections is counted elsewhere.
+
+    If it `repeats`, aiohttp sends an idempotent request once more after a connection that had died.
+    """
     settings: dict[str, Any] = {"limit": 0, "keepalive_timeout": keepalive_s}
-    return aiohttp.ClientSession(
+    pool = aiohttp.ClientSession(
         connector=_UnixConnector(socket, **settings) if socket else _TCPConnector(**settings),
         cookie_jar=aiohttp.DummyCookieJar(),
         auto_decompress=False,
@@ -27,6 +32,8 @@ def session(socket: str | None, timeout: aiohttp.ClientTimeout, *, keepalive_s: 
         max_field_size=HEAD_LINE_BYTES,
         max_headers=HEAD_LINES,
     )
+    pool._retry_connection = repeats  # no public way: https://github.com/aio-libs/aiohttp/issues/10790
+    return pool
 
 
 def rest_at_most(pool: aiohttp.ClientSession, seconds: float) -> None:

@@ -7,6 +7,9 @@ from aiohttp.http import HttpVersion11
 
 from waitroom.kernel.errors import Refused, WaitroomError
 
+SMALL_BYTES = 65_536
+"""A body up to this size is read before the upstream is asked, a larger one is carried piece by piece."""
+
 
 class Upload:
     """The body of one request, read once, piece by piece; `fault` says why it ended early.
@@ -30,6 +33,20 @@ class Upload:
         self._watchdog: asyncio.Timeout | None = None
         if (request.content_length or 0) > max_body_bytes:
             raise _too_large(max_body_bytes)
+
+    async def small(self) -> bytes | None:
+        """Return the whole body if it is small and on its way, else None.
+
+        So a visitor who dawdles holds nothing of the upstream. Who waits for our word to begin gets it when the
+        upstream is there, and not before.
+
+        Raises:
+            Refused: as `__anext__`.
+        """
+        length = self._request.content_length
+        if length is None or length > SMALL_BYTES or self._is_awaited:
+            return None
+        return b"".join([piece async for piece in self])
 
     def watch(self, watchdog: asyncio.Timeout | None) -> None:
         """Let `watchdog` end the exchange when the upstream does not take a piece in time; None takes it off."""

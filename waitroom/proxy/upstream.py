@@ -12,9 +12,10 @@ import aiohttp
 from yarl import URL
 
 from waitroom.kernel.clock import Clock
-from waitroom.kernel.errors import ConfigFault, Refused, UpstreamUnavailable, WaitroomError
+from waitroom.kernel.errors import ConfigFault, UpstreamUnavailable, WaitroomError
 from waitroom.proxy.counters import ANSWERS, IN_FLIGHT, UPSTREAM_SECONDS, status_class
 from waitroom.proxy.pool import rest_at_most, session
+from waitroom.proxy.slots import Slots
 from waitroom.proxy.uploads import Upload
 
 log = logging.getLogger(__name__)
@@ -22,7 +23,6 @@ log = logging.getLogger(__name__)
 _SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
 _CAREFUL_SHARE = 4
 _KEEP_ALIVE_TIMEOUT = re.compile(r"\btimeout=(\d{1,6})\b", re.IGNORECASE)
-BUSY_RETRY_S = 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +44,7 @@ class Ask:
     method: str
     target: str
     headers: Sequence[tuple[str, str]]
-    body: Upload | None = None
+    body: Upload | bytes | None = None
     is_upgrade: bool = False
 
 
@@ -68,11 +68,12 @@ class Upstream:
             sock_read=limits.first_byte_timeout_s,
         )
         self._pool = session(socket, timeout, keepalive_s=limits.keepalive_s)
-        self._careful_pool = session(socket, timeout, keepalive_s=limits.keepalive_s / _CAREFUL_SHARE)
+        self._careful_pool = session(socket, timeout, keepalive_s=limits.keepalive_s / _CAREFUL_SHARE, repeats=False)
         self._rest_s = limits.keepalive_s
-        self._slots = asyncio.Semaphore(limits.max_connections)
-        self._upgrade_slots = asyncio.Semaphore(limits.max_connections)
-        self._in_flight = IN_FLIGHT.labels(name)
+        in_flight = IN_FLIGHT.labels(name)
+        self._slots = Slots(limits.max_connections, patience_s=limits.connect_timeout_s, in_flight=in_flight)
+        # Websockets and event streams last: they have as many again, so that plain requests never wait for them.
+        self._long_slots = Slots(limits.max_connections, patience_s=limits.connect_timeout_s, in_flight=in_flight)
         self._seconds = UPSTREAM_SECONDS.labels(name)
 
     @asynccontextmanager
@@ -83,34 +84,25 @@ class Upstream:
             UpstreamUnavailable: 502 no connection or no HTTP, 504 no answer in time.
             Refused: 503 all connections are busy; or what was wrong with the body of `ask`.
         """
-        slots = self._upgrade_slots if ask.is_upgrade else self._slots
-        await self._take(slots)
-        self._in_flight.inc()
+        slot = await (self._long_slots if ask.is_upgrade else self._slots).take()
         try:
             answer = await self._answer(ask)
             try:
+                if answer.content_type == "text/event-stream" and not ask.is_upgrade:
+                    slot.release()
+                    slot = await self._long_slots.take()
+                elif answer.status != 101:  # the upstream is done when we have its last byte, however slow the visitor
+                    answer.content.on_eof(slot.release)
                 yield answer
             finally:
                 answer.close()
         finally:
-            self._in_flight.dec()
-            slots.release()
+            slot.release()
 
     async def close(self) -> None:
         """Close every connection."""
         await self._pool.close()
         await self._careful_pool.close()
-
-    async def _take(self, slots: asyncio.Semaphore) -> None:
-        if not slots.locked():
-            await slots.acquire()  # at once
-            return
-        try:
-            async with asyncio.timeout(self.limits.connect_timeout_s):
-                await slots.acquire()
-        except TimeoutError:
-            public = "The shop is very busy. Your place inside is kept: please try again in a moment."
-            raise Refused(503, "upstream-busy", public, retry_after_s=BUSY_RETRY_S) from None
 
     async def _answer(self, ask: Ask) -> aiohttp.ClientResponse:
         """Wait for the head of the answer and count it."""
@@ -128,7 +120,7 @@ class Upstream:
     async def _sent(self, ask: Ask) -> aiohttp.ClientResponse:
         """Translate what aiohttp can say into our own words, once."""
         try:
-            if ask.body is None:
+            if not isinstance(ask.body, Upload):
                 return await self._request(ask)
             async with asyncio.timeout(None) as watchdog:
                 ask.body.watch(watchdog)
@@ -137,7 +129,7 @@ class Upstream:
                 finally:
                     ask.body.watch(None)
         except (aiohttp.ClientError, OSError, TimeoutError) as fault:
-            if ask.body is not None and ask.body.fault is not None:
+            if isinstance(ask.body, Upload) and ask.body.fault is not None:
                 raise ask.body.fault from fault
             status = 504 if isinstance(fault, TimeoutError) else 502
             raise UpstreamUnavailable(f"{self.name}: {type(fault).__name__}: {fault}", status=status) from fault

@@ -81,9 +81,17 @@ async def test_no_100_is_said_when_there_is_no_origin() -> None:
 
 
 async def test_a_stalled_upload_ends_with_408(edge: Edge, origin: Origin) -> None:
+    answer = await edge.head(request(b"/", b"Content-Length: 70000", method=b"POST", body=b"abc"))
+
+    assert answer.startswith(b"HTTP/1.1 408 ")
+    assert origin.only().body == b""
+
+
+async def test_a_small_upload_that_stalls_holds_nothing_of_the_origin(edge: Edge, origin: Origin) -> None:
     answer = await edge.head(request(b"/", b"Content-Length: 10", method=b"POST", body=b"abc"))
 
     assert answer.startswith(b"HTTP/1.1 408 ")
+    assert origin.connections == 0
 
 
 async def test_a_broken_chunk_counts_as_a_stall_and_the_origin_sees_no_end(edge: Edge, origin: Origin) -> None:
@@ -127,7 +135,7 @@ async def test_a_visitor_who_leaves_in_the_middle_of_an_upload_ends_it_at_the_or
     edge: Edge, origin: Origin
 ) -> None:
     _, writer = await edge.open()
-    writer.write(b"POST / HTTP/1.1\r\n" + HOST + b"Content-Length: 10\r\n\r\nabc")
+    writer.write(b"POST / HTTP/1.1\r\n" + HOST + b"Content-Length: 70000\r\n\r\nabc")
     while not origin.seen:
         await asyncio.sleep(0.005)
     writer.close()
