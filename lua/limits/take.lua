@@ -24,6 +24,6 @@ if after > now + window then
   return { 'later', math.ceil((after - now - window) / 1000) }
 end
 if cost > 0 then
-  redis.call('SET', meter, string.format('%.0f', after), 'PX', math.ceil((after - now) / 1000) + 1)
+  redis.call('SET', meter, string.format('%.0f', after), 'PXAT', string.format('%.0f', math.ceil(after / 1000)))
 end
 return { 'taken', math.floor((now + window - after) / interval) }

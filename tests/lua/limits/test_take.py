@@ -9,7 +9,8 @@ import pytest
 
 from waitroom.kernel.redis import ScriptRunner
 
-NOW_MS = 1_800_000_000_000
+NOW_MS = 4_000_000_000_000
+"""Far ahead of the server's own clock, so that no key ends in the middle of a test."""
 METER = "wr:{limit:t}"
 
 
@@ -26,10 +27,10 @@ async def test_a_burst_passes_and_not_one_more(redis: ScriptRunner) -> None:
 
 async def test_a_burst_is_exact_under_200_concurrent_calls(redis: ScriptRunner) -> None:
     async with asyncio.TaskGroup() as group:
-        tasks = [group.create_task(take(redis, 60, 50, now_ms=0)) for _ in range(200)]
+        tasks = [group.create_task(take(redis, 1, 50, now_ms=0)) for _ in range(200)]
     words = [task.result()[0] for task in tasks]
 
-    # The calls take some ms of real time on Redis's own clock: far from the second that earns one unit more.
+    # The calls take some ms of real time on Redis's own clock: far from the minute that earns one unit more.
     assert (words.count("taken"), words.count("later")) == (50, 150)
 
 
@@ -75,9 +76,9 @@ async def test_a_look_takes_nothing(redis: ScriptRunner) -> None:
 
 
 async def test_a_key_has_an_end(redis: ScriptRunner) -> None:
-    await take(redis, 60, 5, 3)
+    await take(redis, 1, 5, 3, now_ms=0)
 
-    assert 2900 < await redis.client.pttl(METER) <= 3001
+    assert 170_000 < await redis.client.pttl(METER) <= 180_001
 
 
 async def test_keys_do_not_know_each_other(redis: ScriptRunner) -> None:
@@ -87,11 +88,11 @@ async def test_keys_do_not_know_each_other(redis: ScriptRunner) -> None:
 
 
 async def test_zero_asks_the_clock_of_redis(redis: ScriptRunner) -> None:
-    assert await take(redis, 60, 2, now_ms=0) == ("taken", 1)
+    assert await take(redis, 1, 2, now_ms=0) == ("taken", 1)
     seconds, micros = await redis.client.time()
     meter_us = int(str(await redis.client.get(METER)))
 
-    assert 0 < meter_us - (seconds * 1_000_000 + micros) <= 1_000_000
+    assert 0 < meter_us - (seconds * 1_000_000 + micros) <= 60_000_000
 
 
 async def test_a_clock_that_jumps_back_locks_nobody_out(redis: ScriptRunner) -> None:
@@ -134,5 +135,4 @@ async def test_any_sequence_agrees_with_a_bucket_of_fractions(redis: ScriptRunne
     for _ in range(300):
         now_ms += chance.choice([0, 0, 1, 10, 100, 60_000 // rate])
         cost = chance.randint(1, burst)
-        # Real time passes too slowly to end the key; in the told time it may be over, which must not matter.
         assert await take(redis, rate, burst, cost, now_ms) == bucket.take(cost, now_ms * 1000)

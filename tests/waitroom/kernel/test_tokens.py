@@ -8,7 +8,7 @@ from dataclasses import replace
 from hashlib import sha256
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from itsdangerous import URLSafeSerializer
 
@@ -65,6 +65,7 @@ def test_a_pass_comes_back_whole(keys: Keys) -> None:
         assert signer.verify(signer.sign(PASS), room="drop", now_ms=NOW_MS) == PASS
 
 
+@settings(deadline=None)  # a busy machine is not a fault
 @given(st.text(), st.text(), st.integers(0, 2**53), st.floats(allow_nan=False, allow_infinity=False))
 def test_any_ticket_of_ours_comes_back_whole(lane: str, ticket_id: str, issued_ms: int, score: float) -> None:
     signer = TicketSigner(Keys([NEW]))
@@ -113,6 +114,7 @@ def test_junk_is_refused(text: str, keys: Keys) -> None:
             signer.verify(text, room="drop", now_ms=NOW_MS)
 
 
+@settings(deadline=None)  # a busy machine is not a fault
 @given(st.text())
 def test_any_text_is_refused(text: str) -> None:
     with pytest.raises(BadToken):
@@ -256,8 +258,11 @@ def test_a_bomb_is_never_unfolded(signature: str, keys: Keys) -> None:
 
 def test_a_megabyte_is_refused_before_it_is_hashed(keys: Keys) -> None:
     text = "A" * 1_000_000 + "." + "A" * 43
-    start = time.perf_counter()
-    with pytest.raises(BadToken):
-        PassSigner(keys).verify(text, room="drop", now_ms=NOW_MS)
+    took_s = []
+    for _ in range(20):
+        start_s = time.perf_counter()
+        with pytest.raises(BadToken):
+            PassSigner(keys).verify(text, room="drop", now_ms=NOW_MS)
+        took_s.append(time.perf_counter() - start_s)
 
-    assert time.perf_counter() - start < 0.005
+    assert min(took_s) < 0.002
