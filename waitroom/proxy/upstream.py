@@ -179,12 +179,18 @@ async def connected(name: str, url: str, limits: UpstreamLimits, *, clock: Clock
 
 def _parsed(url: str) -> tuple[str, str, int | None, str | None]:
     """Return scheme, host, port and, for unix:, the socket."""
-    parts = urlsplit(url)
+    fault = ConfigFault([f'upstream "{url}": must be http://host[:port], https://host[:port] or unix:/path'])
+    try:
+        parts = urlsplit(url)
+        port = parts.port
+    except ValueError:
+        raise fault from None
     if parts.scheme == "unix" and parts.path.startswith("/"):
         return "http", "localhost", None, parts.path
     if parts.scheme not in {"http", "https"} or not parts.hostname or parts.path not in {"", "/"} or parts.query:
-        raise ConfigFault([f'upstream "{url}": must be http://host[:port], https://host[:port] or unix:/path'])
-    return parts.scheme, parts.hostname, parts.port, None
+        raise fault
+    host = f"[{parts.hostname}]" if ":" in parts.hostname else parts.hostname
+    return parts.scheme, host, port, None
 
 
 def _has_length(headers: Sequence[tuple[str, str]]) -> bool:

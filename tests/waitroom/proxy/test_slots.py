@@ -51,12 +51,12 @@ async def test_who_waits_gets_the_slot_that_comes_free(gauge: Gauge) -> None:
 
 async def test_the_slot_is_free_once_the_upstream_is_done_however_slow_the_visitor(origin: Origin) -> None:
     ask = Ask("GET", "/", [("Host", "shop.example")])
-    async with connected("store", origin.url, ONE, clock=SystemClock()) as upstream:
-        async with upstream.exchange(ask) as unread:
-            await unread.content.wait_eof()
-            async with upstream.exchange(ask) as next_one:
-                assert next_one.status == 200
-            assert await unread.content.read() == b"ok"
+    async with connected("store", origin.url, ONE, clock=SystemClock()) as store, store.exchange(ask) as unread:
+        await unread.content.wait_eof()
+
+        async with store.exchange(ask) as next_one:
+            assert next_one.status == 200
+        assert await unread.content.read() == b"ok"
 
 
 async def test_event_streams_do_not_take_the_slots_of_plain_requests(origin: Origin) -> None:

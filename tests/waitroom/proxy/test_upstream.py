@@ -107,6 +107,16 @@ async def test_an_upstream_that_never_accepts_becomes_504() -> None:
     assert answer.startswith(b"HTTP/1.1 504 ")
 
 
+async def test_an_upstream_may_listen_on_ipv6() -> None:
+    made = Origin()
+    server = await asyncio.start_server(made.serve, "::1", 0)
+    async with make_edge(f"http://[::1]:{server.sockets[0].getsockname()[1]}") as edge:
+        answer = await edge.get()
+    server.close()
+
+    assert answer.endswith(b"ok")
+
+
 async def test_an_upstream_may_listen_on_a_unix_socket(tmp_path: Path) -> None:
     made = Origin()
     server = await asyncio.start_unix_server(made.serve, tmp_path / "store.sock")
