@@ -1,0 +1,150 @@
+"""Pulse, waiting page and joins of one worker, beside nginx serving the same bytes."""
+
+import json
+import urllib.request
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from statistics import median
+
+from bench.parts import Cost, answered, measured, python, running, send_all, wrk
+from waitroom.kernel.embedded import server_binary
+from waitroom.kernel.ports import free_loopback
+from waitroom.rules.challenges import solve
+
+SECRET = "a-secret-for-measuring-of-32-characters"
+HTML = "text/html"
+_CONFIG = """
+[edge]
+listen = "{edge}"
+workers = 1
+[ops]
+listen = "{ops}"
+[[upstreams]]
+name = "store"
+url = "http://127.0.0.1:9"
+[[rooms]]
+name = "drop"
+paths = ["/drop/"]
+queueing_method = "random"
+[rooms.challenge]
+difficulty = 8
+steps = {steps}
+[[rooms.events]]
+name = "opening"
+prequeue_start_time = {before}
+event_start_time = {after}
+event_end_time = {end}
+"""
+_NGINX = """
+worker_processes 1; daemon off; pid {folder}/nginx.pid; error_log /dev/null;
+events {{ worker_connections 1024; }}
+http {{
+  access_log off; keepalive_requests 1000000000; open_file_cache max=10; sendfile on; tcp_nopush on;
+  client_body_temp_path {folder}/body; proxy_temp_path {folder}/proxy; fastcgi_temp_path {folder}/f;
+  uwsgi_temp_path {folder}/u; scgi_temp_path {folder}/s;
+  server {{
+    listen {listen};
+    root {folder};
+    location = /pulse {{ types {{}} default_type application/json; add_header Cache-Control "public, max-age=1"; }}
+    location = /page {{ types {{}} default_type text/html; add_header Cache-Control no-store;
+      add_header Content-Encoding br; }}
+  }}
+}}
+"""
+
+
+@contextmanager
+def worker(folder: Path, *, steps: int = 16) -> Iterator[tuple[str, dict[str, int]]]:
+    """Run Valkey and one worker; give the address and the pids."""
+    edge, ops = free_loopback(), free_loopback()
+    now = datetime.now(UTC)
+    times = {"before": now - timedelta(hours=1), "after": now + timedelta(hours=1), "end": now + timedelta(hours=2)}
+    written = {name: at.isoformat() for name, at in times.items()}
+    config = folder / "waitroom.toml"
+    config.write_text(_CONFIG.format(edge=edge, ops=ops, steps=steps, **written))
+    socket = folder / "valkey.sock"
+    valkey = [server_binary(), "--port", "0", "--unixsocket", str(socket), "--save", "", "--appendonly", "yes"]
+    settings = {"WAITROOM_SECRET": SECRET, "REDIS_URL": f"unix://{socket}"}
+    with ExitStack() as stack:
+        redis = stack.enter_context(running([*valkey, "--dir", str(folder)], cwd=folder))
+        serve = python("waitroom", "_worker", "-c", str(config))
+        pid = stack.enter_context(running(serve, cwd=folder, environment=settings))
+        answered(f"http://{edge}/.waitroom/readyz")
+        yield f"http://{edge}", {"worker": pid, "valkey": redis}
+
+
+def hot(folder: Path, *, rounds: int, seconds: int) -> dict[str, object]:
+    """Return CPU per request of pulse and page, ours and nginx's, turn about."""
+    with worker(folder) as (url, pids):
+        pulse = answered(f"{url}/.waitroom/drop/pulse")
+        page = answered(f"{url}/drop/", accepts=HTML)
+        (folder / "pulse").write_bytes(pulse)
+        (folder / "page").write_bytes(page)
+        listen = free_loopback()
+        (folder / "nginx.conf").write_text(_NGINX.format(folder=folder, listen=listen))
+        with running(["nginx", "-c", str(folder / "nginx.conf")], cwd=folder) as master:
+            answered(f"http://{listen}/pulse")
+            peer = int(Path(f"/proc/{master}/task/{master}/children").read_text().split()[0])
+            found = {}
+            for name, path, theirs, accepts in (
+                ("pulse", "/.waitroom/drop/pulse", "/pulse", "*/*"),
+                ("page", "/drop/", "/page", HTML),
+            ):
+                ours_us, theirs_us = [], []
+                for _ in range(rounds):
+                    ours = _loaded({"worker": pids["worker"]}, f"{url}{path}", seconds, accepts)
+                    ours_us.append(ours.cpu_us("worker"))
+                    nginx = _loaded({"nginx": peer}, f"http://{listen}{theirs}", seconds, accepts)
+                    theirs_us.append(nginx.cpu_us("nginx"))
+                found[name] = {
+                    "waitroom_cpu_us": round(median(ours_us), 1),
+                    "nginx_cpu_us": round(median(theirs_us), 1),
+                    "ratio": round(median(a / b for a, b in zip(ours_us, theirs_us, strict=True)), 2),
+                }
+    return {"page_br_bytes": len(page), **found}
+
+
+def joins(folder: Path, *, count: int) -> dict[str, object]:
+    """Return what a join costs end to end: challenge, one easy step solved beforehand, register."""
+    with worker(folder, steps=1) as (url, pids):
+        host, _, port = url.removeprefix("http://").partition(":")
+        ask = f"POST /.waitroom/drop/challenge HTTP/1.1\r\nHost: {host}\r\nContent-Length: 0\r\n\r\n".encode()
+        challenges = _challenges(url, count)
+        requests = [_register(host, challenge) for challenge in challenges]
+        asking = measured(pids, lambda: len(send_all((host, int(port)), [ask] * count, connections=32)[0]))
+        statuses: list[int] = []
+
+        def register() -> int:
+            statuses.extend(send_all((host, int(port)), requests, connections=64)[0])
+            return len(statuses)
+
+        cost = measured(pids, register)
+        assert set(statuses) == {201}, set(statuses)
+    return {
+        "joins_per_s": round(cost.per_s),
+        "worker_cpu_us": round(cost.cpu_us("worker"), 1),
+        "joins_per_s_a_core": round(1e6 / cost.cpu_us("worker")),
+        "valkey_cpu_us": round(cost.cpu_us("valkey"), 1),
+        "challenge_cpu_us": round(asking.cpu_us("worker"), 1),
+    }
+
+
+def _loaded(pids: dict[str, int], url: str, seconds: int, accepts: str) -> Cost:
+    return measured(pids, lambda: wrk(url, seconds=seconds, accepts=accepts))
+
+
+def _challenges(url: str, count: int) -> list[str]:
+    found = []
+    for _ in range(count):
+        asked = urllib.request.Request(f"{url}/.waitroom/drop/challenge", method="POST", data=b"")
+        with urllib.request.urlopen(asked) as answer:
+            found.append(json.loads(answer.read())["challenge"])
+    return found
+
+
+def _register(host: str, challenge: str) -> bytes:
+    body = json.dumps({"challenge": challenge, "solution": solve(challenge)}).encode()
+    head = f"POST /.waitroom/drop/queue/register HTTP/1.1\r\nHost: {host}\r\nContent-Type: application/json\r\n"
+    return head.encode() + f"Content-Length: {len(body)}\r\n\r\n".encode() + body

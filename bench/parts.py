@@ -1,0 +1,126 @@
+"""The processes that a comparison is made of: ours, the peer's, and what loads them; CPU time is read from /proc."""
+
+import asyncio
+import os
+import signal
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+TICKS_PER_S = os.sysconf("SC_CLK_TCK")
+SERVER_CORE, LOAD_CORE = "0", "1"
+
+
+@dataclass(frozen=True, slots=True)
+class Cost:
+    """What some requests cost the processes that answered them."""
+
+    requests: int
+    seconds: float
+    cpu_s: Mapping[str, float]
+
+    @property
+    def per_s(self) -> float:
+        return self.requests / self.seconds
+
+    def cpu_us(self, process: str) -> float:
+        return self.cpu_s[process] / self.requests * 1_000_000
+
+
+def cpu_seconds(pid: int) -> float:
+    """Return user and system time of a process (proc(5), stat, fields 14 and 15)."""
+    fields = Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()
+    return (int(fields[11]) + int(fields[12])) / TICKS_PER_S
+
+
+@contextmanager
+def running(arguments: Sequence[str], *, cwd: Path, environment: Mapping[str, str] | None = None) -> Iterator[int]:
+    """Run a server on its own core while the block lasts; give its pid."""
+    process = subprocess.Popen(
+        ["taskset", "-c", SERVER_CORE, *arguments],
+        cwd=cwd,
+        env={**os.environ, **(environment or {})},
+        stdout=subprocess.DEVNULL,
+        stderr=(cwd / "errors.log").open("ab"),
+    )
+    try:
+        yield process.pid
+    finally:
+        process.send_signal(signal.SIGTERM)
+        process.wait(20)
+
+
+def answered(url: str, *, within_s: float = 30, accepts: str = "*/*") -> bytes:
+    """Return the body at `url` as soon as it answers 200."""
+    end = time.monotonic() + within_s
+    while True:
+        try:
+            asked = urllib.request.Request(url, headers={"Accept-Encoding": "br", "Accept": accepts})
+            with urllib.request.urlopen(asked, timeout=2) as answer:
+                return bytes(answer.read())
+        except OSError:
+            if time.monotonic() > end:
+                raise
+            time.sleep(0.05)
+
+
+def wrk(url: str, *, seconds: int, accepts: str = "*/*", connections: int = 32) -> int:
+    """Load `url` from the other core; return how many requests were answered."""
+    command = ["taskset", "-c", LOAD_CORE, "wrk", "-t1", f"-c{connections}", f"-d{seconds}s"]
+    headers = ["-H", "Accept-Encoding: br", "-H", f"Accept: {accepts}"]
+    done = subprocess.run([*command, *headers, url], check=True, capture_output=True, text=True)
+    assert "Non-2xx" not in done.stdout, done.stdout
+    return int(next(line for line in done.stdout.splitlines() if "requests in" in line).split()[0])
+
+
+def measured(pids: Mapping[str, int], load: "object") -> Cost:
+    """Call `load()`, which returns a number of requests, and tell what it cost the processes."""
+    assert callable(load)
+    before, start = {name: cpu_seconds(pid) for name, pid in pids.items()}, time.perf_counter()
+    requests = load()
+    seconds = time.perf_counter() - start
+    return Cost(requests, seconds, {name: cpu_seconds(pid) - before[name] for name, pid in pids.items()})
+
+
+def send_all(address: tuple[str, int], requests: Sequence[bytes], *, connections: int) -> tuple[list[int], list[float]]:
+    """Send raw requests over kept connections, one at a time on each; return statuses and latencies in seconds."""
+    os.sched_setaffinity(0, {int(LOAD_CORE)})
+    try:
+        return asyncio.run(_send_all(address, requests, connections))
+    finally:
+        os.sched_setaffinity(0, range(os.cpu_count() or 1))
+
+
+async def _send_all(
+    address: tuple[str, int], requests: Sequence[bytes], connections: int
+) -> tuple[list[int], list[float]]:
+    left = iter(requests)
+    statuses: list[int] = []
+    latencies: list[float] = []
+
+    async def one_connection() -> None:
+        reader, writer = await asyncio.open_connection(*address)
+        for request in left:
+            start = time.perf_counter()
+            writer.write(request)
+            head = await reader.readuntil(b"\r\n\r\n")
+            length = int(head.lower().partition(b"content-length: ")[2].partition(b"\r\n")[0] or 0)
+            await reader.readexactly(length)
+            statuses.append(int(head[9:12]))
+            latencies.append(time.perf_counter() - start)
+        writer.close()
+
+    async with asyncio.TaskGroup() as group:
+        for _ in range(connections):
+            group.create_task(one_connection())
+    return statuses, latencies
+
+
+def python(*arguments: str) -> list[str]:
+    """Return the command that runs a module of ours with this Python."""
+    return [sys.executable, "-m", *arguments]
