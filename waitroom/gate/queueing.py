@@ -180,12 +180,15 @@ class Queueing:
                 raise lapsed(outcome.why)
 
     async def leave(self, request: web.Request) -> web.StreamResponse:
-        """Give a place up; leaving twice is leaving once."""
+        """Give a place up, in the line or inside; leaving twice is leaving once."""
         room = self._own_room(request)
-        ticket = self._line.held_ticket(request, room)
+        ticket, pass_ = self._line.held_ticket(request, room), self._line.held_pass(request, room)
         if ticket is not None:
             await self._line.rooms.leave(ticket)
-        return _with_cookie(web.Response(status=204), self._line.cookies.no_ticket(room))
+        if pass_ is not None:
+            await self._line.sessions.release(room, pass_.session_id, until_ms=pass_.expires_ms)
+        answer = _with_cookie(web.Response(status=204), self._line.cookies.no_ticket(room))
+        return _with_cookie(answer, self._line.cookies.no_pass(room))
 
     def _room(self, request: web.Request) -> str:
         return self._line.rooms.rules(request.match_info["room"]).name

@@ -96,6 +96,19 @@ async def test_leaving_twice_is_leaving_once(redis: ScriptRunner, keys: Keys, st
         assert shop.edge.board.get("drop").main.waiting == 0  # type: ignore[union-attr]  # it was ticked
 
 
+async def test_who_leaves_from_inside_frees_a_session(redis: ScriptRunner, keys: Keys, store: Store) -> None:
+    async with front(redis, keys, store, queueing_method="fifo") as shop:
+        entered = await shop.get("/drop/")
+        cookie = entered.headers["Set-Cookie"].split(";")[0]
+        left = await shop.post(f"{QUEUE}/leave", headers={"Cookie": cookie})
+        again = await shop.post(f"{QUEUE}/leave", headers={"Cookie": cookie})
+        await shop.tick()
+
+        assert left.status == again.status == 204
+        assert any(value.startswith("wr_drop_pass=;") for value in left.headers.getall("Set-Cookie"))
+        assert shop.edge.board.get("drop").sessions == 0  # type: ignore[union-attr]  # it was ticked
+
+
 async def test_a_ticket_that_redis_lost_comes_back_to_its_place(redis: ScriptRunner, keys: Keys, store: Store) -> None:
     async with front(redis, keys, store, opens_in_s=60) as shop:
         tickets = [(await shop.join())["ticket"] for _ in range(5)]
