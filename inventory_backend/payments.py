@@ -29,9 +29,9 @@ class ChargeStatus(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Charge:
-    """A charge as the gateway knows it."""
+    """A charge as the gateway knows it; one that it refused to make has no name."""
 
-    ref: str
+    ref: str | None
     status: ChargeStatus
 
 
@@ -54,6 +54,10 @@ class GatewayUnavailable(WaitroomError):
         """Keep when to come back."""
         super().__init__(message, status=503, kind="gateway-unavailable", retry_after_s=retry_after_s)
         self.wait_s = retry_after_s
+
+
+class GatewayRefused(WaitroomError):
+    """The gateway does not take such a request, whenever it comes: no charge was made."""
 
 
 class Gateway(Protocol):
@@ -102,7 +106,10 @@ class SimulatedGateway:
             "metadata[order_id]": intent.order_id,
             "metadata[expires_ms]": str(intent.expires_ms),
         }
-        return _charge(await self._call("POST", "/v1/payment_intents", form=form, key=key))
+        try:
+            return _charge(await self._call("POST", "/v1/payment_intents", form=form, key=key))
+        except GatewayRefused:
+            return Charge(None, ChargeStatus.DECLINED)
 
     async def retrieve(self, ref: str) -> Charge:
         """Return the payment intent as it stands."""
@@ -140,6 +147,8 @@ class SimulatedGateway:
         if answer.status < 500 and about:
             return about
         told = f"gateway: {verb} {path}: {answer.status} {error.get('code') or error.get('type')}"
+        if answer.status == 400 and error.get("type") == "invalid_request_error":
+            raise GatewayRefused(told, status=400)
         raise GatewayUnavailable(told, retry_after_s=wait_s)
 
 

@@ -102,7 +102,7 @@ class Saga:
         charge = await self._asked(gateway, attempt)
         now_ms = self._ledger.now_ms()
         is_pending = charge.status in {ChargeStatus.PROCESSING, ChargeStatus.ACTION_REQUIRED}
-        if is_pending and now_ms >= attempt.deadline_ms:
+        if is_pending and charge.ref is not None and now_ms >= attempt.deadline_ms:
             charge = await gateway.cancel(charge.ref)
         match charge.status:
             case ChargeStatus.AUTHORISED | ChargeStatus.CAPTURED:

@@ -7,7 +7,7 @@ import aiohttp
 import pytest
 from aiohttp import web
 
-from inventory_backend.payments import ChargeStatus, GatewayUnavailable, Intent, SimulatedGateway
+from inventory_backend.payments import Charge, ChargeStatus, GatewayUnavailable, Intent, SimulatedGateway
 from inventory_backend.sales import Money
 from tests.till import gateway, serving
 
@@ -28,6 +28,7 @@ async def test_authorise_capture_refund(session: aiohttp.ClientSession) -> None:
         charge = await psp.authorise(intent(), key="pay:p1")
 
         assert charge.status is ChargeStatus.AUTHORISED
+        assert charge.ref is not None
         assert await psp.authorise(intent(), key="pay:p1") == charge
         assert (await psp.capture(charge.ref, key="cap:p1")).status is ChargeStatus.CAPTURED
         assert (await psp.capture(charge.ref, key="other")).status is ChargeStatus.CAPTURED
@@ -43,10 +44,21 @@ async def test_a_declined_card_is_an_answer(session: aiohttp.ClientSession) -> N
         assert (await psp.authorise(intent("card_declined"), key="k")).status is ChargeStatus.DECLINED
 
 
+async def test_a_request_that_the_gateway_does_not_take_is_a_no(session: aiohttp.ClientSession) -> None:
+    async with gateway() as url:
+        psp = SimulatedGateway(session, url, timeout_ms=1000)
+
+        assert await psp.authorise(intent("card_gold"), key="k") == Charge(None, ChargeStatus.DECLINED)
+        await psp.authorise(intent("card_ok"), key="other")
+        with pytest.raises(GatewayUnavailable):  # the key was used for something else: that is our fault, not theirs
+            await psp.authorise(intent("card_slow"), key="other")
+
+
 async def test_cancel_twice_is_cancelled(session: aiohttp.ClientSession) -> None:
     async with gateway() as url:
         psp = SimulatedGateway(session, url, timeout_ms=1000)
         charge = await psp.authorise(intent(), key="k")
+        assert charge.ref is not None
 
         assert [(await psp.cancel(charge.ref)).status for _ in range(2)] == [ChargeStatus.CANCELLED] * 2
         assert (await psp.retrieve(charge.ref)).status is ChargeStatus.CANCELLED

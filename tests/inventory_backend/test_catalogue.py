@@ -1,0 +1,86 @@
+"""What is for sale, from memory."""
+
+import json
+from typing import Any
+
+import pytest
+
+from inventory_backend import holds
+from inventory_backend.catalogue import Catalogue
+from inventory_backend.ledger import Ledger
+from inventory_backend.sales import SaleState
+from tests.bookkeeping import NOW_MS, wanted
+from tests.fakes import FakeClock
+from tests.till import sale
+from waitroom.kernel.errors import ConfigFault
+
+
+async def document(catalogue: Catalogue) -> dict[str, Any]:
+    await catalogue.refresh()
+    found = catalogue.document("drop")
+    assert found is not None
+    return dict(json.loads(found.body))
+
+
+async def test_a_sale_is_told_as_shoppers_read_it(ledger: Ledger) -> None:
+    catalogue = Catalogue(ledger, [sale(starts_ms=NOW_MS, ends_ms=NOW_MS + 3_600_000)])
+    await ledger.write_together(holds.take, wanted("alice", ("sneaker", 2)))
+
+    found = await document(catalogue)
+
+    assert {key: found[key] for key in ("sale", "state", "starts_at", "ends_at")} == {
+        "sale": "drop",
+        "state": "ACTIVE",
+        "starts_at": "2023-11-14T22:13:20Z",
+        "ends_at": "2023-11-14T23:13:20Z",
+    }
+    assert [(one["sku"], one["available"], one["total"]) for one in found["skus"]] == [
+        ("laces", 10, 10),
+        ("sneaker", 8, 10),
+    ]
+    assert found["skus"][1]["price"] == {"amount": 12900, "currency": "EUR"}
+
+
+async def test_the_state_follows_time_and_stock(ledger: Ledger, clock: FakeClock) -> None:
+    catalogue = Catalogue(ledger, [sale(starts_ms=NOW_MS + 1000, ends_ms=NOW_MS + 9000)])
+
+    assert (await document(catalogue))["state"] == SaleState.NOT_STARTED
+    await clock.advance(1)
+    assert (await document(catalogue))["state"] == SaleState.ACTIVE
+    for n in range(10):
+        await ledger.write_together(holds.take, wanted(f"s{n}", ("sneaker", 1), ("laces", 1)))
+    assert (await document(catalogue))["state"] == SaleState.SOLD_OUT
+    await clock.advance(8)
+    assert (await document(catalogue))["state"] == SaleState.ENDED
+
+
+async def test_a_document_that_did_not_change_is_not_made_again(ledger: Ledger) -> None:
+    catalogue = Catalogue(ledger, [sale()])
+    await catalogue.refresh()
+    before = catalogue.document("drop")
+    await catalogue.refresh()
+
+    assert catalogue.document("drop") is before
+    assert catalogue.document("other") is None
+
+
+async def test_a_catalogue_that_was_not_read_for_a_while_says_so(ledger: Ledger, clock: FakeClock) -> None:
+    catalogue = Catalogue(ledger, [sale()])
+    assert not catalogue.is_fresh
+    await catalogue.refresh()
+    assert catalogue.is_fresh
+    await clock.advance(5)
+    assert not catalogue.is_fresh
+
+
+async def test_stock_may_be_raised_and_lowered_down_to_what_is_taken(ledger: Ledger) -> None:
+    for n in range(6):
+        await ledger.write_together(holds.take, wanted(f"s{n}"))
+
+    for total in (12, 6):
+        catalogue = Catalogue(ledger, [sale(total)])
+        await catalogue.seed()
+        assert (await document(catalogue))["skus"][1]["available"] == total - 6
+    with pytest.raises(ConfigFault, match="6 are held or sold"):
+        await Catalogue(ledger, [sale(5)]).seed()
+    assert (await document(Catalogue(ledger, [sale(6)])))["skus"][1]["available"] == 0

@@ -1,0 +1,218 @@
+"""The promises of the till: nothing oversold, no acknowledged hold lost, all money accounted for."""
+
+import asyncio
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import pytest
+from sqlalchemy import Connection
+
+from inventory_backend import holds
+from inventory_backend.ledger import Ledger
+from inventory_backend.sales import HoldState
+from inventory_backend.stock import Stock
+from tests.bookkeeping import Books, books
+from tests.fakes import FakeClock
+from tests.till import Answer, Shop, config, gateway, shop
+from waitroom.kernel.errors import StoreUnavailable
+from waitroom.kernel.redis import ScriptRunner
+from waitroom.kernel.units import spell_instant
+
+
+async def balanced(drop: Shop) -> Books:
+    return await books(drop.till.jobs.ledger)
+
+
+async def buy(drop: Shop, name: str) -> dict[str, Any] | Answer:
+    """Reserve and pay like a shopper does: 503 is tried again, sold out is not."""
+    shopper = drop.shopper(name)
+    while (held := await shopper.reserve()).status == 503:
+        await asyncio.sleep(0.05)
+    if held.status != 201:
+        return held
+    placed = await shopper.commit(held.body["reservation_id"])
+    return await shopper.settled(placed.body["order_id"], within_s=60)
+
+
+def outcomes(found: list[dict[str, Any] | Answer]) -> Counter[str]:
+    return Counter(one.kind if isinstance(one, Answer) else str(one["status"]) for one in found)
+
+
+async def test_a_thousand_buyers_for_a_hundred_units(tmp_path: Path, redis_url: str) -> None:
+    async with gateway() as url, shop(config(tmp_path, redis_url, url, total=100)) as drop:
+        found = await asyncio.gather(*(buy(drop, f"s{n}") for n in range(1000)))
+
+        assert outcomes(found) == {"paid": 100, "sold-out": 900}
+        assert (await balanced(drop)).allocated["sneaker"] == 100
+        assert await drop.available() == 0
+
+
+async def test_redis_that_knows_nothing_right_oversells_nothing(
+    tmp_path: Path, redis_url: str, redis: ScriptRunner
+) -> None:
+    """Rolled back or corrupted without anybody noticing: the guard of the ledger decides."""
+    async with gateway() as url, shop(config(tmp_path, redis_url, url), with_jobs=False) as drop:
+        await redis.client.hincrby("inv:{drop:sneaker}:st", "avail", 50)
+        answers = await asyncio.gather(*(drop.shopper(f"s{n}").reserve() for n in range(40)))
+        await redis.client.delete("inv:{drop:sneaker}:u")
+        greedy = await drop.shopper("s0").reserve(2, key="more")
+
+        assert Counter(one.status for one in answers) == {201: 10, 409: 30}
+        assert {one.kind for one in answers if one.status == 409} == {"sold-out"}
+        assert greedy.status == 409
+        assert (await balanced(drop)).allocated["sneaker"] == 10
+
+
+async def test_without_the_guard_redis_alone_would_oversell(
+    tmp_path: Path, redis_url: str, redis: ScriptRunner, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A mutant, to show what the tests above are worth: without the guarded UPDATE the database breaks whole groups."""
+
+    def unguarded(connection: Connection, units: Counter[tuple[str, str]]) -> bool:
+        for (_, name), qty in units.items():
+            connection.exec_driver_sql(f"UPDATE sku SET allocated = allocated + {qty} WHERE sku = '{name}'")
+        return True
+
+    async with gateway() as url, shop(config(tmp_path, redis_url, url), with_jobs=False) as drop:
+        await redis.client.hincrby("inv:{drop:sneaker}:st", "avail", 50)
+        monkeypatch.setattr(holds, "allocate", unguarded)
+        answers = await asyncio.gather(*(drop.shopper(f"s{n}").reserve() for n in range(40)))
+
+        assert 503 in {one.status for one in answers}, "the mutant is caught: what should be sold out breaks"
+        assert (await balanced(drop)).allocated["sneaker"] <= 10
+
+
+async def test_a_flush_in_the_middle_of_a_sale_loses_no_hold(
+    tmp_path: Path, redis_url: str, redis: ScriptRunner
+) -> None:
+    async with gateway() as url, shop(config(tmp_path, redis_url, url, total=60)) as drop:
+        crowd = asyncio.gather(*(buy(drop, f"s{n}") for n in range(200)))
+        for _ in range(3):
+            await asyncio.sleep(0.15)
+            await redis.client.flushdb()
+
+        assert outcomes(await crowd) == {"paid": 60, "sold-out": 140}
+        assert (await balanced(drop)).allocated["sneaker"] == 60
+
+
+async def test_an_expired_hold_is_free_for_the_next(tmp_path: Path, redis_url: str) -> None:
+    async with shop(config(tmp_path, redis_url, total=1, hold="1s")) as drop:
+        first = await drop.shopper("alice").reserve()
+        assert (await drop.shopper("bob").reserve()).kind == "sold-out"
+
+        async with asyncio.timeout(10):
+            while (second := await drop.shopper("bob").reserve()).status != 201:
+                await asyncio.sleep(0.05)
+
+        gone = await drop.shopper("alice").commit(first.body["reservation_id"])
+        assert (gone.status, gone.kind, second.status) == (410, "hold-expired", 201)
+        assert (await balanced(drop)).allocated["sneaker"] == 1
+
+
+@pytest.mark.parametrize("others", [0, 1])
+async def test_late_money_buys_or_goes_back(tmp_path: Path, redis_url: str, others: int) -> None:
+    terms: dict[str, Any] = {"total": 1, "hold": "1s", "window": "1s", "grace": "200ms"}
+    async with gateway() as url, shop(config(tmp_path, redis_url, url, **terms)) as drop:
+        alice = drop.shopper("alice")
+        rid = (await alice.reserve()).body["reservation_id"]
+        order = (await alice.commit(rid, "card_late")).body["order_id"]
+        if others:
+            await alice.settled(order, "expired")
+            async with asyncio.timeout(10):
+                while (await drop.shopper("bob").reserve()).status == 409:
+                    await asyncio.sleep(0.01)
+        end = await alice.settled(order, "paid", "refunded")
+
+        assert end["status"] in ({"refunded", "paid"} if others else {"paid"})
+        found = await balanced(drop)
+        assert found.allocated["sneaker"] == 1
+        assert end["status"] == ("refunded" if found.holds[HoldState.REFUNDED] else "paid")
+
+
+async def test_a_till_that_was_killed_opens_with_every_hold_and_every_payment(tmp_path: Path, redis_url: str) -> None:
+    chosen = config(tmp_path, redis_url, "http://127.0.0.1:9")
+    async with shop(chosen, with_jobs=False) as drop:  # the gateway is not there: the payment stays under way
+        alice = drop.shopper("alice")
+        rid = (await alice.reserve()).body["reservation_id"]
+        order = (await alice.commit(rid)).body["order_id"]
+        held = await drop.shopper("bob").reserve(2)
+
+    async with gateway() as url, shop(config(tmp_path, redis_url, url)) as drop:
+        assert (await drop.shopper("alice").settled(order, "paid"))["status"] == "paid"
+        assert (await drop.shopper("bob").reserve(2)).body == held.body
+        assert await drop.available() == 7
+
+
+async def test_a_ledger_that_does_not_commit_promises_nothing(
+    tmp_path: Path, redis_url: str, redis: ScriptRunner, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with shop(config(tmp_path, redis_url), with_jobs=False) as drop:
+
+        async def down(*_given: object) -> None:
+            raise StoreUnavailable("the disk is full")
+
+        with monkeypatch.context() as broken:
+            broken.setattr(Ledger, "write_together", down)
+            refused = await drop.shopper().reserve()
+        assert (refused.status, refused.kind, "Retry-After" in refused.headers) == (503, "store-unavailable", True)
+
+        again = await drop.shopper().reserve()  # the soft hold of the first try is met again, not doubled
+        assert again.status == 201
+        assert await redis.client.hget("inv:{drop:sneaker}:st", "avail") == "9"
+        assert (await balanced(drop)).allocated["sneaker"] == 1
+
+
+async def test_a_confirmation_that_is_lost_costs_nobody_anything(
+    tmp_path: Path, redis_url: str, redis: ScriptRunner, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def lost(*_given: object) -> bool:
+        raise StoreUnavailable("redis went away")
+
+    async with shop(config(tmp_path, redis_url, total=2), with_jobs=False) as drop:
+        with monkeypatch.context() as broken:
+            broken.setattr(Stock, "confirm", lost)
+            assert (await drop.shopper("alice").reserve(2)).status == 201
+            await asyncio.sleep(0)
+        key = drop.till.jobs.rebuild.key("drop", "sneaker")
+        assert await Stock(redis, now_ms=4_000_000_000_000).sweep(key) == 1  # Redis thinks they are free
+
+        assert (await drop.shopper("bob").reserve()).kind == "sold-out"
+        assert (await balanced(drop)).allocated["sneaker"] == 2
+
+
+async def test_an_answer_before_the_commit_would_be_a_lie(
+    tmp_path: Path, redis_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """I5: at the moment of the 201, the row is there for everybody to read."""
+    async with shop(config(tmp_path, redis_url), with_jobs=False) as drop:
+        held = await drop.shopper().reserve()
+
+        async with shop(config(tmp_path, redis_url), with_jobs=False) as other:
+            found = await other.shopper().get(f"/checkout/reservations/{held.body['reservation_id']}")
+        assert found.status == 200
+
+
+@pytest.mark.parametrize(
+    ("starts_s", "ends_s", "state"), [(10, 20, "NOT_STARTED"), (-20, -10, "ENDED"), (-10, 10, None)]
+)
+async def test_a_sale_sells_in_its_time_only(
+    tmp_path: Path, redis_url: str, clock: FakeClock, starts_s: int, ends_s: int, state: str | None
+) -> None:
+    times: dict[str, Any] = {
+        "starts_at": spell_instant(clock.now_ms() + starts_s * 1000),
+        "ends_at": spell_instant(clock.now_ms() + ends_s * 1000),
+    }
+    async with shop(config(tmp_path, redis_url, **times), clock=clock, with_jobs=False) as drop:
+        answer = await drop.shopper().reserve()
+
+        if state is None:
+            assert answer.status == 201
+        else:
+            assert (answer.status, answer.kind, answer.body["state"]) == (409, "sale-not-active", state)
+            assert await drop.available() == 10
+
+
+async def test_a_pass_of_another_room_opens_nothing(tmp_path: Path, redis_url: str) -> None:
+    async with shop(config(tmp_path, redis_url, room="vip"), with_jobs=False) as drop:
+        assert (await drop.shopper().reserve()).kind == "no-pass"
