@@ -27,7 +27,7 @@
   };
 
   // ---- what was heard last
-  const state = { rooms: {}, name: "", heard: 0, offset: 0, series: null, revision: null, isDown: false, isOut: false, loading: "" };
+  const state = { rooms: {}, name: "", heard: 0, offset: 0, series: null, revision: null, isOut: false, loading: "", phase: "", acted: 0, isHeld: false };
   const charts = {};
   for (const figure of document.querySelectorAll(".chart")) {
     const series = figure.dataset.series;
@@ -54,14 +54,13 @@
 
   function choose(name) {
     if (state.name === name) return;
-    state.name = name; state.series = null; state.revision = null;
+    state.name = name; state.series = null; state.revision = null; state.phase = ""; state.isHeld = false;
   }
 
   // ---- the head
   function pill(id, look, text) { const made = $(id); made.dataset.state = look; made.hidden = !text; made.querySelector("span").textContent = text; }
   function showHealth(news) {
     const edge = news.edge, redis = news.redis;
-    state.isDown = !redis.is_up;
     pill("redis", redis.is_up ? "good" : "bad", redis.is_up ? "Redis " + (redis.latency_ms === null ? "" : redis.latency_ms < 10 ? decimal.format(redis.latency_ms) + " ms" : integer.format(redis.latency_ms) + " ms") : "Redis does not answer");
     pill("workers", edge.workers ? "good" : "bad", edge.workers === null || edge.workers === undefined ? "" : words.count(edge.workers, "worker", "workers"));
     banner(redis.is_up ? "" : "Redis does not answer since " + new Date(redis.down_since_ms).toLocaleTimeString() + ". These are the last figures known. Waiting pages go on showing, and nobody loses a place.", "bad");
@@ -83,7 +82,7 @@
     }
     for (const tab of nav.children) {
       const room = state.rooms[tab.dataset.room];
-      tab.toggleAttribute("aria-current", tab.dataset.room === state.name);
+      if (tab.dataset.room === state.name) tab.setAttribute("aria-current", "true"); else tab.removeAttribute("aria-current");
       tab.querySelector("small").textContent = (room.phase === "open" || room.phase === "idle" ? "" : PHASES[room.phase].toLowerCase() + ", ") + integer.format(room.waiting) + " waiting";
     }
   }
@@ -92,9 +91,12 @@
   function showRoom(room) {
     state.offset = room.now_ms - state.heard;
     $("room").textContent = room.room;
+    if (state.phase && state.phase !== room.phase && Date.now() - state.acted > 3000) toast(room.room + ": " + PHASES[room.phase]);
+    state.phase = room.phase;
     $("phase").dataset.phase = room.phase; text("phase", PHASES[room.phase], "span");
     text("event", room.event === "always" ? "" : room.event);
     document.title = integer.format(room.waiting) + " waiting · " + room.room + " · " + PHASES[room.phase].split(" – ")[0];
+    room.isHeld = room.phase === "prequeue" && state.isHeld; // paused before the opening: the phase tells it only from then on
     showFigures(room, room.figures);
     text("flow", flow(room, room.figures));
     controls.show(room);
@@ -107,20 +109,20 @@
 
   function showFigures(room, figures) {
     text("waiting", big(room.waiting));
-    text("waiting-note", room.waiting && room.phase === "paused" ? "keep their places" : room.waiting && room.phase !== "ended" && figures.through_at_rate_s !== null ? "through in " + words.duration(figures.through_at_rate_s) + " at this rate" : "");
+    text("waiting-note", !room.waiting ? "nobody" : room.phase === "paused" ? "keep their places" : room.phase !== "ended" && figures.through_at_rate_s !== null ? "through in " + words.duration(figures.through_at_rate_s) + " at this rate" : "");
     text("outstanding", big(room.outstanding));
     text("outstanding-note", room.lapsed ? words.count(room.lapsed, "call lapsed", "calls lapsed") : "have not come in yet");
     text("sessions", big(room.sessions)); text("cap", "of " + big(room.total_active_users));
-    const cap = room.total_active_users, meter = $("meter");
+    const cap = room.total_active_users, free = cap - room.sessions - room.outstanding, meter = $("meter");
     const inside = share(room.sessions, cap), called = share(room.sessions + room.outstanding, cap);
     meter.firstElementChild.style.width = inside + "%"; meter.lastElementChild.style.left = inside + "%"; meter.lastElementChild.style.width = called - inside + "%";
     meter.dataset.state = room.sessions >= cap ? "full" : "";
     meter.setAttribute("aria-valuemax", cap); meter.setAttribute("aria-valuenow", Math.min(room.sessions, cap)); meter.setAttribute("aria-valuetext", room.sessions + " of " + cap);
-    text("sessions-note", room.sessions > cap ? integer.format(room.sessions - cap) + " above the cap, until they leave" : room.sessions === cap ? "full" : integer.format(cap - room.sessions) + " free");
+    text("sessions-note", room.sessions > cap ? integer.format(room.sessions - cap) + " above the cap, until they leave" : room.sessions === cap ? "full" : room.outstanding && free <= 0 ? integer.format(cap - room.sessions) + " kept for who was called" : integer.format(Math.max(0, free)) + " free");
     text("admitted", big(room.admitted));
     text("admitted-note", integer.format(figures.admitted_last_minute) + " in the last " + (figures.seen_ms < 59000 ? Math.max(1, Math.round(figures.seen_ms / 1000)) + " s" : "minute"));
     text("rate", room.rate_per_minute >= 1e7 ? compact.format(room.rate_per_minute) : words.number(room.rate_per_minute));
-    text("rate-note", LIMITS[figures.limit]);
+    text("rate-note", room.phase === "prequeue" ? "from the opening on" : LIMITS[figures.limit]);
   }
   function big(value) { return value >= 1e7 ? compact.format(value) : integer.format(value); }
   function share(value, of) { return of > 0 ? Math.min(100, value / of * 100) : value > 0 ? 100 : 0; }
@@ -129,7 +131,8 @@
     if (room.phase === "paused") return "Paused: nobody is called. " + words.count(room.waiting, "person waits.", "people wait.");
     if (room.phase === "ended") return "Over: nobody joins, nobody is called. Resume opens it again.";
     if (room.phase === "sold_out") return "Sold out: nobody is called any more.";
-    if (room.phase === "prequeue") return words.count(room.waiting, "person has", "people have") + " come for the opening." + (room.waiting ? " At " + words.number(room.rate_per_minute) + " a minute they are through " + words.duration(figures.through_at_rate_s) + " after it." : "");
+    if (room.phase === "prequeue") return words.count(room.waiting, "person has", "people have") + " come for the opening." + (room.waiting ? " At " + words.number(room.rate_per_minute) + " a minute they are through " + words.duration(figures.through_at_rate_s) + " after it." : "")
+      + (room.isHeld ? " Paused: at the opening nobody is called until you resume." : "");
     if (!room.waiting) return "Nobody is waiting: who comes goes straight in, up to " + words.number(room.rate_per_minute) + " a minute.";
     let told = "At " + words.number(room.rate_per_minute) + " a minute the line is through in " + words.duration(figures.through_at_rate_s) + ".";
     if (figures.limit === "cap") {
@@ -201,7 +204,7 @@
     }));
     known.forEach(function (row, i) {
       const value = edge[row[0]], shown = list.children[i].lastElementChild;
-      shown.textContent = value === null ? "–" : row[0].endsWith("_ms") ? integer.format(value) + " ms" : decimal.format(value);
+      shown.textContent = value === null ? "–" : row[0].endsWith("_ms") ? integer.format(value) + " ms" : value >= 100 ? integer.format(value) : decimal.format(value);
       shown.dataset.state = row[0].includes("failures") && value > 0 ? "bad" : "";
     });
   }
@@ -211,6 +214,8 @@
     state.revision = room.revision;
     const answer = await ask("/api/rooms/" + encodeURIComponent(room.room) + "/audit?count=30");
     if (!answer || state.name !== room.room) return;
+    const turned = answer.entries.find(function (entry) { return ["pause", "resume", "end"].includes(entry.what); });
+    state.isHeld = Boolean(turned) && turned.what === "pause";
     $("audit-none").hidden = answer.entries.length > 0;
     $("audit").replaceChildren(...answer.entries.map(function (entry) {
       const row = document.createElement("li"), when = document.createElement("time"), told = document.createElement("div"), what = document.createElement("b"), who = document.createElement("span");
@@ -250,7 +255,7 @@
       if (answer.status === 401) { signedOut(); return "You are signed out. Sign in again; nothing was changed."; }
       const told = await answer.json();
       if (!answer.ok) return told.detail || "Refused with status " + answer.status + ".";
-      state.rooms[room] = told;
+      state.rooms[room] = told; state.acted = Date.now();
       if (room === state.name) showRoom(told);
       return "";
     } catch (fault) { return "The server does not answer. The change may not have been made: look at the figures, then try again."; }
@@ -293,7 +298,10 @@
   setInterval(function () {
     showClock();
     const age = Math.round((Date.now() - state.heard) / 1000);
-    if (age >= 4 && !state.isOut) { pill("live", "bad", "No news for " + words.duration(age)); if (!state.isDown) banner("These figures are " + words.duration(age) + " old: the console is trying to reach the server again.", "warn"); }
+    if (age >= 4 && !state.isOut) {
+      pill("live", "bad", "No news for " + words.duration(age));
+      banner("No news since " + new Date(state.heard).toLocaleTimeString() + ": these figures are old. The console keeps trying to reach the server.", "bad");
+    }
   }, 500);
   addEventListener("hashchange", function () { const name = decodeURIComponent(location.hash.slice(1)); if (state.rooms[name]) { choose(name); showTabs(Object.keys(state.rooms)); showRoom(state.rooms[name]); } });
   document.addEventListener("visibilitychange", function () { if (!document.hidden && state.series) drawAll(state.rooms[state.name]); });

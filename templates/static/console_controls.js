@@ -11,30 +11,33 @@ function makeControls(words, send, toast) {
   function dial(kind, current, check, preview, apply) {
     const form = $(kind + "-form"), input = $(kind + "-input"), fault = $(kind + "-fault"), told = $(kind + "-preview");
     const staged = form.querySelector(".staged"), button = staged.querySelector(".primary");
-    let isDirty = false;
+    let isDirty = false, refused = "";
     function refresh() {
       const value = number(input.value), wrong = isDirty ? check(value) : "";
       form.classList.toggle("is-staged", isDirty);
-      staged.hidden = !isDirty; fault.hidden = !wrong; fault.textContent = wrong;
+      staged.hidden = !isDirty; fault.hidden = !wrong && !refused;
+      if (fault.textContent !== (wrong || refused)) fault.textContent = wrong || refused;
       input.setAttribute("aria-invalid", String(Boolean(wrong)));
       button.disabled = Boolean(wrong); button.textContent = wrong ? "Set" : apply(value);
       told.textContent = wrong ? "" : preview(value, isDirty);
     }
     function stage() { isDirty = number(input.value) !== current(); refresh(); }
-    function reset() { isDirty = false; const value = words.plain(current()); if (input.value !== value) input.value = value; refresh(); }
-    input.addEventListener("input", stage);
+    function reset() { isDirty = false; refused = ""; const value = words.plain(current()); if (input.value !== value) input.value = value; refresh(); }
+    input.addEventListener("input", function () { refused = ""; stage(); });
     for (const step of form.querySelectorAll("[data-factor]")) step.addEventListener("click", function () {
+      refused = "";
       const from = number(input.value), to = (isNaN(from) ? current() : from) * Number(step.dataset.factor);
       input.value = words.plain(kind === "cap" || to >= 20 ? Math.max(kind === "cap" ? 0 : 1, Math.round(to)) : Math.round(to * 100) / 100);
       if (number(input.value) === from && kind === "cap") input.value = String(Math.max(0, from + (step.dataset.factor > 1 ? 1 : -1)));
       stage();
     });
     form.querySelector("[data-undo]").addEventListener("click", function () { reset(); input.focus(); });
-    form.addEventListener("submit", function (event) {
+    form.addEventListener("submit", async function (event) {
       event.preventDefault();
       if (!isDirty || button.disabled) return;
       const value = number(input.value);
-      change(kind, kind === "rate" ? { per_minute: value } : { total_active_users: value }, fault, function () { isDirty = false; });
+      refused = await change(kind, kind === "rate" ? { per_minute: value } : { total_active_users: value });
+      if (refused) refresh(); else reset();
     });
     return { follow: function () { if (isDirty) stage(); else reset(); }, reset: reset };
   }
@@ -48,17 +51,17 @@ function makeControls(words, send, toast) {
     function (value) { return value < room.sessions ? words.number(room.sessions) + " are inside: nobody is called until " + words.number(room.sessions - value + 1) + " have left." : words.number(value - room.sessions) + " more fit in now."; },
     function (value) { return "Set " + words.number(value); });
 
-  async function change(what, body, fault, done) {
-    const name = room.room, why = $("why");
-    if (body.why === undefined) body.why = why.value.trim();
-    fault.hidden = true;
+  // Send a change; return why it was refused, or nothing.
+  async function change(what, body) {
+    const name = room.room;
+    if (body.why === undefined) body.why = $("why").value.trim();
     const refused = await send(name, what, body);
-    if (refused) { fault.textContent = refused; fault.hidden = false; return; }
-    why.value = "";
-    if (done) done();
+    if (refused) return refused;
+    $("why").value = "";
     toast(words.done(what, body, name));
-    follow();
+    return "";
   }
+  function tell(fault, refused) { fault.textContent = refused; fault.hidden = !refused; }
 
   // The message: what is typed is previewed as the line will read it.
   const message = $("message-input"), messageForm = $("message-form");
@@ -76,7 +79,11 @@ function makeControls(words, send, toast) {
   }
   message.addEventListener("input", function () { isTyping = message.value.trim() !== ""; showMessage(); });
   messageForm.querySelector("[data-undo]").addEventListener("click", function () { message.value = ""; isTyping = false; showMessage(); message.focus(); });
-  function sendMessage(text) { change("message", { text: text }, $("message-fault"), function () { message.value = ""; isTyping = false; }); }
+  async function sendMessage(text) {
+    const refused = await change("message", { text: text });
+    tell($("message-fault"), refused);
+    if (!refused) { message.value = ""; isTyping = false; showMessage(); }
+  }
   messageForm.addEventListener("submit", function (event) { event.preventDefault(); if (isTyping) sendMessage(message.value.trim()); });
   $("message-clear").addEventListener("click", function () { sendMessage(""); message.focus(); });
 
@@ -84,7 +91,12 @@ function makeControls(words, send, toast) {
   function asking(what, open) {
     const dialog = $(what + "-dialog"), why = $(what + "-why");
     dialog.querySelector("[data-cancel]").addEventListener("click", function () { dialog.close("cancel"); });
-    dialog.addEventListener("close", function () { if (dialog.returnValue === "go") change(what, { why: why.value.trim() }, $("switch-fault")); });
+    dialog.addEventListener("close", async function () {
+      if (dialog.returnValue !== "go") return;
+      const refused = await change(what, { why: why.value.trim() });
+      tell($("switch-fault"), refused);
+      if (!refused) $(what === "resume" ? "pause" : "resume").focus(); // the button that was pressed is gone
+    });
     $(what).addEventListener("click", function () {
       for (const name of dialog.querySelectorAll("[data-room]")) name.textContent = room.room;
       why.value = $("why").value; dialog.returnValue = "cancel"; $("switch-fault").hidden = true;
@@ -101,7 +113,7 @@ function makeControls(words, send, toast) {
 
   function follow() {
     rate.follow(); cap.follow(); showMessage();
-    const isStopped = room.phase === "paused" || room.phase === "ended";
+    const isStopped = room.phase === "paused" || room.phase === "ended" || room.isHeld;
     $("pause").hidden = isStopped; $("resume").hidden = !isStopped; $("end").hidden = room.phase === "ended";
   }
   return {

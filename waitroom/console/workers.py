@@ -43,28 +43,31 @@ class Workers:
         self._registry = registry
         self._clock = clock
         self._seen: deque[Counts] = deque()
+        self._most = 0
 
     def look(self) -> None:
         """Read the counts once; call it at a steady beat."""
         counts = read(self._registry(), self._clock.tick_s())
         self._seen.append(counts)
+        self._most = max(self._most, counts.workers)
         while len(self._seen) > 2 and self._seen[1].at_s <= counts.at_s - WINDOW_S:
             self._seen.popleft()
 
     def figures(self) -> dict[str, float | int | None]:
-        """Return rates over the last seconds; None where nothing was counted yet."""
+        """Return rates over the last seconds; None where nothing was counted yet, such as workers of other machines."""
         if not self._seen:
             return {"workers": None}
         first, last = self._seen[0], self._seen[-1]
+        workers = last.workers if self._most else None
         span_s = last.at_s - first.at_s
         if span_s <= 0:
-            return {"workers": last.workers}
+            return {"workers": workers}
         rates = {
             figure: _per_s(first.totals.get(name, 0), last.totals.get(name, 0), span_s)
             for figure, name in _TOTALS.items()
         }
         return {
-            "workers": last.workers,
+            "workers": workers,
             **rates,
             "upstream_failures_per_s": _per_s(first.upstream_failures, last.upstream_failures, span_s),
             "upstream_p95_ms": _quantile_ms(first.seconds, last.seconds, 0.95),

@@ -26,7 +26,7 @@ def test_no_look_no_figures_and_one_look_no_rates(clock: FakeClock) -> None:
 
     workers.look()
 
-    assert workers.figures() == {"workers": 0}
+    assert workers.figures() == {"workers": None}
 
 
 async def test_rates_are_means_over_the_last_seconds(clock: FakeClock) -> None:
@@ -51,6 +51,19 @@ async def test_rates_are_means_over_the_last_seconds(clock: FakeClock) -> None:
     assert figures["upstream_answers_per_s"] == 5.0
     assert figures["upstream_failures_per_s"] == 1.0
     assert figures["upstream_p95_ms"] == 95.0
+
+
+def test_workers_that_all_died_are_told_as_none_left(clock: FakeClock) -> None:
+    worker = Worker()
+    worker.started.labels("1").set(1)
+    registries = [worker.registry, CollectorRegistry()]
+    workers = Workers(lambda: registries.pop(0), clock)
+    workers.look()
+    assert workers.figures() == {"workers": 1}
+
+    workers.look()
+
+    assert workers.figures() == {"workers": 0}
 
 
 async def test_workers_that_began_anew_count_as_nothing_and_never_backwards(clock: FakeClock) -> None:

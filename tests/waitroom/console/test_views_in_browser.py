@@ -1,0 +1,177 @@
+"""The console in a real browser, on the real listener and a real Valkey."""
+
+from collections.abc import AsyncIterator, Awaitable, Callable
+
+import pytest
+from aiohttp.test_utils import TestServer
+from playwright.async_api import Browser, Page, async_playwright, expect
+
+from tests.conftest import CHROMIUM_FLAGS
+from waitroom.console.door import Console
+from waitroom.console.guard import Guard
+from waitroom.console.sign_ins import Role
+from waitroom.kernel.clock import SystemClock
+from waitroom.kernel.pages import Pages
+from waitroom.kernel.redis import ScriptRunner
+from waitroom.kernel.tasks import running
+from waitroom.kernel.tokens import Keys
+from waitroom.rules.rooms import Change, ChangeKind, Phase
+from waitroom.store.audit import Audit
+from waitroom.store.rooms import Rooms
+
+pytestmark = pytest.mark.browser
+Open = Callable[..., Awaitable[Page]]
+
+
+@pytest.fixture
+async def browser(chromium: str) -> AsyncIterator[Browser]:
+    async with async_playwright() as playwright:
+        yield await playwright.chromium.launch(executable_path=chromium, args=CHROMIUM_FLAGS)
+
+
+@pytest.fixture
+async def server(redis: ScriptRunner, rooms: Rooms, keys: Keys, tokens: dict[Role, str]) -> AsyncIterator[TestServer]:
+    clock = SystemClock()
+    console = Console(rooms, Audit(redis), Guard(tokens, keys, clock), Pages(), clock)
+    server = TestServer(console.application())
+    async with running(*console.loops(), clock=clock), server:
+        yield server
+
+
+@pytest.fixture
+async def opened(browser: Browser, server: TestServer, tokens: dict[Role, str]) -> AsyncIterator[Open]:
+    """Sign somebody in; whatever the page complains about in its log fails the test."""
+    complaints: list[str] = []
+
+    async def sign_in(role: Role = Role.OPERATOR, *, width: int = 1440, scheme: str = "light") -> Page:
+        page = await browser.new_page(viewport={"width": width, "height": 900}, color_scheme=scheme)  # type: ignore[arg-type]  # a word
+        page.on("console", lambda said: complaints.append(said.text) if said.type == "error" else None)
+        page.on("pageerror", lambda fault: complaints.append(str(fault)))
+        await page.goto(f"http://127.0.0.1:{server.port}/#ignored")
+        await page.get_by_label("Console token").fill(tokens[role])
+        await page.get_by_label("Your name").fill("Ada")
+        await page.get_by_role("button", name="Sign in").click()
+        await expect(page.locator("#live")).to_contain_text("Live")
+        return page
+
+    yield sign_in
+    assert complaints == []
+
+
+async def test_a_rate_set_on_the_page_holds_in_the_room_and_stands_in_the_audit(opened: Open, rooms: Rooms) -> None:
+    page = await opened()
+    await page.get_by_label("Why").first.fill("the till has air")
+    await page.get_by_role("button", name="Rate 10 percent higher").click()
+    await page.get_by_role("button", name="Set 660 a minute").click()
+
+    await expect(page.locator("#rate")).to_have_text("660")
+    await expect(page.locator("#audit li").first).to_contain_text("Rate 600 → 660 a minute by Ada")
+    await expect(page.locator("#audit li").first).to_contain_text("the till has air")
+    assert (await rooms.tick("drop")).rate_per_minute == 660
+
+
+async def test_what_another_operator_changes_is_seen_without_a_reload(opened: Open, rooms: Rooms) -> None:
+    page = await opened()
+
+    await rooms.control("drop", Change(ChangeKind.CAP, "77"), who="Grace")
+
+    await expect(page.locator("#cap")).to_have_text("of 77")
+    await expect(page.locator("#cap-input")).to_have_value("77")
+    await expect(page.locator("#audit")).to_contain_text("Cap 2 → 77 by Grace")
+
+
+async def test_what_somebody_is_typing_is_not_overwritten(opened: Open, rooms: Rooms) -> None:
+    page = await opened()
+    await page.locator("#rate-input").fill("450")
+
+    await rooms.control("drop", Change(ChangeKind.RATE, "90"), who="Grace")
+
+    await expect(page.locator("#rate")).to_have_text("90")
+    await expect(page.locator("#rate-input")).to_have_value("450")
+    await page.locator("#rate-form").get_by_role("button", name="Undo").click()
+    await expect(page.locator("#rate-input")).to_have_value("90")
+
+
+async def test_pause_is_asked_back_and_resume_follows_by_keyboard(opened: Open, rooms: Rooms) -> None:
+    page = await opened()
+    await page.get_by_role("button", name="Pause", exact=True).click()
+    await page.keyboard.press("Escape")
+    assert (await rooms.tick("drop")).phase is Phase.IDLE
+
+    await page.get_by_role("button", name="Pause", exact=True).click()
+    await page.keyboard.press("Enter")
+
+    await expect(page.locator("#phase")).to_have_text("Paused")
+    await expect(page.locator("#resume")).to_be_focused()
+
+
+async def test_the_end_needs_the_name_of_the_room(opened: Open, rooms: Rooms) -> None:
+    page = await opened()
+    await page.get_by_role("button", name="End…").click()
+    end = page.get_by_role("button", name="End for everybody")
+    await expect(end).to_be_disabled()
+
+    await page.get_by_label("Type drop to confirm").fill("drop")
+    await end.click()
+
+    await expect(page.locator("#phase")).to_have_text("Ended")
+    assert (await rooms.tick("drop")).phase is Phase.ENDED
+
+
+async def test_a_message_is_previewed_then_shown_and_taken_away(opened: Open, rooms: Rooms) -> None:
+    page = await opened()
+    await page.get_by_label("Message").first.fill("More <b>sizes</b> at 18:00")
+    await expect(page.locator("#message-shown")).to_contain_text("PreviewMore <b>sizes</b> at 18:00")
+
+    await page.get_by_role("button", name="Show it").click()
+    await expect(page.locator("#message-shown")).to_contain_text("Shown to everybody in line")
+    assert (await rooms.tick("drop")).message == "More <b>sizes</b> at 18:00"
+
+    await page.get_by_role("button", name="Take the message away").click()
+    await expect(page.locator("#message-shown")).to_be_hidden()
+
+
+async def test_nonsense_is_told_beside_the_field_and_not_sent(opened: Open, redis: ScriptRunner) -> None:
+    page = await opened()
+
+    for nonsense in ("0", "-5", "abc", "1e9", ""):
+        await page.locator("#rate-input").fill(nonsense)
+        await page.locator("#rate-input").press("Enter")
+        await expect(page.locator("#rate-fault")).to_contain_text("Give a number above 0")
+
+    assert await Audit(redis).read("drop") == []
+
+
+async def test_another_room_is_a_click_away_and_keeps_its_own_figures(opened: Open) -> None:
+    page = await opened()
+
+    await page.get_by_role("button", name="other").click()
+
+    await expect(page.get_by_role("heading", level=1)).to_have_text("other")
+    await expect(page.locator("#cap")).to_have_text("of 500")
+    assert page.url.endswith("#other")
+
+
+async def test_a_viewer_sees_figures_and_no_controls(opened: Open) -> None:
+    page = await opened(Role.VIEWER)
+
+    await expect(page.locator("#waiting")).to_have_text("0")
+    await expect(page.get_by_text("You are signed in as a viewer")).to_be_visible()
+    assert await page.locator("#rate-form, #pause").count() == 0
+
+
+@pytest.mark.parametrize(("width", "scheme"), [(390, "dark"), (390, "light"), (768, "light"), (1440, "dark")])
+async def test_the_page_fits_every_screen(width: int, scheme: str, opened: Open) -> None:
+    page = await opened(width=width, scheme=scheme)
+
+    assert await page.evaluate("document.documentElement.scrollWidth") <= width
+    small = "e => e.offsetParent && e.getBoundingClientRect().height < 40"
+    assert await page.locator("button").evaluate_all(f"all => all.filter({small}).map(e => e.id)") == []
+
+
+async def test_signing_out_leaves_nothing_open(opened: Open) -> None:
+    page = await opened()
+
+    await page.get_by_role("button", name="Sign out").click()
+
+    await expect(page.get_by_label("Console token")).to_be_visible()
