@@ -11,12 +11,16 @@ from pathlib import Path
 
 import pytest
 import redis as plain_redis
+from hypothesis import settings
 
 from tests.edges import Store, store_running
 from tests.fakes import FakeClock
 from waitroom.kernel.embedded import server_binary
 from waitroom.kernel.redis import RedisSettings, ScriptRunner, connected
 from waitroom.kernel.tokens import Keys
+
+settings.register_profile("shared machine", deadline=None)
+settings.load_profile("shared machine")
 
 
 @pytest.fixture(scope="session")

@@ -74,7 +74,11 @@ def as_app(token: str) -> dict[str, str]:
 async def store_running() -> AsyncIterator[Store]:
     store = Store()
     app = web.Application()
-    app.router.add_route("*", "/{tail:.*}", store.answer)
+
+    async def answer(request: web.Request) -> web.StreamResponse:
+        return await store.answer(request)
+
+    app.router.add_route("*", "/{tail:.*}", answer)
     async with TestServer(app, host="127.0.0.1") as server:
         store.url = str(server.make_url("/")).rstrip("/")
         yield store

@@ -36,7 +36,7 @@ from waitroom.kernel.tasks import Errands, Loop, running
 from waitroom.kernel.tokens import Keys, PassSigner, TicketSigner, UpstreamPassSigner
 from waitroom.proxy.forward import Forwarder
 from waitroom.proxy.headers import identify
-from waitroom.proxy.strict import c_parser_present, odd_requests_are_refused
+from waitroom.proxy.strict import c_parser_present, odd_requests_are_refused, server_log
 from waitroom.proxy.upstream import UpstreamLimits
 from waitroom.proxy.upstream import connected as upstream_connected
 from waitroom.rules.challenges import ChallengeKeys, Terms
@@ -56,6 +56,8 @@ TICK_S = 0.25
 TOUCH_S = 1.0
 _JOB_LIMIT_S = 5.0
 _OPS_DRAIN_S = 2.0
+_MAX_LINE_BYTES, _MAX_FIELD_BYTES = 16_384, 32_768
+"""As much as stores are known to put into one cookie; more is answered 400."""
 
 
 async def run_edge(config: Config, keys: Keys, redis_url: str) -> None:
@@ -155,7 +157,14 @@ class Edge:
                 web.route("*", "/{tail:.*}", door.visit, expect_handler=_ask_for_the_body_later),
             ]
         )
+        app.on_response_prepare.append(_name_no_software)
+        app.on_shutdown.append(self._say_goodbye)
         return app
+
+    async def _say_goodbye(self, _app: web.Application) -> None:
+        """Tell every websocket to come back to another worker, so that none holds up the drain."""
+        for forwarder in self._forwarders.values():
+            forwarder.leave()
 
     async def _carry(
         self, request: web.Request, upstream: str, waitroom_pass: str | None, on_head: OnHead | None
@@ -216,10 +225,13 @@ async def _serve_until_told(app: web.Application, host: str, port: int, drain_s:
     server = web.AppRunner(
         app,
         access_log=None,
+        logger=server_log(),
         handler_cancellation=True,
         auto_decompress=False,
         keepalive_timeout=config.edge.keepalive_timeout_ms / 1000,
         shutdown_timeout=drain_s,
+        max_line_size=_MAX_LINE_BYTES,
+        max_field_size=_MAX_FIELD_BYTES,
     )
     told = asyncio.Event()
     for name in (signal.SIGTERM, signal.SIGINT):
@@ -241,6 +253,11 @@ async def _last_touch(toucher: Toucher) -> None:
             await toucher.step()
     except (TimeoutError, WaitroomError) as fault:
         log.warning("last visits not written", extra={"fault": repr(fault)})
+
+
+async def _name_no_software(_request: web.Request, answer: web.StreamResponse) -> None:
+    """Drop the header by which aiohttp tells its version; what the store's answers say is the store's."""
+    answer.headers.popall("Server", None)
 
 
 async def _nothing_here(_request: web.Request) -> web.StreamResponse:

@@ -1,0 +1,93 @@
+"""The composition: what a worker is, from the outside."""
+
+import asyncio
+import os
+import signal
+
+import aiohttp
+import pytest
+
+from tests.edges import HTML, Store, front
+from waitroom.app import room_rules, run_edge
+from waitroom.config import build
+from waitroom.kernel.ports import free_loopback
+from waitroom.kernel.redis import ScriptRunner
+from waitroom.kernel.tokens import Keys
+from waitroom.rules.rooms import Queueing, Schedule
+
+
+async def test_own_answers_name_no_software(redis: ScriptRunner, keys: Keys, store: Store) -> None:
+    async with front(redis, keys, store, opens_in_s=60) as shop:
+        for path in ("/drop/", "/.waitroom/drop/pulse", "/.waitroom/nothing", "/.waitroom/healthz"):
+            assert "Server" not in (await shop.get(path, headers=HTML)).headers
+
+
+async def test_under_our_own_prefix_nothing_reaches_the_store(redis: ScriptRunner, keys: Keys, store: Store) -> None:
+    async with front(redis, keys, store) as shop:
+        for path in ("/.waitroom/", "/.waitroom/drop/", "/.waitroom/drop/queue/nothing"):
+            assert (await shop.get(path)).status == 404
+        assert store.seen == []
+
+
+async def test_a_method_that_an_endpoint_has_not_is_a_problem(redis: ScriptRunner, keys: Keys, store: Store) -> None:
+    async with front(redis, keys, store) as shop:
+        answer = await shop.get("/.waitroom/drop/queue/claim")
+
+        assert answer.status in {404, 405}
+        assert answer.content_type == "application/problem+json"
+
+
+async def test_a_worker_ends_on_sigterm_and_finishes_what_is_in_flight(
+    redis: ScriptRunner, keys: Keys, store: Store, valkey_url: str
+) -> None:
+    listen = free_loopback()
+    written = {
+        "edge": {"listen": str(listen), "drain_timeout": "5s"},
+        "upstreams": [{"name": "store", "url": store.url}],
+        "rooms": [{"name": "drop", "paths": ["/drop/"], "queueing_method": "passthrough"}],
+    }
+    held, go_on = asyncio.Event(), asyncio.Event()
+
+    async def slow(request: aiohttp.web.Request) -> aiohttp.web.StreamResponse:
+        held.set()
+        await go_on.wait()
+        return aiohttp.web.Response(text="finished")
+
+    store.answer = slow  # type: ignore[method-assign]  # this store takes its time
+    async with aiohttp.ClientSession() as session, asyncio.TaskGroup() as group:
+        worker = group.create_task(run_edge(build(written, {}), keys, f"{valkey_url}?db=1"))
+        while True:
+            try:
+                async with session.get(f"http://{listen}/.waitroom/readyz") as ready:
+                    if ready.status == 200:
+                        break
+            except aiohttp.ClientError:
+                await asyncio.sleep(0.02)
+        asked = group.create_task(session.get(f"http://{listen}/drop/"))
+        await held.wait()
+        os.kill(os.getpid(), signal.SIGTERM)
+        await asyncio.sleep(0.1)
+        go_on.set()
+        answer = await asked
+
+        assert await answer.text() == "finished"
+        await worker
+
+
+@pytest.mark.parametrize("method", ["fifo", "random", "hybrid", "passthrough", "reject"])
+def test_the_configuration_becomes_rules(method: str) -> None:
+    event = {
+        "name": "opening",
+        "prequeue_start_time": "2026-11-28T09:00:00Z",
+        "event_start_time": "2026-11-28T10:00:00Z",
+        "event_end_time": "2026-11-28T12:00:00Z",
+    }
+    room = {"name": "drop", "paths": ["/"], "queueing_method": method, "session_duration": "7m", "events": [event]}
+    config = build({"upstreams": [{"name": "s", "url": "http://127.0.0.1:9"}], "rooms": [room]}, {})
+
+    rules = room_rules(config.rooms[0])
+    assert rules.queueing is Queueing(method)
+    assert rules.session_duration_ms == 420_000
+    assert rules.renews_sessions
+    start = 1_795_860_000_000
+    assert rules.events == (Schedule("opening", start - 3_600_000, start, start + 7_200_000),)
