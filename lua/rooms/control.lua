@@ -11,22 +11,42 @@
 -- ARGV[5]  window  ms      how long a called ticket has to come in, from a resume on
 -- ARGV[6]  who     text
 -- ARGV[7]  why     text
--- REPLY    "changed", before
+-- ARGV[8]  id      text    of this change: sent again, it is made once
+-- REPLY    "changed", before   the same when called again
 -- REPLY    "unloaded"      the room has no state: tick first
 -- @include shared/clock
 -- @include shared/bucket
 -- @include shared/calls
 local room, line, calls, audit = KEYS[1], KEYS[2], KEYS[3], KEYS[4]
 local now, event, kind, value = clock_ms(ARGV[1]), ARGV[2], ARGV[3], ARGV[4]
-local window, who, why = tonumber(ARGV[5]), ARGV[6], ARGV[7]
+local window, who, why, id = tonumber(ARGV[5]), ARGV[6], ARGV[7], ARGV[8]
+local KEEP_AUDIT_MS = 90 * 24 * 3600 * 1000
 
 if redis.call('HEXISTS', room, 'generation') == 0 then
   return { 'unloaded' }
+end
+local last = redis.call('HMGET', room, 'last_change', 'last_before')
+if last[1] == id then
+  return { 'changed', last[2] }
 end
 
 local function flags()
   local held = redis.call('HMGET', room, 'paused', 'ended')
   return held[2] == event and 'ended' or held[1] == '1' and 'paused' or 'running'
+end
+
+-- who was called before the pause has the whole window again, and is counted on again
+local function call_again()
+  local expected, alive = 0, batches(calls)
+  for _, batch in ipairs(alive) do
+    batch.called_ms, batch.deadline_ms = now, math.max(batch.deadline_ms, now + window)
+    keep_batch(calls, batch)
+    expected = expected + batch.left
+  end
+  if alive[1] then
+    local lapsed_upto = redis.call('HGET', line, 'lapsed_upto') or '-inf'
+    redis.call('HSET', line, 'expected', expected, 'settled_upto', lapsed_upto)
+  end
 end
 
 local change = {}
@@ -54,12 +74,9 @@ function change.pause()
 end
 function change.resume()
   local before = flags()
-  if before == 'paused' then
+  if before ~= 'running' then
     keep_tokens(room, math.min(1, tonumber(redis.call('HGET', room, 'tokens'))), now)
-    for _, batch in ipairs(batches(calls)) do
-      batch.deadline_ms = math.max(batch.deadline_ms, now + window)
-      keep_batch(calls, batch)
-    end
+    call_again()
   end
   redis.call('HDEL', room, 'paused', 'ended')
   return before
@@ -72,6 +89,8 @@ end
 
 local before = change[kind]() or ''
 redis.call('HINCRBY', room, 'revision', 1)
+redis.call('HSET', room, 'last_change', id, 'last_before', before)
 redis.call('XADD', audit, 'MAXLEN', '~', '10000', '*', 'at_ms', string.format('%d', now), 'who', who,
   'what', kind, 'value', value, 'before', before, 'why', why)
+redis.call('PEXPIRE', audit, KEEP_AUDIT_MS)
 return { 'changed', before }

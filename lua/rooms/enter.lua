@@ -18,6 +18,8 @@
 -- @include shared/order
 -- @include shared/phase
 -- @include shared/bucket
+-- @include shared/inside
+-- @include shared/lifetime
 local room, sessions, queue, line = KEYS[1], KEYS[2], KEYS[3], KEYS[4]
 local session, now, duration, event = ARGV[1], clock_ms(ARGV[2]), tonumber(ARGV[3]), ARGV[4]
 local times = { prequeue = ARGV[5], starts = ARGV[6], ends = ARGV[7] }
@@ -40,14 +42,14 @@ if waiting > 0 then
 end
 local expected = tonumber(l[3] or 0)
 local tokens = refilled(room, now, expected)
-if tokens - expected < 1 then
+if tokens - expected < WHOLE then
   return { 'wait', 'rate' }
 end
-redis.call('ZREMRANGEBYSCORE', sessions, '-inf', string.format('%d', now))
-if redis.call('ZCARD', sessions) + expected >= tonumber(redis.call('HGET', room, 'total_active_users')) then
+if inside(sessions, now) + expected >= tonumber(redis.call('HGET', room, 'total_active_users')) then
   return { 'wait', 'cap' }
 end
 keep_tokens(room, tokens - 1, now)
 redis.call('ZADD', sessions, string.format('%d', now + duration), session)
 redis.call('HINCRBY', line, 'admitted', 1)
+end_with(sessions, room)
 return { 'admitted', now + duration }

@@ -5,6 +5,7 @@
 -- KEYS[3]  line      hash    the event: serving threshold, counts, draw
 -- KEYS[4]  claimed   zset    ticket id -> turn, of tickets that came in while their call was alive
 -- KEYS[5]  sessions  zset    session id -> end, ms since 1970
+-- KEYS[6]  calls     zset    batches of called tickets -> last turn
 -- ARGV[1]  ticket    text    ticket id
 -- ARGV[2]  now       ms      0 = the clock of Redis
 -- ARGV[3]  event     text    the event that counts now
@@ -23,7 +24,9 @@
 -- REPLY    "unloaded"        the room has no state: tick first
 -- @include shared/clock
 -- @include shared/order
-local room, queue, line, claimed, sessions = KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5]
+-- @include shared/calls
+-- @include shared/lifetime
+local room, queue, line, claimed, sessions, calls = KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5], KEYS[6]
 local ticket, now, event, starts, ends = ARGV[1], clock_ms(ARGV[2]), ARGV[3], tonumber(ARGV[4]), tonumber(ARGV[5])
 local kept, head, heads, draw, tail = tonumber(ARGV[6]), ARGV[7], tonumber(ARGV[8]), ARGV[9], ARGV[10]
 
@@ -54,14 +57,19 @@ end
 
 local score = tonumber(redis.call('ZSCORE', queue, ticket))
 local was_known = score and 1 or 0
+local has_come = redis.call('ZSCORE', claimed, ticket)
 if not score then
   if redis.call('HGET', room, 'ended') == event or (ends and now >= ends) then
     return { 'ended' }
   end
   score = kept or new_score()
   redis.call('ZADD', queue, 'NX', number_text(score), ticket)
+  end_with(queue, room)
 end
 local turn = turn_of(score, spin)
+if was_known == 0 and turn <= serving and turn > lapsed_upto and not has_come then
+  one_more(line, calls, turn)
+end
 local seen = count_upto(queue, serving, spin)
 local waiting = redis.call('ZCARD', queue) - seen
 local state, ahead = 'waiting', 0
@@ -69,7 +77,7 @@ if (tonumber(redis.call('ZSCORE', sessions, ticket)) or 0) > now then
   state = 'admitted'
 elseif turn > serving then
   ahead = math.max(0, count_upto(queue, turn, spin) - seen - 1)
-elseif turn <= lapsed_upto or redis.call('ZSCORE', claimed, ticket) then
+elseif turn <= lapsed_upto or has_come then
   state = 'lapsed'
 else
   state = 'called'

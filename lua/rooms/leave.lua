@@ -4,22 +4,23 @@
 -- KEYS[2]  line    hash    the event: serving threshold
 -- KEYS[3]  calls   zset    batches of called tickets -> last turn
 -- KEYS[4]  claimed zset    ticket id -> turn, of tickets that came in while their call was alive
+-- KEYS[5]  knocks  zset    ticket id -> turn, of called tickets that were told to come back
 -- ARGV[1]  ticket  text    ticket id
 -- REPLY    "left"          its place is free
 -- REPLY    "unknown"       it had none
 -- @include shared/order
 -- @include shared/calls
-local queue, line, calls, claimed = KEYS[1], KEYS[2], KEYS[3], KEYS[4]
+local queue, line, calls, claimed, knocks = KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5]
 local ticket = ARGV[1]
 
 local score = tonumber(redis.call('ZSCORE', queue, ticket))
 if not score or redis.call('ZSCORE', claimed, ticket) then
   return { score and 'left' or 'unknown' } -- somebody inside has no place to give up; a session ends by release
 end
-local l = redis.call('HMGET', line, 'serving', 'spin')
+local l = redis.call('HMGET', line, 'serving', 'spin', 'lapsed_upto')
 local turn = turn_of(score, tonumber(l[2] or 0))
 redis.call('ZREM', queue, ticket)
-if turn <= tonumber(l[1] or '-inf') then
-  one_less(calls, turn)
+if turn <= tonumber(l[1] or '-inf') and turn > tonumber(l[3] or '-inf') then
+  one_less(line, calls, knocks, ticket, turn)
 end
 return { 'left' }

@@ -8,7 +8,8 @@
 -- KEYS[4]  line        hash    the event: serving threshold, counts, draw
 -- KEYS[5]  calls       zset    batches of called tickets -> last turn
 -- KEYS[6]  claimed     zset    ticket id -> turn, of tickets that came in while their call was alive
--- KEYS[7]  log         stream  every move of the threshold
+-- KEYS[7]  knocks      zset    ticket id -> turn, of called tickets that were told to come back
+-- KEYS[8]  log         stream  every move of the threshold
 -- ARGV[1]  now         ms      0 = the clock of Redis
 -- ARGV[2]  event       text    the event that counts now
 -- ARGV[3]  prequeue    ms      its times; empty = not set
@@ -27,9 +28,10 @@
 -- @include shared/order
 -- @include shared/phase
 -- @include shared/bucket
+-- @include shared/inside
 -- @include shared/calls
 local room, sessions, queue, line = KEYS[1], KEYS[2], KEYS[3], KEYS[4]
-local calls, claimed, log = KEYS[5], KEYS[6], KEYS[7]
+local calls, claimed, knocks, log = KEYS[5], KEYS[6], KEYS[7], KEYS[8]
 local now, event = clock_ms(ARGV[1]), ARGV[2]
 local times = { prequeue = ARGV[3], starts = ARGV[4], ends = ARGV[5] }
 local rate, cap, window, settle = ARGV[6], ARGV[7], tonumber(ARGV[8]), tonumber(ARGV[9])
@@ -46,23 +48,33 @@ local function settle_limits()
   redis.call('HSETNX', line, 'spin', '0')
 end
 
--- calls that nobody answered in time; while paused nobody can answer, so no call runs out
-local function end_calls(is_paused)
-  local outstanding, expected = 0, 0
+local function end_call(batch)
+  redis.call('ZREM', calls, batch.member)
+  redis.call('HINCRBY', line, 'lapsed', batch.left)
+  redis.call('HSET', line, 'lapsed_upto', number_text(batch.upto))
+  redis.call('ZREMRANGEBYSCORE', claimed, '-inf', number_text(batch.upto))
+  redis.call('ZREMRANGEBYSCORE', knocks, '-inf', number_text(batch.upto))
+end
+
+-- end the calls that nobody answered in time, in turn: never before those who were called earlier; count the others
+local function settle_calls(is_admitting)
+  local outstanding, expected, settled_upto = 0, 0, redis.call('HGET', line, 'lapsed_upto') or '-inf'
   for _, batch in ipairs(batches(calls)) do
-    if batch.deadline_ms <= now and not is_paused then
-      redis.call('ZREM', calls, batch.member)
-      redis.call('HINCRBY', line, 'lapsed', batch.left)
-      redis.call('HSET', line, 'lapsed_upto', number_text(batch.upto))
-      redis.call('ZREMRANGEBYSCORE', claimed, '-inf', number_text(batch.upto))
+    if is_admitting and batch.deadline_ms <= now then
+      end_call(batch)
+      settled_upto = number_text(batch.upto)
     else
+      is_admitting = false
       outstanding = outstanding + batch.left
       if now - batch.called_ms < settle then
         expected = expected + batch.left
+      else
+        settled_upto = number_text(batch.upto)
       end
     end
   end
-  return outstanding, expected
+  redis.call('HSET', line, 'settled_upto', settled_upto)
+  return outstanding, expected + redis.call('ZCOUNT', knocks, '-inf', settled_upto)
 end
 
 -- move the threshold past `count` more; tickets of one equal score are called together
@@ -90,23 +102,24 @@ local function call_more(spin, count)
 end
 
 settle_limits()
-redis.call('ZREMRANGEBYSCORE', sessions, '-inf', string.format('%d', now))
 local spin = tonumber(redis.call('HGET', line, 'spin'))
 local serving = tonumber(redis.call('HGET', line, 'serving'))
 local waiting = redis.call('ZCARD', queue) - count_upto(queue, serving, spin)
 local phase = phase_of(room, event, times, now, waiting)
-local outstanding, expected = end_calls(phase == 'paused')
+local is_admitting = phase == 'open' or phase == 'idle'
+local outstanding, expected = settle_calls(is_admitting) -- while nobody can answer, no call runs out
 local tokens = refilled(room, now, expected)
-if phase == 'paused' or phase == 'prequeue' then
+if not is_admitting then
   tokens = math.min(tokens, 1) -- nothing is saved up for a burst at the end of a pause
 end
-local inside = redis.call('ZCARD', sessions)
+local seats = inside(sessions, now)
 if phase == 'open' and waiting > 0 then
-  local free = tonumber(redis.call('HGET', room, 'total_active_users')) - inside
-  local due = math.floor(math.min(tokens, free) - expected)
+  local free = tonumber(redis.call('HGET', room, 'total_active_users')) - seats
+  local due = math.floor(math.min(tokens + 1 - WHOLE, free) - expected)
   if due >= 1 then
     local called = call_more(spin, due)
     waiting, outstanding, expected = waiting - called, outstanding + called, expected + called
+    phase = phase_of(room, event, times, now, waiting)
   end
 end
 keep_tokens(room, tokens, now)
@@ -118,6 +131,6 @@ end
 local r = redis.call('HMGET', room, 'generation', 'rate_per_minute', 'total_active_users', 'message', 'revision')
 local l = redis.call('HMGET', line, 'serving', 'called', 'admitted', 'lapsed', 'commitment', 'spin')
 return {
-  'ticked', r[1], phase, now, l[1], tonumber(l[2] or 0), waiting, inside, outstanding, tonumber(l[3] or 0),
+  'ticked', r[1], phase, now, l[1], tonumber(l[2] or 0), waiting, seats, outstanding, tonumber(l[3] or 0),
   tonumber(l[4] or 0), r[2], tonumber(r[3]), r[4], tonumber(r[5]), l[5], l[6],
 }

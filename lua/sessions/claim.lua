@@ -7,6 +7,7 @@
 -- KEYS[5]  line      hash    the event: serving threshold, counts
 -- KEYS[6]  calls     zset    batches of called tickets -> last turn
 -- KEYS[7]  claimed   zset    ticket id -> turn, of tickets that came in while their call was alive
+-- KEYS[8]  knocks    zset    ticket id -> turn, of called tickets that were told to come back
 -- ARGV[1]  ticket    text    ticket id; it is the id of the session too
 -- ARGV[2]  now       ms      0 = the clock of Redis
 -- ARGV[3]  duration  ms      how long the session lasts
@@ -23,8 +24,12 @@
 -- @include shared/order
 -- @include shared/bucket
 -- @include shared/calls
+-- @include shared/inside
+-- @include shared/lifetime
 local room, sessions, revoked, queue = KEYS[1], KEYS[2], KEYS[3], KEYS[4]
-local line, calls, claimed = KEYS[5], KEYS[6], KEYS[7]
+local line, calls, claimed, knocks = KEYS[5], KEYS[6], KEYS[7], KEYS[8]
+local MOMENT_MS = 5000 -- a session may end, or a pause, at any moment: ask again soon
+local PATIENCE_MS = 30000 -- how much later than told somebody may come back
 local ticket, now, duration, event, ends = ARGV[1], clock_ms(ARGV[2]), tonumber(ARGV[3]), ARGV[4], tonumber(ARGV[5])
 
 local r = redis.call('HMGET', room, 'generation', 'ended', 'paused', 'rate_per_minute', 'total_active_users')
@@ -55,22 +60,21 @@ if turn <= tonumber(l[3] or '-inf') then
   return { 'lapsed' }
 end
 if r[3] == '1' then
-  return { 'later', 5000 }
+  return { 'later', MOMENT_MS }
 end
-local expected = tonumber(l[4] or 0)
-local tokens = refilled(room, now, expected)
-if tokens < 1 then
-  return { 'later', math.ceil((1 - tokens) * 60000 / tonumber(r[4])) }
-end
-redis.call('ZREMRANGEBYSCORE', sessions, '-inf', string.format('%d', now))
-if redis.call('ZCARD', sessions) >= tonumber(r[5]) then
-  local first = redis.call('ZRANGE', sessions, 0, 0, 'WITHSCORES')
-  return { 'later', math.max(1, (tonumber(first[2]) or now + 1000) - now) }
+local tokens = refilled(room, now, tonumber(l[4] or 0))
+local wait = tokens < WHOLE and next_token_ms(tokens, tonumber(r[4]))
+  or inside(sessions, now) >= tonumber(r[5]) and MOMENT_MS
+if wait then
+  knock(line, calls, knocks, ticket, turn, now + wait + PATIENCE_MS)
+  end_with(knocks, room)
+  return { 'later', wait }
 end
 keep_tokens(room, tokens - 1, now)
-redis.call('HSET', line, 'expected', math.max(0, expected - 1))
-one_less(calls, turn)
+one_less(line, calls, knocks, ticket, turn)
 redis.call('ZADD', claimed, number_text(turn), ticket)
 redis.call('ZADD', sessions, string.format('%d', now + duration), ticket)
 redis.call('HINCRBY', line, 'admitted', 1)
+end_with(claimed, room)
+end_with(sessions, room)
 return { 'admitted', now + duration }

@@ -11,6 +11,8 @@
 local sessions, revoked = KEYS[1], KEYS[2]
 local now, visits = clock_ms(ARGV[1]), cjson.decode(ARGV[2])
 
+local KEEP_MS = 2 * 24 * 3600 * 1000 -- longer than any session; a tick gives its own end
+
 local reply = { 'touched' }
 for i = 1, #visits, 2 do
   local id, ends = visits[i], visits[i + 1]
@@ -19,5 +21,8 @@ for i = 1, #visits, 2 do
   elseif ends > now then
     redis.call('ZADD', sessions, 'GT', string.format('%d', ends), id)
   end
+end
+if redis.call('PTTL', sessions) == -1 then
+  redis.call('PEXPIRE', sessions, KEEP_MS)
 end
 return reply

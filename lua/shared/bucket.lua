@@ -1,11 +1,16 @@
--- bucket: the rate, as tokens that grow with time. One admission takes one token, so over any time t no more come in
--- than rate * t plus what the bucket held: one second's worth (at least one), and one for each that was called
--- and is about to come.
+-- bucket: the rate, as tokens that grow with time; whoever comes in takes one.
+--
+-- The bound: from any instant on, in t minutes at most rate * t + rate / 60 + 1 + expected come in, where `expected` is
+-- how many at that instant were called and are counted on to come. Beyond those, the bucket holds what one second
+-- brings, so that ticks up to a second apart lose nothing, and one for the fraction that a call leaves over.
+local WHOLE = 1 - 1e-9 -- ten tenths of a token are one, whatever floats say; the missing part is owed, not given
+local LONGEST_WAIT_MS = 3600 * 1000
+
 local function burst_of(rate_per_minute)
-  return math.max(1, rate_per_minute / 60)
+  return 1 + rate_per_minute / 60
 end
 
--- tokens at `now`; written back by the caller. `expected` = called a moment ago, not here yet.
+-- tokens at `now`; written back by the caller
 local function refilled(room, now, expected)
   local held = redis.call('HMGET', room, 'tokens', 'refilled_ms', 'rate_per_minute')
   local rate = tonumber(held[3])
@@ -14,5 +19,10 @@ local function refilled(room, now, expected)
 end
 
 local function keep_tokens(room, tokens, now)
-  redis.call('HSET', room, 'tokens', string.format('%.9f', tokens), 'refilled_ms', string.format('%d', now))
+  redis.call('HSET', room, 'tokens', string.format('%.17g', tokens), 'refilled_ms', string.format('%d', now))
+end
+
+-- how long until one token is there, in ms
+local function next_token_ms(tokens, rate_per_minute)
+  return math.max(1, math.min(math.ceil((1 - tokens) * 60000 / rate_per_minute), LONGEST_WAIT_MS))
 end

@@ -112,7 +112,7 @@ class Rooms:
         seed = derive_seed(self._draw_keys[-1], room, schedule.event)
         reply = await self._runner.run(
             "rooms/tick",
-            keys=[keys.room, keys.sessions, keys.queue, keys.line, keys.calls, keys.claimed, keys.log],
+            keys=[keys.room, keys.sessions, keys.queue, keys.line, keys.calls, keys.claimed, keys.knocks, keys.log],
             args=[
                 0,
                 schedule.event,
@@ -154,7 +154,7 @@ class Rooms:
         reply = await self._run(
             ticket.room,
             "rooms/join",
-            keys=[keys.room, keys.queue, keys.line, keys.claimed, keys.sessions],
+            keys=[keys.room, keys.queue, keys.line, keys.claimed, keys.sessions, keys.calls],
             args=[
                 ticket.ticket_id,
                 0,
@@ -172,7 +172,9 @@ class Rooms:
         """Take `ticket` out of the line; return whether it had a place."""
         keys = RoomKeys(ticket.room, ticket.event)
         reply = await self._runner.run(
-            "rooms/leave", keys=[keys.queue, keys.line, keys.calls, keys.claimed], args=[ticket.ticket_id]
+            "rooms/leave",
+            keys=[keys.queue, keys.line, keys.calls, keys.claimed, keys.knocks],
+            args=[ticket.ticket_id],
         )
         return bool(reply[0] == "left")
 
@@ -189,7 +191,7 @@ class Rooms:
             room,
             "rooms/control",
             keys=[keys.room, keys.line, keys.calls, keys.audit],
-            args=[0, schedule.event, change.kind, value, rules.claim_window_ms, who, why],
+            args=[0, schedule.event, change.kind, value, rules.claim_window_ms, who, why, secrets.token_hex(8)],
         )
         return await self.tick(room)
 

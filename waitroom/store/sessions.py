@@ -51,7 +51,16 @@ class Sessions:
         keys = RoomKeys(ticket.room, ticket.event)
         reply = await self._runner.run(
             "sessions/claim",
-            keys=[keys.room, keys.sessions, keys.revoked, keys.queue, keys.line, keys.calls, keys.claimed],
+            keys=[
+                keys.room,
+                keys.sessions,
+                keys.revoked,
+                keys.queue,
+                keys.line,
+                keys.calls,
+                keys.claimed,
+                keys.knocks,
+            ],
             args=[
                 ticket.ticket_id,
                 0,

@@ -1,0 +1,288 @@
+"""The moves of a room in plain Python: the oracle that the scripts are compared with.
+
+It keeps who is in line, who was called and who came, and counts anew whatever the scripts keep as running numbers.
+"""
+
+from dataclasses import dataclass, field
+from math import ceil, floor, inf
+from typing import TypeAlias
+
+Reply: TypeAlias = list[str | int | float]
+
+LINGER_MS = 2_000
+MOMENT_MS = 5_000
+PATIENCE_MS = 30_000
+_ALMOST = 1 - (1 - 1e-9)
+
+
+@dataclass
+class Batch:
+    """Who was called within one second: everybody up to a turn."""
+
+    upto: float
+    called_ms: int
+    deadline_ms: int
+
+
+@dataclass
+class Times:
+    """What the configuration says."""
+
+    prequeue: int | None = None
+    starts: int | None = None
+    ends: int | None = None
+    rate: float = 600.0
+    cap: int = 10
+    window_ms: int = 120_000
+    settle_ms: int = 25_000
+    duration_ms: int = 300_000
+    heads: int = 0
+    spin: float = 0.0
+
+
+@dataclass
+class Model:
+    """One room, one event; `lose` is what FLUSHALL does."""
+
+    times: Times
+    is_loaded: bool = False
+    tokens: float = 1.0
+    refilled_ms: int = 0
+    rate: float = 0.0
+    cap: int = 0
+    by_ops: dict[str, str] = field(default_factory=dict)
+    is_paused: bool = False
+    is_ended: bool = False
+    message: str = ""
+    revision: int = 0
+    queue: dict[str, float] = field(default_factory=dict)
+    serving: float = -inf
+    lapsed_upto: float = -inf
+    settled_upto: float = -inf
+    batches: list[Batch] = field(default_factory=list)
+    claimed: set[str] = field(default_factory=set)
+    knocks: set[str] = field(default_factory=set)
+    sessions: dict[str, int] = field(default_factory=dict)
+    revoked: dict[str, int] = field(default_factory=dict)
+    called: int = 0
+    admitted: int = 0
+    lapsed: int = 0
+
+    # what is, counted anew each time
+
+    def turn(self, ticket: str) -> float:
+        score = self.queue[ticket]
+        return (score - self.times.spin) % 1 if 0 <= score < 1 else score
+
+    def line(self) -> list[str]:
+        """Return everybody in line, in the order of service."""
+        return sorted(self.queue, key=self.turn)
+
+    def waiting(self) -> list[str]:
+        return [ticket for ticket in self.line() if self.turn(ticket) > self.serving]
+
+    def awaited(self, above: float = -inf) -> list[str]:
+        """Return who was called, has not come, and whose call is alive."""
+        called = [t for t in self.queue if max(above, self.lapsed_upto) < self.turn(t) <= self.serving]
+        return [ticket for ticket in called if ticket not in self.claimed]
+
+    def expected(self) -> int:
+        return len(set(self.awaited(self.settled_upto)) | self.knocks)
+
+    def phase(self, now: int) -> str:
+        t = self.times
+        if self.is_ended or (t.ends is not None and now >= t.ends):
+            return "ended"
+        if t.starts is not None and t.prequeue is not None and t.prequeue <= now < t.starts:
+            return "prequeue"
+        if self.is_paused:
+            return "paused"
+        has_begun = t.starts is not None and now >= t.starts
+        return "open" if has_begun or self.waiting() else "idle"
+
+    def refilled(self, now: int) -> float:
+        earned = max(0, now - self.refilled_ms) * self.rate / 60000
+        return min(self.tokens + earned, self.burst() + self.expected())
+
+    def burst(self) -> float:
+        return 1 + self.rate / 60
+
+    def keep(self, tokens: float, now: int) -> None:
+        self.tokens, self.refilled_ms = tokens, now
+
+    def inside(self, now: int) -> int:
+        self.sessions = {name: end for name, end in self.sessions.items() if end > now - LINGER_MS}
+        return len(self.sessions)
+
+    # the moves
+
+    def lose(self) -> None:
+        """Forget everything but what the configuration says."""
+        self.__init__(self.times)  # type: ignore[misc]  # a new life is a new object in all but name
+
+    def tick(self, now: int) -> Reply:
+        if not self.is_loaded:
+            self.is_loaded = True
+            self.keep(1.0, now)
+        self.rate = float(self.by_ops.get("rate", self.times.rate))
+        self.cap = int(self.by_ops.get("cap", self.times.cap))
+        phase = self.phase(now)
+        is_admitting = phase in {"open", "idle"}
+        self._settle_calls(now, is_admitting)
+        tokens = self.refilled(now)
+        if not is_admitting:
+            tokens = min(tokens, 1.0)
+        inside, waiting = self.inside(now), self.waiting()
+        due = floor(min(tokens + _ALMOST, self.cap - inside) - self.expected())
+        if phase == "open" and waiting and due >= 1:
+            self._call(now, waiting, self.turn(waiting[min(due, len(waiting)) - 1]))
+        self.keep(tokens, now)
+        counts = [self.called, len(self.waiting()), inside, len(self.awaited()), self.admitted, self.lapsed]
+        return ["ticked", self.phase(now), self.serving, *counts, self.rate, self.cap, self.message, self.revision]
+
+    def _settle_calls(self, now: int, is_admitting: bool) -> None:
+        while is_admitting and self.batches and self.batches[0].deadline_ms <= now:
+            upto = self.batches.pop(0).upto
+            self.lapsed += sum(self.turn(ticket) <= upto for ticket in self.awaited())
+            self.lapsed_upto = upto
+        settled = [batch.upto for batch in self.batches if now - batch.called_ms >= self.times.settle_ms]
+        self.settled_upto = max([self.lapsed_upto, *settled])
+        self.claimed = {ticket for ticket in self.claimed if self.turn(ticket) > self.lapsed_upto}
+        self.knocks = {ticket for ticket in self.knocks if self.turn(ticket) > self.lapsed_upto}
+
+    def _call(self, now: int, waiting: list[str], upto: float) -> None:
+        self.called += sum(self.turn(ticket) <= upto for ticket in waiting)
+        if not self.batches or now - self.batches[-1].called_ms >= 1000:
+            self.batches.append(Batch(upto, now, 0))
+        self.batches[-1].upto = self.serving = upto
+        self.batches[-1].deadline_ms = now + self.times.window_ms
+
+    def enter(self, session: str, now: int) -> Reply:  # noqa: PLR0911 — one return for each REPLY of the script
+        if not self.is_loaded:
+            return ["unloaded"]
+        if self.sessions.get(session, 0) > now:
+            return ["admitted", self.sessions[session]]
+        if (phase := self.phase(now)) not in {"idle", "open"}:
+            return ["wait", phase]
+        if self.waiting():
+            return ["wait", "line"]
+        tokens = self.refilled(now)
+        if tokens - self.expected() < 1 - _ALMOST:
+            return ["wait", "rate"]
+        if self.inside(now) + self.expected() >= self.cap:
+            return ["wait", "cap"]
+        return self._admit(session, tokens, now)
+
+    def _admit(self, session: str, tokens: float, now: int) -> Reply:
+        self.keep(tokens - 1, now)
+        self.sessions[session] = now + self.times.duration_ms
+        self.admitted += 1
+        return ["admitted", now + self.times.duration_ms]
+
+    def join(self, ticket: str, now: int, scores: tuple[float | None, float, float, float]) -> Reply:
+        if not self.is_loaded:
+            return ["unloaded"]
+        was_known = ticket in self.queue
+        if not was_known:
+            if self.is_ended or (self.times.ends is not None and now >= self.times.ends):
+                return ["ended"]
+            self.queue[ticket] = self._score(now, *scores)
+        turn, waiting = self.turn(ticket), self.waiting()
+        state, ahead = "called", 0
+        if self.sessions.get(ticket, 0) > now:
+            state = "admitted"
+        elif turn > self.serving:
+            state, ahead = "waiting", sum(self.turn(other) <= turn for other in waiting) - 1
+        elif turn <= self.lapsed_upto or ticket in self.claimed:
+            state = "lapsed"
+        return [state, self.queue[ticket], ahead, len(waiting), self.called, int(was_known)]
+
+    def _score(self, now: int, kept: float | None, head: float, draw: float, tail: float) -> float:
+        if kept is not None:
+            return kept
+        if self.times.starts is None or now >= self.times.starts:
+            return tail if tail > self.serving else self.serving + 2**-10 * (1 + tail % 1)
+        return head if sum(score < 0 for score in self.queue.values()) < self.times.heads else draw
+
+    def leave(self, ticket: str) -> Reply:
+        if ticket not in self.queue:
+            return ["unknown"]
+        if ticket not in self.claimed:
+            self.knocks.discard(ticket)
+            del self.queue[ticket]
+        return ["left"]
+
+    def claim(self, ticket: str, now: int) -> Reply:  # noqa: C901, PLR0911 — one return for each REPLY of the script
+        if not self.is_loaded:
+            return ["unloaded"]
+        if self.sessions.get(ticket, 0) > now:
+            return ["admitted", self.sessions[ticket]]
+        if ticket in self.revoked or ticket in self.claimed:
+            return ["lapsed"]
+        if self.phase(now) == "ended":
+            return ["ended"]
+        if ticket not in self.queue:
+            return ["unknown"]
+        turn = self.turn(ticket)
+        if turn > self.serving:
+            return ["waiting", sum(self.turn(other) <= turn for other in self.waiting()) - 1]
+        if turn <= self.lapsed_upto:
+            return ["lapsed"]
+        if self.is_paused:
+            return ["later", MOMENT_MS]
+        tokens = self.refilled(now)
+        if tokens < 1 - _ALMOST:
+            return self._knock(ticket, now, max(1, min(ceil((1 - tokens) * 60000 / self.rate), 3_600_000)))
+        if self.inside(now) >= self.cap:
+            return self._knock(ticket, now, MOMENT_MS)
+        reply = self._admit(ticket, tokens, now)
+        self.knocks.discard(ticket)
+        self.claimed.add(ticket)
+        return reply
+
+    def _knock(self, ticket: str, now: int, wait_ms: int) -> Reply:
+        for batch in [batch for batch in self.batches if batch.upto >= self.turn(ticket)][:1]:
+            batch.deadline_ms = max(batch.deadline_ms, now + wait_ms + PATIENCE_MS)
+        self.knocks.add(ticket)
+        return ["later", wait_ms]
+
+    def touch(self, now: int, visits: list[tuple[str, int]]) -> Reply:
+        for session, end in visits:
+            if session not in self.revoked and end > now:
+                self.sessions[session] = max(end, self.sessions.get(session, 0))
+        return ["touched", *(session for session, _ in visits if session in self.revoked)]
+
+    def release(self, session: str, now: int, until: int) -> Reply:
+        self.revoked = {name: end for name, end in self.revoked.items() if end > now}
+        self.revoked[session] = max(until, self.revoked.get(session, 0))
+        return ["released" if self.sessions.pop(session, None) else "unknown"]
+
+    def control(self, now: int, kind: str, value: str = "") -> Reply:
+        if not self.is_loaded:
+            return ["unloaded"]
+        before = "ended" if self.is_ended else "paused" if self.is_paused else "running"
+        match kind:
+            case "rate":
+                before = repr(self.rate)
+                self.keep(self.refilled(now), now)
+                self.rate = float(value)
+            case "cap":
+                before, self.cap = str(self.cap), int(value)
+            case "message":
+                before, self.message = self.message, value
+            case "resume":
+                self._resume(now, before)
+            case _:
+                self.is_paused, self.is_ended = self.is_paused or kind == "pause", self.is_ended or kind == "end"
+        if kind in {"rate", "cap"}:
+            self.by_ops[kind] = value
+        self.revision += 1
+        return ["changed", before]
+
+    def _resume(self, now: int, before: str) -> None:
+        if before != "running":
+            self.keep(min(1.0, self.tokens), now)
+            for batch in self.batches:
+                batch.called_ms, batch.deadline_ms = now, max(batch.deadline_ms, now + self.times.window_ms)
+            self.settled_upto = self.lapsed_upto if self.batches else self.settled_upto
+        self.is_paused = self.is_ended = False

@@ -1,0 +1,191 @@
+"""A room twice: the scripts on a real Valkey and the model, every move made on both, every promise looked at."""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from redis import Redis
+
+from tests.lua.model import Model, Reply, Times
+from waitroom.kernel.scripts import load_script
+from waitroom.store.keys import RoomKeys
+
+KEYS = RoomKeys("drop", "opening")
+ROOM_KEYS: dict[str, list[str]] = {
+    "rooms/enter": [KEYS.room, KEYS.sessions, KEYS.queue, KEYS.line],
+    "rooms/join": [KEYS.room, KEYS.queue, KEYS.line, KEYS.claimed, KEYS.sessions, KEYS.calls],
+    "rooms/tick": [
+        KEYS.room,
+        KEYS.sessions,
+        KEYS.queue,
+        KEYS.line,
+        KEYS.calls,
+        KEYS.claimed,
+        KEYS.knocks,
+        KEYS.log,
+    ],
+    "rooms/leave": [KEYS.queue, KEYS.line, KEYS.calls, KEYS.claimed, KEYS.knocks],
+    "rooms/control": [KEYS.room, KEYS.line, KEYS.calls, KEYS.audit],
+    "sessions/claim": [
+        KEYS.room,
+        KEYS.sessions,
+        KEYS.revoked,
+        KEYS.queue,
+        KEYS.line,
+        KEYS.calls,
+        KEYS.claimed,
+        KEYS.knocks,
+    ],
+    "sessions/touch": [KEYS.sessions, KEYS.revoked],
+    "sessions/release": [KEYS.sessions, KEYS.revoked],
+}
+Patch = Mapping[str, tuple[str, str]]
+"""What a mutant changes: script -> (text, other text)."""
+
+_KEEP_MS = 3_600_000
+
+
+@dataclass(frozen=True)
+class _Moment:
+    """What the rate promises from here on."""
+
+    admitted: int
+    earned: float
+    allowance: float
+
+
+class Twin:
+    """The scripts and the model, side by side; an AssertionError is a promise that was broken."""
+
+    def __init__(
+        self, client: "Redis", times: Times, *, now: int = 1_700_000_000_000, patch: Patch | None = None
+    ) -> None:
+        """Begin with an empty database and no state."""
+        self.client = client
+        self.times = times
+        self.model = Model(times)
+        self.now = now
+        self.scores: dict[str, float] = {}
+        self.admitted: set[str] = set()
+        self._sources = {name: load_script(name).source for name in ROOM_KEYS}
+        for name, (text, other) in (patch or {}).items():
+            assert self._sources[name].count(text) == 1, f"the mutant does not fit {name}: {text}"
+            self._sources[name] = self._sources[name].replace(text, other)
+        client.flushdb()
+        self._set_spin()
+        self._moments: list[_Moment] = []
+        self._earned, self._earned_ms, self._changes, self._admissions = 0.0, now, 0, 0
+
+    def advance(self, ms: int) -> None:
+        """Let time pass."""
+        self.now += ms
+
+    def lose(self) -> None:
+        """Lose all of Redis, and with it what was promised about the rate and about coming in twice."""
+        self.client.flushdb()
+        self._set_spin()
+        self.model.lose()
+        self.admitted.clear()
+        self._moments.clear()
+
+    def tick(self) -> Reply:
+        t = self.times
+        limits = [repr(t.rate), t.cap, t.window_ms, t.settle_ms]
+        reply = self._run("rooms/tick", [*self._event(), *limits, "newborn", "commitment", _KEEP_MS])
+        (_, _, phase, now, serving, *counts) = reply
+        seen = ["ticked", phase, float(serving), *counts[:6], float(counts[6]), *counts[7:10]]
+        assert now == self.now
+        return self._agreed(seen, self.model.tick(self.now))
+
+    def enter(self, session: str) -> Reply:
+        was_inside = self.model.sessions.get(session, 0) > self.now
+        reply = self._run("rooms/enter", [session, self.now, self.times.duration_ms, *self._event()[1:]])
+        self._agreed(reply, self.model.enter(session, self.now))
+        if reply[0] == "admitted" and not was_inside:
+            self._look_at_admission(session)
+        return list(reply)
+
+    def join(self, ticket: str, scores: tuple[float, float, float]) -> Reply:
+        """Present `ticket`, with its old score if it ever had one: like a browser that kept its cookie."""
+        kept = self.scores.get(ticket)
+        head, draw, tail = scores
+        times = ["" if time is None else time for time in (self.times.starts, self.times.ends)]
+        told = ["" if kept is None else repr(kept), repr(head), self.times.heads, repr(draw), repr(tail)]
+        reply = self._run("rooms/join", [ticket, self.now, KEYS.event, *times, *told])
+        seen = [reply[0], float(reply[1]), *reply[2:]] if len(reply) > 1 else reply
+        self._agreed(seen, self.model.join(ticket, self.now, (kept, *scores)))
+        if len(seen) > 1:
+            assert self.scores.setdefault(ticket, seen[1]) == seen[1], "a ticket keeps its score for ever"
+        return seen
+
+    def leave(self, ticket: str) -> Reply:
+        return self._agreed(self._run("rooms/leave", [ticket]), self.model.leave(ticket))
+
+    def claim(self, ticket: str) -> Reply:
+        was_inside = self.model.sessions.get(ticket, 0) > self.now
+        is_called = ticket in self.model.queue and self.model.turn(ticket) <= self.model.serving
+        ends = "" if self.times.ends is None else self.times.ends
+        reply = self._run("sessions/claim", [ticket, self.now, self.times.duration_ms, KEYS.event, ends])
+        self._agreed(reply, self.model.claim(ticket, self.now))
+        if reply[0] == "admitted" and not was_inside:
+            assert is_called, "nobody comes in before their turn"
+            self._look_at_admission(ticket)
+        return list(reply)
+
+    def touch(self, visits: Sequence[tuple[str, int]]) -> Reply:
+        told = json.dumps([part for visit in visits for part in visit])
+        return self._agreed(self._run("sessions/touch", [self.now, told]), self.model.touch(self.now, list(visits)))
+
+    def release(self, session: str) -> Reply:
+        until = self.now + self.times.duration_ms
+        reply = self._run("sessions/release", [session, self.now, until])
+        return self._agreed(reply, self.model.release(session, self.now, until))
+
+    def control(self, kind: str, value: str = "") -> Reply:
+        self._earn()
+        self._changes += 1
+        told = [self.now, KEYS.event, kind, value, self.times.window_ms, "ops", "why", str(self._changes)]
+        return self._agreed(self._run("rooms/control", told), self.model.control(self.now, kind, value))
+
+    def look(self) -> None:
+        """Look at what must hold at every moment."""
+        if not self.model.is_loaded:
+            return
+        expected = int(self.client.hget(KEYS.line, "expected") or 0)
+        assert expected == self.model.expected(), "who is counted on to come is who was called and may come"
+        self._earn()
+        moment = _Moment(self._admissions, self._earned, self.model.burst() + expected)
+        self._moments.append(moment)
+        for before in self._moments:
+            came_in = moment.admitted - before.admitted
+            bound = moment.earned - before.earned + before.allowance
+            assert came_in <= bound + 1e-6, f"{came_in} came in where {bound} may"
+
+    def _look_at_admission(self, name: str) -> None:
+        assert name not in self.admitted, "nobody comes in twice"
+        self.admitted.add(name)
+        self._admissions += 1
+        inside: Any = self.client.zcard(KEYS.sessions)
+        assert inside <= self.model.cap, "never more inside than the cap"
+
+    def _earn(self) -> None:
+        self._earned += (self.now - self._earned_ms) * self.model.rate / 60000
+        self._earned_ms = self.now
+
+    def _event(self) -> list[Any]:
+        t = self.times
+        times = ["" if time is None else time for time in (t.prequeue, t.starts, t.ends)]
+        return [self.now, KEYS.event, *times]
+
+    def _set_spin(self) -> None:
+        if self.times.spin:
+            self.client.hset(KEYS.line, "spin", repr(self.times.spin))
+
+    def _agreed(self, seen: Reply, oracle: Reply) -> Reply:
+        assert seen == oracle, f"the script says {seen}, the model {oracle}"
+        return seen
+
+    def _run(self, name: str, args: Sequence[object]) -> Any:
+        keys = ROOM_KEYS[name]
+        return self.client.eval(self._sources[name], len(keys), *keys, *[str(arg) for arg in args])
