@@ -1,7 +1,8 @@
 """What the tests of the till share: a ledger in an empty file, a stock in an empty Valkey."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import pytest
 
@@ -40,3 +41,10 @@ async def rebuild(ledger: Ledger, stock: Stock) -> Rebuild:
     found = Rebuild(ledger, stock, [sale()])
     await found.step()
     return found
+
+
+@pytest.fixture
+def short_folder() -> Iterator[Path]:
+    """Give a folder whose path is short enough for a Unix socket in it."""
+    with TemporaryDirectory(prefix="till-") as found:
+        yield Path(found)
