@@ -162,7 +162,8 @@
     try {
       const answer = await ask("/api/rooms/" + encodeURIComponent(room.room));
       if (!answer || state.name !== room.room || !answer.series.at_ms.length) return;
-      state.series = { at: answer.series.at_ms, waiting: answer.series.waiting, sessions: answer.series.sessions, admitted_per_s: answer.series.admitted_per_s, admitted: room.admitted, generation: room.generation };
+      state.series = { at: answer.series.at_ms, waiting: answer.series.waiting, sessions: answer.series.sessions, admitted_per_s: answer.series.admitted_per_s,
+        rate_per_minute: answer.series.rate_per_minute, total_active_users: answer.series.total_active_users, admitted: room.admitted, generation: room.generation };
       drawAll(room);
     } finally { state.loading = ""; }
   }
@@ -172,17 +173,18 @@
       const isSame = series.generation === room.generation && room.admitted >= series.admitted;
       series.at.push(room.now_ms); series.waiting.push(room.waiting); series.sessions.push(room.sessions);
       series.admitted_per_s.push(isSame ? (room.admitted - series.admitted) * 1000 / passed : 0);
+      series.rate_per_minute.push(room.rate_per_minute); series.total_active_users.push(room.total_active_users);
       series.admitted = room.admitted; series.generation = room.generation;
-      while (series.at.length > 620) for (const key of ["at", "waiting", "sessions", "admitted_per_s"]) series[key].shift();
+      while (series.at.length > 620) for (const key in series) if (Array.isArray(series[key])) series[key].shift();
     }
     drawAll(room);
   }
   function drawAll(room) {
     if (document.hidden) return;
     const series = state.series;
-    charts.admitted_per_s.draw({ at: series.at, values: mean(series.admitted_per_s, 5) }, room.rate_per_minute / 60, "rate " + words.number(room.rate_per_minute) + "/min");
-    charts.waiting.draw({ at: series.at, values: series.waiting }, 0, "");
-    charts.sessions.draw({ at: series.at, values: series.sessions }, room.total_active_users, "cap " + integer.format(room.total_active_users));
+    charts.admitted_per_s.draw({ at: series.at, values: mean(series.admitted_per_s, 5), limits: series.rate_per_minute.map(function (rate) { return rate / 60; }) }, "rate " + words.number(room.rate_per_minute) + "/min");
+    charts.waiting.draw({ at: series.at, values: series.waiting }, "");
+    charts.sessions.draw({ at: series.at, values: series.sessions, limits: series.total_active_users }, "cap " + integer.format(room.total_active_users));
   }
   // Single seconds jump between 9 and 11; the mean of five shows the flow.
   function mean(values, span) {
@@ -250,12 +252,13 @@
     } catch (fault) { return null; }
   }
   async function send(room, what, body) {
+    state.acted = Date.now(); // the stream may tell of it before the answer does
     try {
       const answer = await fetch("/api/rooms/" + encodeURIComponent(room) + "/" + what, { method: "POST", headers: { "Content-Type": "application/json", "X-Waitroom-Console": "1" }, body: JSON.stringify(body) });
       if (answer.status === 401) { signedOut(); return "You are signed out. Sign in again; nothing was changed."; }
       const told = await answer.json();
       if (!answer.ok) return told.detail || "Refused with status " + answer.status + ".";
-      state.rooms[room] = told; state.acted = Date.now();
+      state.rooms[room] = told;
       if (room === state.name) showRoom(told);
       return "";
     } catch (fault) { return "The server does not answer. The change may not have been made: look at the figures, then try again."; }

@@ -5,7 +5,7 @@ function makeChart(figure, name, read) {
   const plot = figure.querySelector(".plot"), now = figure.querySelector("figcaption b"), note = figure.querySelector("figcaption .soft");
   const svg = element("svg", { role: "img" }, plot);
   const grid = element("g", {}, svg), area = element("path", { class: "area" }, svg), line = element("path", { class: "line" }, svg);
-  const limit = element("line", { class: "limit" }, svg), limitLabel = element("text", { class: "limit-label", "text-anchor": "end" }, svg);
+  const limit = element("path", { class: "limit" }, svg), limitLabel = element("text", { class: "limit-label", "text-anchor": "end" }, svg);
   const cross = element("line", { class: "cross", visibility: "hidden" }, svg), dot = element("circle", { class: "dot", r: 4, visibility: "hidden" }, svg);
   const tip = document.createElement("div");
   tip.className = "tip"; tip.hidden = true; plot.append(tip);
@@ -26,16 +26,19 @@ function makeChart(figure, name, read) {
     return most;
   }
 
-  function draw(series, bound, boundText) {
-    shown = { series: series, bound: bound, boundText: boundText };
+  // `series.limits` is what was allowed at each instant: a change by ops is a step.
+  function draw(series, boundText) {
+    shown = { series: series, boundText: boundText };
     const width = plot.clientWidth, height = plot.clientHeight;
     if (!width || !series.at.length) return;
     const last = series.at[series.at.length - 1], span = Math.min(600000, Math.max(120000, last - series.at[0]));
     const from = last - span, begin = Math.max(0, series.at.findIndex(function (at) { return at >= from; }) - 1);
     let peak = 0;
     for (let i = begin; i < series.at.length; i++) peak = Math.max(peak, series.values[i]);
-    const isNear = bound > 0 && bound <= peak * 4;
-    const top = ceiling(Math.max(read.least, peak, isNear ? bound * 1.08 : 0));
+    const bound = series.limits ? series.limits[series.limits.length - 1] : 0, isNear = bound > 0 && bound <= peak * 4;
+    let most = Math.max(read.least, peak);
+    if (isNear) for (let i = begin; i < series.at.length; i++) if (series.limits[i] <= peak * 4) most = Math.max(most, series.limits[i] * 1.08);
+    const top = ceiling(most);
     const x = function (at) { return PAD.left + (Math.max(at, from) - from) / span * (width - PAD.left - PAD.right); };
     const y = function (value) { return height - PAD.bottom - value / top * (height - PAD.top - PAD.bottom); };
     svg.setAttribute("viewBox", "0 0 " + width + " " + height);
@@ -44,7 +47,12 @@ function makeChart(figure, name, read) {
     for (let i = begin; i < series.at.length; i++) path += (path ? "L" : "M") + x(series.at[i]).toFixed(1) + " " + y(series.values[i]).toFixed(1);
     line.setAttribute("d", path);
     area.setAttribute("d", path + "L" + x(last).toFixed(1) + " " + y(0) + "L" + x(series.at[begin]).toFixed(1) + " " + y(0) + "Z");
-    place(limit, isNear ? { x1: PAD.left, x2: width - PAD.right, y1: y(bound), y2: y(bound), visibility: "visible" } : { visibility: "hidden" });
+    let steps = "";
+    if (isNear) for (let i = begin; i < series.at.length; i++) {
+      const level = Math.max(PAD.top - 8, y(series.limits[i])).toFixed(1);
+      steps += steps ? "H" + x(series.at[i]).toFixed(1) + "V" + level : "M" + x(series.at[i]).toFixed(1) + " " + level;
+    }
+    limit.setAttribute("d", steps);
     place(limitLabel, { x: width - PAD.right, y: isNear ? Math.max(10, y(bound) - 5) : 0, visibility: isNear ? "visible" : "hidden" });
     limitLabel.textContent = boundText;
     shown.x = x; shown.y = y; shown.begin = begin; shown.from = from; shown.span = span; shown.width = width; shown.height = height;
@@ -86,6 +94,6 @@ function makeChart(figure, name, read) {
 
   plot.addEventListener("pointermove", function (event) { point(event.clientX); });
   plot.addEventListener("pointerleave", leave);
-  new ResizeObserver(function () { if (shown) draw(shown.series, shown.bound, shown.boundText); }).observe(plot);
+  new ResizeObserver(function () { if (shown) draw(shown.series, shown.boundText); }).observe(plot);
   return { draw: draw };
 }

@@ -48,7 +48,7 @@ function makeControls(words, send, toast) {
     function (value) { return "Set " + words.number(value) + " a minute"; });
   const cap = dial("cap", function () { return room.total_active_users; },
     function (value) { return Number.isInteger(value) && value >= 0 && value <= 1e8 ? "" : "Give a whole number, 0 or more."; },
-    function (value) { return value < room.sessions ? words.number(room.sessions) + " are inside: nobody is called until " + words.number(room.sessions - value + 1) + " have left." : words.number(value - room.sessions) + " more fit in now."; },
+    function (value) { return value < room.sessions ? words.number(room.sessions) + " are inside: nobody is called until " + words.number(room.sessions - value + 1) + " have left." : words.number(Math.max(0, value - room.sessions - room.outstanding)) + " more fit in now."; },
     function (value) { return "Set " + words.number(value); });
 
   // Send a change; return why it was refused, or nothing.

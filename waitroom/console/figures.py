@@ -34,6 +34,8 @@ class Sample:
     waiting: int
     sessions: int
     admitted: int
+    rate_per_minute: float
+    total_active_users: int
 
 
 class History:
@@ -45,7 +47,15 @@ class History:
 
     def note(self, snapshot: Snapshot) -> None:
         """Add a sample, and forget those out of the span; a step back in time begins anew."""
-        sample = Sample(snapshot.now_ms, snapshot.generation, waiting(snapshot), snapshot.sessions, snapshot.admitted)
+        sample = Sample(
+            snapshot.now_ms,
+            snapshot.generation,
+            waiting(snapshot),
+            snapshot.sessions,
+            snapshot.admitted,
+            snapshot.rate_per_minute,
+            snapshot.total_active_users,
+        )
         if self._samples and sample.at_ms <= self._samples[-1].at_ms:
             self._samples.clear()
         self._samples.append(sample)
@@ -76,6 +86,8 @@ class History:
             "waiting": [sample.waiting for sample in samples],
             "sessions": [sample.sessions for sample in samples],
             "admitted_per_s": ([0.0] if samples else []) + per_s,
+            "rate_per_minute": [sample.rate_per_minute for sample in samples],
+            "total_active_users": [sample.total_active_users for sample in samples],
         }
 
 

@@ -56,7 +56,17 @@ def test_the_curves_have_one_length_and_begin_without_a_jump() -> None:
 
     assert curves["admitted_per_s"] == [0.0, 5.0, 5.0, 5.0]
     assert curves["waiting"] == [120] * 4
-    assert History().series() == {"at_ms": [], "waiting": [], "sessions": [], "admitted_per_s": []}
+    assert set(curves) == set(History().series())
+    assert {len(curve) for curve in curves.values() if isinstance(curve, list)} == {4}
+    assert all(curve == [] for curve in History().series().values())
+
+
+def test_the_limits_of_the_past_are_kept_as_they_were() -> None:
+    history = seen(seconds=1, per_s=5)
+    history.note(replace(ROOM, now_ms=NOW_MS + 2000, rate_per_minute=90.0, total_active_users=7))
+
+    assert history.series()["rate_per_minute"] == [600.0, 600.0, 90.0]
+    assert history.series()["total_active_users"] == [50, 50, 7]
 
 
 @pytest.mark.parametrize("lost", [{"generation": "g2"}, {"admitted": 2}])

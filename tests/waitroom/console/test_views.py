@@ -50,7 +50,8 @@ async def test_one_room_comes_with_its_curves(client: Client, as_viewer: LooseHe
     told = await (await client.get("/api/rooms/drop", headers=as_viewer)).json()
 
     assert told["room"] == "drop"
-    assert set(told["series"]) == {"at_ms", "waiting", "sessions", "admitted_per_s"}
+    limits = {"rate_per_minute", "total_active_users"}
+    assert set(told["series"]) == {"at_ms", "waiting", "sessions", "admitted_per_s", *limits}
 
 
 @pytest.mark.parametrize("path", ["/api/rooms", "/api/rooms/drop", "/api/rooms/drop/audit", "/api/events"])
