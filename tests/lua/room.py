@@ -1,0 +1,114 @@
+"""One room for the tests of single scripts: each move with everything but what the test is about filled in."""
+
+import json
+from dataclasses import dataclass
+from typing import Any
+
+from tests.lua.twin import KEYS, ROOM_KEYS
+from waitroom.kernel.redis import ScriptRunner
+
+T0 = 1_700_000_000_000
+"""The instant from which the tests count their time, in ms since 1970."""
+ALL_KEYS = {key for keys in ROOM_KEYS.values() for key in keys}
+
+
+@dataclass
+class Room:
+    """A room on a real Valkey; `at` is ms after T0, times are so too."""
+
+    redis: ScriptRunner
+    rate: float = 600.0
+    cap: int = 100
+    window_ms: int = 120_000
+    settle_ms: int = 25_000
+    duration_ms: int = 300_000
+    prequeue: int | None = None
+    starts: int | None = None
+    ends: int | None = None
+    heads: int = 0
+    keep_ms: int = 3_600_000
+
+    async def tick(self, at: int = 0, *, newborn: str = "one") -> dict[str, Any]:
+        limits = [repr(self.rate), self.cap, self.window_ms, self.settle_ms, newborn, "commitment", self.keep_ms]
+        reply = await self.run("rooms/tick", at, KEYS.event, *self.times(), *limits)
+        names = (
+            "word generation phase now serving called waiting sessions outstanding admitted lapsed rate cap message "
+            "revision commitment spin"
+        )
+        return dict(zip(names.split(), reply, strict=True))
+
+    async def ticks(self, count: int, every_ms: int, since: int = 0) -> dict[str, Any]:
+        """Tick `count` times; return the last snapshot."""
+        for number in range(1, count):
+            await self.tick(since + number * every_ms)
+        return await self.tick(since + count * every_ms)
+
+    async def join(
+        self, ticket: str, at: int = 0, *, score: float = 1.0, kept: float | None = None, **other: float
+    ) -> Any:
+        """Join at `score`, whichever segment the script chooses, unless `head`, `draw` or `tail` says otherwise."""
+        scores = [
+            repr(other.get("head", score)),
+            self.heads,
+            repr(other.get("draw", score)),
+            repr(other.get("tail", score)),
+        ]
+        kept_text = "" if kept is None else repr(kept)
+        return await self.run("rooms/join", ticket, at, KEYS.event, *self.times()[1:], kept_text, *scores)
+
+    async def crowd(self, count: int, at: int = 0) -> list[str]:
+        """Let `count` tickets join, at the scores 1, 2, 3 and so on."""
+        tickets = [f"t{number}" for number in range(1, count + 1)]
+        for number, ticket in enumerate(tickets, 1):
+            await self.join(ticket, at, score=float(number))
+        return tickets
+
+    async def claim(self, ticket: str, at: int = 0) -> Any:
+        return await self.run("sessions/claim", ticket, at, self.duration_ms, KEYS.event, self.times()[2])
+
+    async def claims(self, tickets: list[str], at: int = 0) -> list[str]:
+        """Return the tickets that came in."""
+        return [ticket for ticket in tickets if (await self.claim(ticket, at))[0] == "admitted"]
+
+    async def enter(self, session: str, at: int = 0) -> Any:
+        return await self.run("rooms/enter", session, at, self.duration_ms, KEYS.event, *self.times())
+
+    async def leave(self, ticket: str) -> Any:
+        return await self.redis.run("rooms/leave", keys=ROOM_KEYS["rooms/leave"], args=[ticket])
+
+    async def control(self, kind: str, value: str = "", at: int = 0, *, id_: str = "") -> Any:
+        told = [KEYS.event, kind, value, self.window_ms, "ann", "because", id_ or f"{kind} {value} {at}"]
+        return await self.run("rooms/control", at, *told)
+
+    async def touch(self, visits: dict[str, int], at: int = 0) -> Any:
+        told = json.dumps([part for name, end in visits.items() for part in (name, T0 + end)])
+        return await self.run("sessions/touch", at, told)
+
+    async def release(self, session: str, at: int = 0, until: int = 300_000) -> Any:
+        return await self.run("sessions/release", session, at, T0 + until)
+
+    def times(self) -> list[str | int]:
+        return ["" if time is None else T0 + time for time in (self.prequeue, self.starts, self.ends)]
+
+    async def run(self, name: str, *args: Any) -> Any:
+        """Run a script; whatever stands in the place of `now` counts from T0."""
+        told, place = list(args), _PLACE_OF_NOW[name]
+        at = told[place]
+        assert isinstance(at, int)
+        told[place] = T0 + at
+        return await self.redis.run(name, keys=ROOM_KEYS[name], args=told)
+
+    async def line(self, field: str) -> str | None:
+        found = await self.redis.client.hget(KEYS.line, field)
+        return None if found is None else str(found)
+
+
+_PLACE_OF_NOW = {
+    "rooms/tick": 0,
+    "rooms/control": 0,
+    "sessions/touch": 0,
+    "rooms/join": 1,
+    "rooms/enter": 1,
+    "sessions/claim": 1,
+    "sessions/release": 1,
+}
