@@ -5,12 +5,14 @@ that (W2).
 """
 
 import logging
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 from inventory_backend import documents, holds, orders
 from inventory_backend.catalogue import Catalogue
 from inventory_backend.counter import Counter
+from inventory_backend.counters import HOLDS, HOLDS_EXPIRED
 from inventory_backend.holds import Note, Taken, Wanted
 from inventory_backend.idempotency import Answer, Asked, Replays
 from inventory_backend.ledger import Ledger
@@ -19,7 +21,7 @@ from inventory_backend.refusals import refused
 from inventory_backend.saga import Saga
 from inventory_backend.sales import HoldState, Line, Sale, order_id, reservation_id
 from inventory_backend.stock import Hold
-from waitroom.kernel.errors import Refused
+from waitroom.kernel.errors import Refused, WaitroomError
 from waitroom.kernel.tokens import Pass
 
 log = logging.getLogger(__name__)
@@ -53,7 +55,13 @@ class Checkout:
             Refused: unknown-sale, unknown-sku, sale-not-active, limit-reached, sold-out, or the key is not usable.
             StoreUnavailable: nothing was promised; the same request may be sent again.
         """
-        return await self._replays.once(ask, lambda: self._reserve(shopper, sale, wanted, ask))
+        try:
+            answer = await self._replays.once(ask, lambda: self._reserve(shopper, sale, wanted, ask))
+        except WaitroomError as refusal:
+            HOLDS.labels(refusal.kind).inc()
+            raise
+        HOLDS.labels("replayed" if answer.is_replayed else "held").inc()
+        return answer
 
     async def commit(self, shopper: Pass, rid: str, provider: str, method: str, ask: Asked) -> Answer:
         """Begin to pay for a hold.
@@ -70,6 +78,7 @@ class Checkout:
         Raises:
             Refused: not-found, hold-expired, payment-in-progress, already-paid.
         """
+        _check_id(rid)
         now_ms = self._ledger.now_ms()
         word = await self._ledger.write(lambda connection: orders.cancel(connection, rid, shopper.session_id, now_ms))
         if word is not Placed.CANCELLED:
@@ -81,6 +90,7 @@ class Checkout:
         Raises:
             Refused: not-found.
         """
+        _check_id(rid)
         found = await self._ledger.read(lambda connection: orders.hold(connection, rid, shopper.session_id))
         if found is None:
             raise refused("not-found")
@@ -92,6 +102,7 @@ class Checkout:
         Raises:
             Refused: not-found.
         """
+        _check_id(order)
         found = await self._ledger.read(lambda connection: orders.order(connection, order, shopper.session_id))
         if found is None:
             raise refused("not-found")
@@ -107,6 +118,7 @@ class Checkout:
         gone = await self._ledger.write(
             lambda connection: holds.release(connection, late, HoldState.HELD, HoldState.EXPIRED, note)
         )
+        HOLDS_EXPIRED.inc(len(gone))
         log.info("holds expired", extra={"count": len(gone)})
 
     async def _reserve(self, shopper: Pass, name: str, wanted: Sequence[tuple[str, int]], ask: Asked) -> Answer:
@@ -159,6 +171,7 @@ class Checkout:
         )
 
     async def _commit(self, shopper: Pass, rid: str, provider: str, method: str, ask: Asked) -> Answer:
+        _check_id(rid)
         if provider not in self._terms.providers:
             raise refused("unknown-provider")
         kept = ask.kept(202, documents.placed(order_id(rid)))
@@ -177,6 +190,12 @@ class Checkout:
             raise refused(word)
         self._saga.start(pid)
         return Answer(kept.status, kept.body)
+
+
+def _check_id(text: str) -> None:
+    """Let through what may be one of our ids: anything else cannot be found, and need not be looked for."""
+    if not re.fullmatch("[0-9a-f-]{36}", text):
+        raise refused("not-found")
 
 
 def _refused(word: Taken | Hold, sale: Sale) -> Refused:

@@ -134,7 +134,7 @@ class Sku(Settings):
     description: Annotated[str, StringConstraints(max_length=2000)] = Field(
         "", description="A sentence or two for shoppers."
     )
-    price: int = Field(ge=0, le=_LARGEST_AMOUNT, description="In minor units of the sale's currency: 12900 is 129.00.")
+    price: int = Field(ge=1, le=_LARGEST_AMOUNT, description="In minor units of the sale's currency: 12900 is 129.00.")
     total: int = Field(ge=0, le=100_000_000, description="Units there are to sell.")
 
 

@@ -53,5 +53,12 @@ class Guard:
 
 
 def admitted(request: web.Request) -> Pass:
-    """Return the pass that the guard found on a request under /checkout/."""
-    return request[_PASS]
+    """Return the pass that the guard found on a request under /checkout/.
+
+    Raises:
+        Refused: 403 no-pass; the guard never saw the request.
+    """
+    found: Pass | None = request.get(_PASS)
+    if found is None:
+        raise refused("no-pass")
+    return found

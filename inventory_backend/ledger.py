@@ -5,6 +5,7 @@ import logging
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, TypeVar
 
 from sqlalchemy import Connection, event
@@ -164,22 +165,30 @@ def _engine(settings: LedgerSettings, *, connections: int, begin: str) -> AsyncE
     try:
         url = make_url(settings.url)
         url = url.set(drivername=_DRIVERS.get(url.drivername, url.drivername))
-        if url.get_backend_name() == "sqlite" and url.database in {None, "", ":memory:"}:
-            raise ConfigFault(["ledger.url: SQLite needs a file; memory forgets what was sold"])
+        if url.get_backend_name() == "sqlite":
+            _check_file(url.database)
         engine = create_async_engine(url, pool_size=connections, max_overflow=0, pool_timeout=settings.timeout_s)
     except (ArgumentError, ImportError) as fault:
         raise ConfigFault([f"ledger.url: {fault}"]) from fault
     if engine.dialect.name == "sqlite":
-        _prepare_sqlite(engine, begin)
+        # SQLite gives up before we do: its thread must never outlive the call that waits for it
+        _prepare_sqlite(engine, begin, busy_ms=settings.timeout_ms * 4 // 5)
     return engine
 
 
-def _prepare_sqlite(engine: AsyncEngine, begin: str) -> None:
+def _check_file(database: str | None) -> None:
+    if database in {None, "", ":memory:"}:
+        raise ConfigFault(["ledger.url: SQLite needs a file; memory forgets what was sold"])
+    if not (folder := Path(str(database)).absolute().parent).is_dir():
+        raise ConfigFault([f"ledger.url: there is no folder {folder}; make it"])
+
+
+def _prepare_sqlite(engine: AsyncEngine, begin: str, *, busy_ms: int) -> None:
     @event.listens_for(engine.sync_engine, "connect")
     def prepare(connection: Any, _record: object) -> None:
         connection.isolation_level = None  # SQLAlchemy begins, not the driver (its docs, "pysqlite: transactions")
         cursor = connection.cursor()
-        for pragma in ("journal_mode=WAL", "synchronous=FULL", "busy_timeout=4000", "foreign_keys=ON"):
+        for pragma in ("journal_mode=WAL", "synchronous=FULL", f"busy_timeout={busy_ms}", "foreign_keys=ON"):
             cursor.execute(f"PRAGMA {pragma}")
         cursor.close()
 

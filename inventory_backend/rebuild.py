@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 from sqlalchemy import Connection, select, update
 
+from inventory_backend.counters import REBUILDS
 from inventory_backend.ledger import Ledger
 from inventory_backend.sales import COUNTED, Sale
 from inventory_backend.schema import line, reservation, sale, sku
@@ -77,6 +78,7 @@ class Rebuild:
         for name, free in snapshot.free.items():
             key = StockKey(one.name, name, snapshot.epoch)
             await self._stock.load(key, free=free, holds=snapshot.holds.get(name, []))
+        REBUILDS.labels(one.name).inc()
         log.info("stock loaded", extra={"sale": one.name, "epoch": snapshot.epoch})
         return snapshot.epoch
 

@@ -5,6 +5,7 @@ from collections.abc import Collection
 
 from sqlalchemy import Connection, select
 
+from inventory_backend.counters import DRIFT
 from inventory_backend.ledger import Ledger
 from inventory_backend.rebuild import Rebuild
 from inventory_backend.sales import Sale
@@ -40,6 +41,8 @@ class Reconciler:
         if free is None:
             return
         word, drift = await self._stock.reconcile(key, seen=seen, free=free)
+        if word in {Reconcile.AGREED, Reconcile.MENDED}:
+            DRIFT.labels(key.sale, key.sku).set(drift if word is Reconcile.MENDED else 0)
         if word is Reconcile.MENDED:
             log.warning("stock mended", extra={"sale": key.sale, "sku": key.sku, "drift": drift})
 

@@ -13,6 +13,7 @@ from typing import assert_never
 from sqlalchemy import Connection
 
 from inventory_backend import settlement
+from inventory_backend.counters import GATEWAY_FAILURES, PAYMENTS
 from inventory_backend.holds import Note
 from inventory_backend.ledger import Ledger
 from inventory_backend.payments import Charge, ChargeStatus, Gateway, GatewayUnavailable, Intent
@@ -71,6 +72,8 @@ class Saga:
             attempt = await self._ledger.read(partial(settlement.attempt, pid=pid))
             while attempt.next_ms is not None and attempt.next_ms <= self._ledger.now_ms():
                 attempt = await self._step(attempt)
+                if attempt.next_ms is None:
+                    PAYMENTS.labels(attempt.state).inc()
         except StoreUnavailable:
             log.warning("payment left for later", extra={"pid": pid})
         finally:
@@ -91,6 +94,7 @@ class Saga:
                 case _:
                     raise AssertionError(f"a settled payment is not due: {attempt.state}")
         except GatewayUnavailable as fault:
+            GATEWAY_FAILURES.inc()
             wait_ms = min(_LONGEST_WAIT_MS, max(fault.wait_s * 1000, self._settings.poll_ms << min(attempt.tries, 10)))
             log.warning(
                 "gateway asked again later", extra={"pid": attempt.pid, "fault": str(fault), "wait_ms": wait_ms}

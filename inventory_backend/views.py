@@ -16,7 +16,8 @@ from waitroom.kernel.answers import NO_STORE, json_answer, read_json
 _MOST_LINES = 50
 _LARGEST_QTY = 2**31 - 1
 
-Word = Annotated[str, Field(min_length=1, max_length=64)]
+Word = Annotated[str, Field(min_length=1, max_length=64, pattern=r"^[ -~]+$")]
+"""Printable ASCII: what the ledger, Redis and the gateway take alike."""
 
 
 class _Body(BaseModel):

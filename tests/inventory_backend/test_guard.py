@@ -62,3 +62,8 @@ async def test_the_catalogue_is_open(guard: Guard) -> None:
         return web.Response()
 
     assert (await guard.middleware(asks(None, "/sales/drop"), open_to_all)).status == 200
+
+
+def test_a_handler_that_the_guard_did_not_watch_lets_nobody_in() -> None:
+    with pytest.raises(Refused, match="no-pass"):
+        admitted(asks(SIGNER.sign(GOOD)))

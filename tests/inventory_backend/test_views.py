@@ -8,6 +8,7 @@ from typing import Any
 from uuid import uuid4
 
 import pytest
+from yarl import URL
 
 from tests.till import Shop, config, gateway, shop
 from waitroom.kernel.redis import ScriptRunner
@@ -316,3 +317,49 @@ async def test_other_methods_and_paths_are_problems_too(drop: Shop) -> None:
         assert (answer.status, answer.content_type) == (404, "application/problem+json")
     async with drop.session.delete(f"{drop.url}/sales/drop") as answer:
         assert (answer.status, answer.content_type) == (405, "application/problem+json")
+
+
+@pytest.mark.parametrize(
+    "path", ["/checkout/orders/%ff", "/checkout/orders/%00", "/checkout/reservations/..%2f", "/sales/%ff"]
+)
+async def test_strange_names_are_not_found(drop: Shop, path: str) -> None:
+    async with drop.session.get(URL(drop.url + path, encoded=True), headers=drop.shopper().headers()) as answer:
+        assert answer.status == 404
+
+
+@pytest.mark.parametrize(
+    "path", ["/%63heckout/orders/1", "/checkout%2Forders/1", "//checkout/orders/1", "/./checkout/orders/1"]
+)
+async def test_no_spelling_of_the_path_comes_round_the_gate(drop: Shop, path: str) -> None:
+    async with drop.session.get(URL(drop.url + path, encoded=True)) as answer:
+        assert answer.status in {403, 404}
+
+
+@pytest.mark.parametrize("text", ["\\ud800", "\\u0000", "caf\\u00e9"])
+async def test_strange_text_in_a_body_is_refused(drop: Shop, text: str) -> None:
+    headers = drop.shopper().headers("k") | {"Content-Type": "application/json"}
+    for path, body in (
+        ("commit", '{"reservation_id":"%s","payment":{"provider":"simulated","method":"card_ok"}}'),
+        ("cancel", '{"reservation_id":"%s"}'),
+        ("reserve", '{"sale":"%s","lines":[{"sku":"sneaker","qty":1}]}'),
+        ("reserve", '{"sale":"drop","lines":[{"sku":"%s","qty":1}]}'),
+    ):
+        async with drop.session.post(f"{drop.url}/checkout/{path}", data=body % text, headers=headers) as answer:
+            assert answer.status in {400, 404, 422}
+            assert answer.content_type == "application/problem+json"
+
+
+async def test_strange_bytes_in_headers_are_refused(drop: Shop) -> None:
+    port = int(drop.url.rpartition(":")[2])
+    good = drop.shopper().headers()["Waitroom-Pass"].encode()
+    for shopper, key, status in ((b"\xff\xfe", b"k", b"403"), (good, b"\xff\xfe", b"400")):
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        body = b'{"sale":"drop","lines":[{"sku":"sneaker","qty":1}]}'
+        writer.write(
+            b"POST /checkout/reserve HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nConnection: close\r\n"
+            b"Waitroom-Pass: %s\r\nIdempotency-Key: %s\r\nContent-Length: %d\r\n\r\n%s"
+            % (shopper, key, len(body), body)
+        )
+        assert (await reader.read()).split(b" ")[1] == status
+        writer.close()
+        await writer.wait_closed()

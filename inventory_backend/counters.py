@@ -1,0 +1,17 @@
+"""What the till counts; labels are words of this program or names from the configuration: the series are bounded."""
+
+from prometheus_client import Counter, Gauge
+
+HOLDS = Counter(
+    "waitroom_till_holds", "Requests to hold units, by outcome: held, replayed, or the refusal.", ["outcome"]
+)
+HOLDS_EXPIRED = Counter("waitroom_till_holds_expired", "Holds that nobody paid in time.")
+PAYMENTS = Counter("waitroom_till_payments", "Payments that came to an end, by the state they ended in.", ["state"])
+GATEWAY_FAILURES = Counter("waitroom_till_gateway_failures", "Calls to the gateway that must be made again.")
+REBUILDS = Counter("waitroom_till_rebuilds", "How often the stock was put into Redis from the ledger.", ["sale"])
+DRIFT = Gauge(
+    "waitroom_till_drift_units",
+    "Units that Redis had free too many (or, below 0, too few) when it was last compared with the ledger.",
+    ["sale", "sku"],
+    multiprocess_mode="mostrecent",
+)
