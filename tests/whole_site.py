@@ -63,7 +63,7 @@ events = [{{ name = "opening", prequeue_start_time = {gathers}, event_start_time
 name = "hard"
 paths = ["/hard/"]
 queueing_method = "random"
-challenge = {{ difficulty = 15, steps = 64 }}
+challenge = {{ difficulty = 17, steps = 64 }}
 poll = {{ floor = "200ms", ceiling = "500ms", divisor = 10 }}
 events = [{{ name = "later", prequeue_start_time = {gathers}, event_start_time = {later}, event_end_time = {ends} }}]
 """

@@ -3,7 +3,10 @@
 from collections.abc import Callable, Iterator
 
 import pytest
+from playwright.sync_api import Browser, sync_playwright
 
+from tests.browser_visitor import PHONE, Visitor, visiting
+from tests.conftest import CHROMIUM_FLAGS
 from tests.http_shopper import HttpShopper
 from tests.whole_site import WholeSite, until, whole_site
 
@@ -37,5 +40,21 @@ def line(site: WholeSite) -> Iterator[WholeSite]:
     site.ops("pause", {})
     until(lambda: site.pulse()["phase"] == "paused")
     yield site
-    site.ops("resume", {})
+    for what, body in (("rate", {"per_minute": 60000}), ("message", {"text": ""}), ("resume", {})):
+        site.ops(what, body)
     until(lambda: site.pulse()["phase"] == "open" and not site.ops()["waiting"])
+
+
+@pytest.fixture(scope="module")
+def browser(chromium: str) -> Iterator[Browser]:
+    with sync_playwright() as playwright:
+        launched = playwright.chromium.launch(executable_path=chromium, args=CHROMIUM_FLAGS)
+        yield launched
+        launched.close()
+
+
+@pytest.fixture
+def visitor(browser: Browser, request: pytest.FixtureRequest) -> Iterator[Visitor]:
+    """Give a visitor on a phone; `indirect` parameters are another size."""
+    with visiting(browser, getattr(request, "param", PHONE)) as somebody:
+        yield somebody
