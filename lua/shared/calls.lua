@@ -19,11 +19,12 @@ local function batch_of(member, upto)
 end
 
 local function keep_batch(calls, batch)
-  if batch.member then
+  local member = batch_text(batch)
+  redis.call('ZADD', calls, string.format('%.17g', batch.upto), member) -- first: an empty key would lose its end
+  if batch.member and batch.member ~= member then
     redis.call('ZREM', calls, batch.member)
   end
-  batch.member = batch_text(batch)
-  redis.call('ZADD', calls, string.format('%.17g', batch.upto), batch.member)
+  batch.member = member
 end
 
 local function batches(calls)
