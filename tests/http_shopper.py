@@ -47,7 +47,7 @@ class HttpShopper:
         self.as_app = as_app
         self.token = ""
         self.ticket: dict[str, Any] = {}
-        self._always = {"Accept": "application/json"} | ({"X-Forwarded-For": address} if address else {})
+        self.always = {"Accept": "application/json"} | ({"X-Forwarded-For": address} if address else {})
 
     def close(self) -> None:
         self.connection.close()
@@ -56,7 +56,7 @@ class HttpShopper:
         self, method: str, path: str, body: object = None, *, key: str | None = None, raw: bytes | None = None
     ) -> Answer:
         """Ask once; where the connection was closed under us, ask once more on a new one."""
-        headers = dict(self._always)
+        headers = dict(self.always)
         sent = raw if body is None else json.dumps(body).encode()
         if sent is not None:
             headers["Content-Type"] = "application/json"

@@ -113,6 +113,7 @@ class WholeSite:
     port: int
     ops_port: int
     till_port: int = 0
+    home: Path = Path()
     told: list[str] = field(default_factory=list)
 
     @property
@@ -151,7 +152,7 @@ class WholeSite:
 
     def pids(self, part: str) -> list[int]:
         """Return the processes of this installation whose command line holds `part`."""
-        return [pid for pid, line in processes(self.folder).items() if part in line]
+        return [pid for pid, line in processes(self.home).items() if part in line]
 
     def workers(self) -> list[int]:
         return self.pids(" _worker ")
@@ -211,7 +212,7 @@ def worker_behind(site: WholeSite, local_port: int) -> int | None:
 def whole_site(*, hold: str = "2m", gathers_in_s: float = -3600) -> Iterator[WholeSite]:
     """Run `waitroom serve` while the block lasts; then it ends by SIGTERM, with status 0, and leaves nothing."""
     with _folder() as folder:
-        site = WholeSite(folder, free_loopback().port, free_loopback().port, free_loopback().port)
+        site = WholeSite(folder, free_loopback().port, free_loopback().port, free_loopback().port, folder)
         now_ms = time.time_ns() // 1_000_000
         moments = {
             "gathers": spell_instant(now_ms + round(gathers_in_s * 1000)),
@@ -233,7 +234,7 @@ def whole_site(*, hold: str = "2m", gathers_in_s: float = -3600) -> Iterator[Who
 def whole_demo(*options: str) -> Iterator[WholeSite]:
     """Run `waitroom demo` while the block lasts."""
     with _folder() as folder:
-        site = WholeSite(folder / "demo", free_loopback().port, free_loopback().port)
+        site = WholeSite(folder / "demo", free_loopback().port, free_loopback().port, home=folder)
         ports = ["--port", str(site.port), "--ops-port", str(site.ops_port)]
         with _running(site, ["demo", "--dir", str(site.folder), *ports, *options]):
             yield site
@@ -250,18 +251,18 @@ def _running(site: WholeSite, arguments: list[str]) -> Iterator[None]:
     environment = {
         name: value for name, value in os.environ.items() if not name.startswith(("WAITROOM_", "REDIS_", "PROMETHEUS_"))
     }
-    output = site.folder.parent / f"{site.folder.name}.out"
+    output = site.home.parent / f"{site.home.name}.out"
     with output.open("wb") as written:
         argv = [sys.executable, "-m", "waitroom", *arguments]
         environment["PYTHONPATH"] = str(ROOT)
-        process = subprocess.Popen(argv, stdout=written, stderr=written, cwd=ROOT, env=environment)
+        process = subprocess.Popen(argv, stdout=written, stderr=written, cwd=site.home, env=environment)
     try:
         until(lambda: process.poll() is not None or _is_up(site), within_s=60)
         assert process.poll() is None, output.read_text("utf-8", "replace")
         yield
         process.send_signal(signal.SIGTERM)
         assert process.wait(30) == 0, output.read_text("utf-8", "replace")[-4000:]
-        assert processes(site.folder) == {}
+        assert processes(site.home) == {}
     except BaseException:
         sys.stderr.write(output.read_text("utf-8", "replace")[-8000:])
         raise
