@@ -70,7 +70,8 @@ class Twin:
         self.admitted: set[str] = set()
         self._sources = {name: load_script(name).source for name in ROOM_KEYS}
         for name, (text, other) in (patch or {}).items():
-            assert self._sources[name].count(text) == 1, f"the mutant does not fit {name}: {text}"
+            if self._sources[name].count(text) != 1:
+                raise ValueError(f"the mutant does not fit {name}: {text}")
             self._sources[name] = self._sources[name].replace(text, other)
         client.flushdb()
         self._set_spin()

@@ -1,0 +1,234 @@
+"""A test of the tests: each seeded fault in a script is caught by the walk that compares scripts and model."""
+
+from collections.abc import Callable, Iterator
+from random import Random
+
+import pytest
+from redis import Redis
+
+from tests.lua.model import Times
+from tests.lua.twin import Patch, Twin
+
+START = 1_700_000_000_000
+
+MUTANTS: dict[str, Patch] = {
+    "a second join moves the ticket": {
+        "rooms/join": ("local score = tonumber(redis.call('ZSCORE', queue, ticket))", "local score = nil"),
+    },
+    "a newcomer may land before the threshold": {
+        "rooms/join": ("if turn_of(score, spin) > serving then", "if true then")
+    },
+    "too many keep their order before the draw": {"rooms/join": ("'(0') < heads then", "'(0') <= heads then")},
+    "whoever is back is not counted on": {"rooms/join": ("one_more(line, calls, turn)\nend", "\nend")},
+    "the threshold itself is not called": {"sessions/claim": ("if turn > serving then", "if turn >= serving then")},
+    "anybody may claim": {"sessions/claim": ("if turn > serving then", "if false then")},
+    "a claim takes no token": {
+        "sessions/claim": ("keep_tokens(room, tokens - 1, now)", "keep_tokens(room, tokens, now)")
+    },
+    "a claim looks at no token": {"sessions/claim": ("tokens < WHOLE and", "false and")},
+    "a claim looks at no cap": {"sessions/claim": ("inside(sessions, now) >= tonumber(r[5])", "false")},
+    "the cap is one too large": {
+        "sessions/claim": ("inside(sessions, now) >= tonumber(r[5])", "inside(sessions, now) > tonumber(r[5])"),
+    },
+    "a ticket claims twice": {"sessions/claim": (" or redis.call('ZSCORE', claimed, ticket) then", " then")},
+    "a revoked ticket claims again": {"sessions/claim": ("if redis.call('ZSCORE', revoked, ticket) or", "if")},
+    "a lapsed ticket claims": {"sessions/claim": ("if turn <= tonumber(l[3] or '-inf') then", "if false then")},
+    "a claim does not end its call": {
+        "sessions/claim": ("1, now)\none_less(line, calls, knocks, ticket, turn)", "1, now)")
+    },
+    "whoever is told to come back is not counted on": {
+        "sessions/claim": ("knock(line, calls, knocks, ticket, turn, now + wait + PATIENCE_MS)", ""),
+    },
+    "a claim gets past a pause": {"sessions/claim": ("if r[3] == '1' then", "if false then")},
+    "a claim gets past the end": {
+        "sessions/claim": ("if r[2] == event or (ends and now >= ends) then", "if false then")
+    },
+    "straight in past those who wait": {"rooms/enter": ("if waiting > 0 then", "if false then")},
+    "straight in on a token of the called": {"rooms/enter": ("tokens - expected < WHOLE", "tokens < WHOLE")},
+    "straight in on a seat of the called": {
+        "rooms/enter": ("inside(sessions, now) + expected >=", "inside(sessions, now) >=")
+    },
+    "straight in takes no token": {
+        "rooms/enter": ("keep_tokens(room, tokens - 1, now)", "keep_tokens(room, tokens, now)")
+    },
+    "straight in twice": {"rooms/enter": ("if held and held > now then", "if false then")},
+    "straight in past a pause": {
+        "rooms/enter": ("if phase ~= 'idle' and phase ~= 'open' then", "if phase == 'ended' then")
+    },
+    "time is paid twice": {
+        "rooms/tick": (
+            "keep_tokens(room, tokens, now)\nredis.call('HSET', line, 'expected'",
+            "redis.call('HSET', room, 'tokens', tokens)\nredis.call('HSET', line, 'expected'",
+        )
+    },
+    "the called are counted on for ever": {"rooms/tick": ("if now - batch.called_ms < settle then", "if true then")},
+    "the called are not counted on": {"rooms/tick": ("if now - batch.called_ms < settle then", "if false then")},
+    "a pause saves up a burst": {
+        "rooms/tick": ("tokens = math.min(tokens, 1) --", "--"),
+        "rooms/control": (
+            "math.min(1, tonumber(redis.call('HGET', room, 'tokens')))",
+            "tonumber(redis.call('HGET', room, 'tokens'))",
+        ),
+    },
+    "calls run out in a pause": {
+        "rooms/tick": ("if is_admitting and batch.deadline_ms <= now then", "if batch.deadline_ms <= now then")
+    },
+    "calls run out of turn": {"rooms/tick": ("      is_admitting = false\n", "\n")},
+    "calls run out a moment late": {"rooms/tick": ("batch.deadline_ms <= now then", "batch.deadline_ms < now then")},
+    "one too many is called": {
+        "rooms/tick": ("local last = math.min(before + count,", "local last = math.min(before + count + 1,")
+    },
+    "calls look at no cap": {"rooms/tick": ("math.min(tokens + 1 - WHOLE, free)", "(tokens + 1 - WHOLE)")},
+    "calls forget who was called before": {"rooms/tick": ("free) - expected)", "free))")},
+    "nine decimals of a token": {
+        "rooms/tick": ("'tokens', string.format('%.17g', tokens)", "'tokens', string.format('%.9f', tokens)")
+    },
+    "the bucket holds no fraction": {
+        "rooms/tick": ("return 1 + rate_per_minute / 60", "return math.max(1, rate_per_minute / 60)")
+    },
+    "the spin is forgotten": {"rooms/tick": ("return (score - spin) % 1", "return score")},
+    "the draw is counted from its start": {"rooms/tick": ("local last = spin + turn\n", "local last = turn\n")},
+    "a seat is given away too early": {"rooms/tick": ("LINGER_MS = 2000", "LINGER_MS = 0")},
+    "a lapsed ticket frees the call of another": {
+        "rooms/leave": (" and turn > tonumber(l[3] or '-inf') then", " then")
+    },
+    "leaving frees no call": {"rooms/leave": ("  one_less(line, calls, knocks, ticket, turn)\n", "\n")},
+    "somebody inside leaves the line": {
+        "rooms/leave": ("if not score or redis.call('ZSCORE', claimed, ticket) then", "if not score then")
+    },
+    "a resume gives no new window": {
+        "rooms/control": ("math.max(batch.deadline_ms, now + window)", "batch.deadline_ms")
+    },
+    "a resume does not count on the called": {
+        "rooms/control": ("batch.called_ms, batch.deadline_ms = now,", "batch.deadline_ms =")
+    },
+    "a new rate is paid backwards": {
+        "rooms/control": ("  keep_tokens(room, refilled(room, now, expected), now) --", "  --")
+    },
+    "a touch brings back the revoked": {
+        "sessions/touch": ("if redis.call('ZSCORE', revoked, id) then", "if false then")
+    },
+    "a touch brings back what is over": {"sessions/touch": ("elseif ends > now then", "else")},
+    "a release keeps the seat": {
+        "sessions/release": ("redis.call('ZREM', sessions, session) == 1", "redis.call('ZSCORE', sessions, session)")
+    },
+}
+
+
+class Walk:
+    """One long random walk through a room; the same for the same seed."""
+
+    def __init__(self, client: "Redis", seed: int, patch: Patch) -> None:
+        self.chance = Random(seed)
+        spin = self.chance.choice([0.0, self.chance.getrandbits(52) / 2**52])
+        times = Times(
+            prequeue=self.chance.choice([None, START - 1000]),
+            starts=START + 5000,
+            ends=self.chance.choice([None, START + 3_000_000]),
+            rate=self.chance.choice([0.7, 20.0, 90.0, 600.0]),
+            cap=self.chance.randint(2, 8),
+            window_ms=40_000,
+            settle_ms=8_000,
+            duration_ms=30_000,
+            heads=self.chance.choice([0, 2]),
+            spin=spin,
+        )
+        self.twin = Twin(client, times, now=START, patch=patch)
+        self.count = 0
+
+    def steps(self, count: int) -> Iterator[None]:
+        """Make `count` moves, and look at every promise after each."""
+        self.twin.tick()
+        moves: list[Callable[[], object]] = [
+            self.join, self.join, self.tick, self.tick, self.tick, self.come, self.come, self.ask, self.enter,
+            self.leave, self.touch, self.release, self.change, self.pause, self.again,
+        ]  # fmt: skip
+        for _ in range(count):
+            self.chance.choice(moves)()
+            self.twin.look()
+            yield
+
+    def some(self, names: list[str]) -> list[str]:
+        return self.chance.sample(names, min(len(names), self.chance.randint(1, 3)))
+
+    def join(self) -> None:
+        for _ in range(self.chance.randint(1, 4)):
+            self.count += 1
+            draw = self.chance.getrandbits(52) / 2**52
+            self.twin.join(f"t{self.count}", (draw - 5, draw, self.chance.randint(4, 40) / 4))
+
+    def again(self) -> None:
+        for ticket in self.some(list(self.twin.scores)):
+            self.twin.join(ticket, (-1.0, 0.5, 1.0))
+
+    def tick(self) -> None:
+        for _ in range(self.chance.choice([1, 1, 12])):
+            self.twin.advance(self.chance.choice([1, 250, 250, 950, 950, 1000, 3000, 8000]))
+            self.twin.tick()
+
+    def come(self) -> None:
+        for ticket in self.some(self.twin.model.awaited()):
+            self.twin.claim(ticket)
+
+    def ask(self) -> None:
+        for ticket in self.some(list(self.twin.scores)) + self.some(list(self.twin.admitted)):
+            self.twin.claim(ticket)
+
+    def enter(self) -> None:
+        for _ in range(self.chance.choice([1, 9])):
+            self.count += 1
+            self.twin.enter(f"s{self.count}")
+        self.twin.enter(f"s{self.count}")
+
+    def leave(self) -> None:
+        for ticket in self.some(list(self.twin.scores)):
+            self.twin.leave(ticket)
+
+    def touch(self) -> None:
+        sessions = self.twin.model.sessions
+        self.twin.touch(
+            [(name, self.chance.choice([sessions[name], self.twin.now + 30_000])) for name in self.some(list(sessions))]
+        )
+        self.twin.touch([(name, self.twin.now + 1000) for name in self.some(list(self.twin.model.revoked))])
+
+    def release(self) -> None:
+        for name in self.some(list(self.twin.model.sessions)):
+            self.twin.release(name)
+
+    def change(self) -> None:
+        if self.chance.random() < 0.5:
+            self.twin.control("rate", repr(self.chance.choice([0.7, 20.0, 90.0, 600.0])))
+        else:
+            self.twin.control("cap", str(self.chance.randint(1, 8)))
+
+    def pause(self) -> None:
+        self.twin.control(self.chance.choice(["pause", "pause", "end"]))
+        self.twin.tick()
+        self.twin.advance(self.chance.choice([1000, 20_000, 60_000]))
+        self.come()
+        self.enter()
+        self.tick()
+        self.twin.control("resume")
+
+
+@pytest.fixture
+def client(valkey_url: str) -> Iterator["Redis"]:
+    client = Redis.from_url(f"{valkey_url}?db=3", decode_responses=True)
+    yield client
+    client.close()
+
+
+def test_without_a_fault_the_walk_goes_through(client: "Redis") -> None:
+    for seed in range(6):
+        assert sum(1 for _ in Walk(client, seed, {}).steps(150)) == 150
+
+
+@pytest.mark.parametrize("fault", MUTANTS)
+def test_a_seeded_fault_is_caught(client: "Redis", fault: str) -> None:
+    def walk() -> None:
+        for seed in range(30):
+            for _ in Walk(client, seed, MUTANTS[fault]).steps(150):
+                pass
+
+    with pytest.raises(AssertionError):
+        walk()
