@@ -11,52 +11,16 @@ from inventory_backend import holds, settlement
 from inventory_backend.idempotency import Kept
 from inventory_backend.ledger import Ledger
 from inventory_backend.orders import Placing, place
-from inventory_backend.payments import Charge, Gateway, GatewayUnavailable, Intent, SimulatedGateway
+from inventory_backend.payments import Charge, Gateway, SimulatedGateway
 from inventory_backend.saga import Saga, SagaSettings
 from inventory_backend.sales import HoldState, PaymentState
 from inventory_backend.simulated_cards import Behaviour
 from tests.bookkeeping import NOW_MS, books, wanted
 from tests.fakes import FakeClock
+from tests.flaky_gateway import FlakyGateway
 from tests.till import gateway
 
 End = tuple[PaymentState, HoldState]
-
-
-class Counting:
-    """A gateway that counts what really moved, and fails when told to: before a call, or after it."""
-
-    def __init__(self, real: Gateway, clock: FakeClock) -> None:
-        self.real, self.clock = real, clock
-        self.fail_before: set[str] = set()
-        self.fail_after: set[str] = set()
-        self.calls: list[str] = []
-
-    async def _call(self, name: str, call: object) -> object:
-        self.calls.append(name)
-        if name in self.fail_before:
-            self.fail_before.discard(name)
-            call.close()  # type: ignore[attr-defined]  # a coroutine that is never awaited
-            raise GatewayUnavailable("the request was lost")
-        found = await call  # type: ignore[misc]  # as above
-        if name in self.fail_after:
-            self.fail_after.discard(name)
-            raise GatewayUnavailable("the answer was lost")
-        return found
-
-    async def authorise(self, intent: Intent, *, key: str) -> Charge:
-        return await self._call("authorise", self.real.authorise(intent, key=key))  # type: ignore[return-value]  # passed on
-
-    async def retrieve(self, ref: str) -> Charge:
-        return await self._call("retrieve", self.real.retrieve(ref))  # type: ignore[return-value]  # passed on
-
-    async def capture(self, ref: str, *, key: str) -> Charge:
-        return await self._call("capture", self.real.capture(ref, key=key))  # type: ignore[return-value]  # passed on
-
-    async def cancel(self, ref: str) -> Charge:
-        return await self._call("cancel", self.real.cancel(ref))  # type: ignore[return-value]  # passed on
-
-    async def refund(self, ref: str, *, key: str) -> None:
-        await self._call("refund", self.real.refund(ref, key=key))
 
 
 class Till:
@@ -64,7 +28,7 @@ class Till:
 
     def __init__(self, ledger: Ledger, clock: FakeClock, url: str, session: aiohttp.ClientSession) -> None:
         self.ledger, self.clock, self.url, self.session = ledger, clock, url, session
-        self.gateway = Counting(SimulatedGateway(session, url, timeout_ms=5000), clock)
+        self.gateway = FlakyGateway(SimulatedGateway(session, url, timeout_ms=5000))
         self.saga = self.restarted()
 
     def restarted(self) -> Saga:
@@ -141,10 +105,10 @@ async def test_3ds_is_polled_until_the_shopper_agreed(till: Till) -> None:
     assert till.gateway.calls.count("authorise") == 1
 
 
-@pytest.mark.parametrize("when", ["fail_before", "fail_after"])
+@pytest.mark.parametrize("when", ["before", "after"])
 @pytest.mark.parametrize("call", ["authorise", "capture"])
 async def test_a_lost_request_or_answer_is_asked_again_and_charged_once(till: Till, call: str, when: str) -> None:
-    getattr(till.gateway, when).add(call)
+    till.gateway.fail(**{call: when})
     pid = await till.pay()
     await till.step()
     assert (await till.end(pid))[0] is not PaymentState.CAPTURED
@@ -182,7 +146,7 @@ async def test_a_gateway_that_is_down_is_asked_less_and_less_often(till: Till) -
 @pytest.mark.parametrize("step", ["authorise", "capture"])
 async def test_a_process_that_died_is_replaced_and_the_payment_goes_on(till: Till, step: str) -> None:
     """The old process did the call and never wrote down the answer."""
-    till.gateway.fail_after.add(step)
+    till.gateway.fail(**{step: "after"})
     pid = await till.pay()
     await till.step()
 
@@ -205,7 +169,7 @@ async def test_a_payment_whose_process_died_before_the_call_goes_on(till: Till) 
 async def test_a_payment_that_takes_too_long_is_called_off_before_the_units_go_back(till: Till) -> None:
     pid = await till.pay("card_3ds")
     await till.step()
-    till.gateway.fail_before.add("cancel")
+    till.gateway.fail(cancel="before")
     # the shopper never agrees: this gateway forgets to let the pause end
     till.gateway.real = Stuck(till.gateway.real)  # type: ignore[assignment]  # a gateway whose retrieve never moves on
 
@@ -259,7 +223,7 @@ async def test_late_money_is_let_go_when_others_have_the_units(till: Till) -> No
     pid = await late(till)
     for n in range(10):
         await till.ledger.write_together(holds.take, wanted(f"s{n}"))
-    till.gateway.fail_after.add("cancel")
+    till.gateway.fail(cancel="after")
 
     for _ in range(4):
         await till.step(5)
@@ -277,7 +241,7 @@ async def test_money_that_was_taken_meanwhile_is_sent_back_once(till: Till) -> N
     ref = (await till.ledger.read(partial(settlement.attempt, pid=pid))).ref
     async with till.session.post(f"{till.url}/v1/payment_intents/{ref}/capture") as answer:
         assert answer.status == 200  # somebody at the gateway's own console
-    till.gateway.fail_after.add("refund")
+    till.gateway.fail(refund="after")
 
     for _ in range(3):
         await till.step(5)

@@ -1,0 +1,57 @@
+"""A payment gateway whose requests or answers get lost when a test says so."""
+
+from collections.abc import Awaitable
+from typing import Any, TypeVar
+
+from inventory_backend.payments import Charge, GatewayUnavailable, Intent, SimulatedGateway
+
+Found = TypeVar("Found")
+
+
+class FlakyGateway:
+    """Fails the next call of a kind: "before" it reached the gateway, or "after", so that only the answer is lost."""
+
+    def __init__(self, real: SimulatedGateway) -> None:
+        self.real = real
+        self._faults: dict[str, str] = {}
+        self.calls: list[str] = []
+
+    def fail(self, **faults: str | None) -> None:
+        """Let the next call of each named kind fail; without any, let all succeed."""
+        if not faults:
+            self._faults.clear()
+        self._faults |= {kind: when for kind, when in faults.items() if when}
+
+    async def _lost(self, kind: str, call: Awaitable[Found]) -> Found:
+        self.calls.append(kind)
+        when = self._faults.pop(kind, None)
+        if when == "before":
+            call.close()  # type: ignore[attr-defined]  # a coroutine that nobody awaits
+            raise GatewayUnavailable("the request was lost")
+        found = await call
+        if when == "after":
+            raise GatewayUnavailable("the answer was lost")
+        return found
+
+    async def authorise(self, intent: Intent, *, key: str) -> Charge:
+        return await self._lost("authorise", self.real.authorise(intent, key=key))
+
+    async def retrieve(self, ref: str) -> Charge:
+        return await self._lost("retrieve", self.real.retrieve(ref))
+
+    async def capture(self, ref: str, *, key: str) -> Charge:
+        return await self._lost("capture", self.real.capture(ref, key=key))
+
+    async def cancel(self, ref: str) -> Charge:
+        return await self._lost("cancel", self.real.cancel(ref))
+
+    async def refund(self, ref: str, *, key: str) -> None:
+        await self._lost("refund", self.real.refund(ref, key=key))
+
+    async def charges(self) -> list[dict[str, Any]]:
+        """Return the charges as the gateway has them."""
+        return list((await self.real._call("GET", "/v1/payment_intents?limit=100"))["data"])
+
+    async def refunds(self) -> list[dict[str, Any]]:
+        """Return the refunds as the gateway has them."""
+        return list((await self.real._call("GET", "/v1/refunds?limit=100"))["data"])
