@@ -6,7 +6,6 @@ Plain forms, so that it sells without JavaScript too; the script only makes it l
 import secrets
 from collections.abc import Awaitable, Callable
 from json import loads
-from urllib.parse import urlsplit
 
 from aiohttp import web
 
@@ -18,8 +17,10 @@ from inventory_backend.idempotency import asked
 from inventory_backend.prices import price_text
 from inventory_backend.refusals import refused
 from inventory_backend.sales import HoldState, OrderStatus
+from waitroom.kernel.answers import read_form
 from waitroom.kernel.clock import Clock
 from waitroom.kernel.errors import Refused, WaitroomError
+from waitroom.kernel.origins import is_from_elsewhere
 from waitroom.kernel.pages import Pages, csp, nonce
 from waitroom.kernel.tokens import Pass
 
@@ -131,11 +132,9 @@ class Shop:
     async def _form(self, request: web.Request) -> tuple[Pass, dict[str, str]]:
         """Return who sent a form and what is in it; a page of another site sends none."""
         shopper = self._guard.shopper(request)
-        site, origin = request.headers.get("Sec-Fetch-Site", "same-origin"), request.headers.get("Origin")
-        if site not in {"same-origin", "none"} or (origin and urlsplit(origin).netloc != request.headers.get("Host")):
+        if is_from_elsewhere(request):
             raise Refused(403, "foreign-origin", "Please use the buttons of this shop.")
-        fields = await request.post()
-        return shopper, {name: value for name, value in fields.items() if isinstance(value, str)}
+        return shopper, await read_form(request)
 
     def _for_people(self, answering: Answering) -> Answering:
         """Return `answering` with its refusals as pages."""

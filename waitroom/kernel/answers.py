@@ -1,11 +1,13 @@
 """Answer over HTTP: JSON, problem documents (RFC 9457), and nothing that looks like a traceback."""
 
+import asyncio
 import json
 import logging
 import secrets
 from collections.abc import Awaitable, Callable, Mapping
 from http import HTTPStatus
 from typing import TypeVar
+from urllib.parse import parse_qsl
 
 from aiohttp import web
 from pydantic import BaseModel, ValidationError
@@ -19,7 +21,11 @@ Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 Model = TypeVar("Model", bound=BaseModel)
 
 JSON_LIMIT_BYTES = 16_384
+FORM_LIMIT_BYTES = 8_192
 NO_STORE = {"Cache-Control": "no-store"}
+_PLAIN_DATA = {**NO_STORE, "X-Content-Type-Options": "nosniff"}
+BODY_LIMIT_S = 10.0
+"""How long a small body may take to arrive whole: who dawdles holds a connection and a task."""
 _FAULT_LIMIT = 20
 """How many faults of a body are told: a small body must not earn a big answer."""
 _COME_BACK = frozenset({425, 429, 503})
@@ -30,7 +36,7 @@ def json_answer(data: object, *, status: int = 200, headers: Mapping[str, str] |
     """Return `data` as JSON that no cache keeps."""
     body = json.dumps(data, separators=(",", ":"), allow_nan=False).encode()
     return web.Response(
-        status=status, body=body, headers={"Content-Type": "application/json", **NO_STORE, **(headers or {})}
+        status=status, body=body, headers={"Content-Type": "application/json", **_PLAIN_DATA, **(headers or {})}
     )
 
 
@@ -46,7 +52,7 @@ def problem(fault: WaitroomError) -> web.Response:
         "status": fault.status,
         "detail": fault.public,
     }
-    headers = {"Content-Type": "application/problem+json", **NO_STORE}
+    headers = {"Content-Type": "application/problem+json", **_PLAIN_DATA}
     if fault.retry_after_s is not None or fault.status in _COME_BACK:
         headers["Retry-After"] = str(max(1, fault.retry_after_s or 1))
     return web.Response(status=fault.status, body=json.dumps(document).encode(), headers=headers)
@@ -56,7 +62,7 @@ async def read_json(request: web.Request, model: type[Model], *, max_bytes: int 
     """Return the body of `request` as a `model`.
 
     Raises:
-        Refused: 415 not JSON, 413 too large, 400 malformed, 422 with every fault and its path.
+        Refused: 415 not JSON, 413 too large, 408 too slow, 400 malformed, 422 with every fault and its path.
     """
     if request.content_type != "application/json":
         raise Refused(415, "not-json", "Send the body as application/json.")
@@ -73,15 +79,37 @@ async def read_json(request: web.Request, model: type[Model], *, max_bytes: int 
         raise Refused(422, "invalid-body", "The body does not fit; see errors.", extra={"errors": errors}) from None
 
 
-async def _read_bounded(request: web.Request, max_bytes: int) -> bytes:
+async def read_form(
+    request: web.Request, *, max_bytes: int = FORM_LIMIT_BYTES, limit_s: float = BODY_LIMIT_S
+) -> dict[str, str]:
+    """Return the fields of a plain form, none where nothing was sent; what is not UTF-8 in it is replaced.
+
+    aiohttp's own `post` trusts the charset that a visitor names, and keeps uploads.
+
+    Raises:
+        Refused: 415 not a plain form, 413 too large, 408 too slow, 400 not whole.
+    """
+    if not request.can_read_body:
+        return {}
+    if request.content_type != "application/x-www-form-urlencoded":
+        raise Refused(415, "not-a-form", "Send the form as application/x-www-form-urlencoded.")
+    body = await _read_bounded(request, max_bytes, limit_s)
+    return dict(parse_qsl(body.decode("utf-8", "replace"), keep_blank_values=True))
+
+
+async def _read_bounded(request: web.Request, max_bytes: int, limit_s: float = BODY_LIMIT_S) -> bytes:
     body = bytearray()
     try:
-        async for chunk in request.content.iter_any():
-            body += chunk
-            if len(body) > max_bytes:
-                raise Refused(413, "too-large", f"Send at most {max_bytes} bytes.")
+        async with asyncio.timeout(limit_s):
+            async for chunk in request.content.iter_any():
+                body += chunk
+                if len(body) > max_bytes:
+                    raise Refused(413, "too-large", f"Send at most {max_bytes} bytes.")
     except web.RequestPayloadError:
         raise Refused(400, "broken-body", "The body did not arrive whole.") from None
+    except TimeoutError:
+        request.protocol.close()  # the rest may still come, and must not be taken for a request
+        raise Refused(408, "slow-body", "The body did not arrive in time.") from None
     return bytes(body)
 
 

@@ -11,7 +11,7 @@ from aiohttp import ClientResponse, web
 from aiohttp.test_utils import TestClient
 from pydantic import BaseModel, ConfigDict, Field
 
-from waitroom.kernel.answers import errors_become_answers, json_answer, problem, read_json
+from waitroom.kernel.answers import errors_become_answers, json_answer, problem, read_form, read_json
 from waitroom.kernel.errors import BadToken, Refused, StoreUnavailable, WaitroomError
 from waitroom.kernel.logs import request_id
 
@@ -345,3 +345,67 @@ def test_headers_of_a_json_answer_may_be_set() -> None:
     answer = json_answer({}, status=201, headers={"Cache-Control": "public, max-age=1"})
 
     assert (answer.status, answer.headers["Cache-Control"]) == (201, "public, max-age=1")
+
+
+async def fields(request: web.Request) -> web.Response:
+    return json_answer(await read_form(request, max_bytes=100))
+
+
+FORM = {"Content-Type": "application/x-www-form-urlencoded; charset=no-such-charset"}
+
+
+@pytest.mark.parametrize(
+    ("body", "found"),
+    [
+        (b"", {}),
+        (b"a=1&b=&c", {"a": "1", "b": "", "c": ""}),
+        (b"a=1&a=2", {"a": "2"}),
+        (b"a=\xff%ff", {"a": "\ufffd\ufffd"}),
+        (b"a=%u0041%zz%", {"a": "%u0041%zz%"}),
+    ],
+)
+async def test_a_form_is_read_whatever_its_bytes_and_its_charset(
+    serve: Serve, body: bytes, found: dict[str, str]
+) -> None:
+    client = await serve(fields)
+
+    answer = await client.post("/", data=body, headers=FORM)
+
+    assert (answer.status, await answer.json()) == (200, found)
+
+
+@pytest.mark.parametrize(
+    ("body", "content_type", "status"),
+    [
+        (b"a" * 101, FORM["Content-Type"], 413),
+        (b"a=1", "text/plain", 415),
+        (b"--x\r\n", "multipart/form-data; boundary=x", 415),
+    ],
+)
+async def test_what_is_no_small_form_is_refused(serve: Serve, body: bytes, content_type: str, status: int) -> None:
+    client = await serve(fields)
+
+    answer = await client.post("/", data=body, headers={"Content-Type": content_type})
+
+    assert (answer.status, answer.content_type) == (status, "application/problem+json")
+
+
+async def test_who_dawdles_with_a_body_is_not_waited_for(serve: Serve) -> None:
+    async def impatient(request: web.Request) -> web.Response:
+        return json_answer(await read_form(request, limit_s=0.05))
+
+    client = await serve(impatient)
+    reader, writer = await asyncio.open_connection("127.0.0.1", client.port)
+    writer.write(
+        b"POST / HTTP/1.1\r\nHost: a\r\nContent-Type: application/x-www-form-urlencoded\r\nContent-Length: 9\r\n\r\na="
+    )
+
+    answer = await reader.read(-1)  # to the end of the connection: what may still come is no request
+    writer.close()
+
+    assert answer.startswith(b"HTTP/1.1 408 ")
+
+
+def test_no_answer_of_ours_is_guessed_to_be_a_page() -> None:
+    for answer in (json_answer({}), problem(Refused(400, "a", "b"))):
+        assert answer.headers["X-Content-Type-Options"] == "nosniff"
