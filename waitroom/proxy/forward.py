@@ -9,7 +9,7 @@ import aiohttp
 from aiohttp import web
 
 from waitroom.kernel.errors import UpstreamUnavailable
-from waitroom.proxy.headers import UpstreamIdentity, client_headers, upstream_headers
+from waitroom.proxy.headers import UpstreamIdentity, client_headers, for_one_visitor, upstream_headers
 from waitroom.proxy.relay import RelayedAnswer, VisitorLeft, copy_body, written
 from waitroom.proxy.strict import origin_form
 from waitroom.proxy.uploads import Upload
@@ -118,7 +118,8 @@ class Forwarder:
         if on_head is not None:
             told = on_head(answer.status, head.command)
             added = await told if inspect.isawaitable(told) else told
-        headers = head.headers + [(name.encode("ascii"), value.encode()) for name, value in added]
+        ours = [(name.encode("ascii"), value.encode()) for name, value in added]
+        headers = for_one_visitor(head.headers + ours) if ours else head.headers
         reason = (answer.reason or "").encode("utf-8", "surrogateescape")
         response = RelayedAnswer(answer.status, reason, headers, content_length=head.content_length)
         if self._leaving.is_set():

@@ -46,6 +46,7 @@ _ADDRESSES = _SET_BY_US | {  # what others put the visitor, or the true target, 
     b"x-remote-ip",
     b"x-rewrite-url",
 }
+_FOR_A_SHARED_CACHE = (b"cdn-cache-control", b"surrogate-control", b"edge-control", b"x-accel-expires")
 _OUR_COOKIES = (b"wr_", b"__Host-wr_")
 _DASHED = bytes.maketrans(bytes(set(range(256)) - set(b"abcdefghijklmnopqrstuvwxyz0123456789")), b"-" * 220)
 _CONTROL = re.compile(rb"[\x00-\x08\x0a-\x1f\x7f]")
@@ -132,6 +133,17 @@ def client_headers(raw: RawHeaders) -> UpstreamHead:
         elif not _is_foreign(low, value):
             kept.append((name, value))
     return UpstreamHead(kept, _length(lengths), command)
+
+
+def for_one_visitor(headers: Sequence[tuple[bytes, bytes]]) -> list[tuple[bytes, bytes]]:
+    """Return `headers` as they must be beside a pass of ours: no cache that visitors share may keep both.
+
+    A page that the upstream calls public would else carry one visitor's pass to everybody.
+
+    Source: RFC 9111 §5.2.2.7; RFC 9213 (fields for one cache, which override Cache-Control).
+    """
+    kept = [pair for pair in headers if not pair[0].lower().endswith(_FOR_A_SHARED_CACHE)]
+    return [*kept, (b"Cache-Control", b"private")]
 
 
 def without_our_cookies(value: bytes) -> bytes:

@@ -5,7 +5,14 @@ from ipaddress import ip_network
 import pytest
 
 from waitroom.kernel.errors import Refused, UpstreamUnavailable
-from waitroom.proxy.headers import UpstreamIdentity, client_headers, identify, upstream_headers, without_our_cookies
+from waitroom.proxy.headers import (
+    UpstreamIdentity,
+    client_headers,
+    for_one_visitor,
+    identify,
+    upstream_headers,
+    without_our_cookies,
+)
 
 STRANGER = UpstreamIdentity(("203.0.113.9",), "https", "shop.example", waitroom_pass="ours")  # no secret
 PROXIED = UpstreamIdentity(("203.0.113.9", "10.0.0.1"), "https", "shop.example", is_peer_trusted=True)
@@ -244,3 +251,10 @@ def test_a_length_is_a_number_said_once() -> None:
 def test_an_answer_that_has_two_readings_is_not_carried(pairs: list[tuple[bytes, bytes]]) -> None:
     with pytest.raises(UpstreamUnavailable):
         client_headers(pairs)
+
+
+def test_beside_a_pass_of_ours_no_shared_cache_keeps_a_page() -> None:
+    public = b"public, max-age=60"
+    told = [(b"ETag", b"x"), (b"Cache-Control", public), (b"CDN-Cache-Control", public), (b"X-Accel-Expires", b"60")]
+
+    assert for_one_visitor(told) == [(b"ETag", b"x"), (b"Cache-Control", public), (b"Cache-Control", b"private")]
