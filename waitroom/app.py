@@ -153,8 +153,8 @@ class Edge:
                 web.get(f"{own}/queue/status", queueing.status),
                 web.post(f"{own}/queue/claim", queueing.claim),
                 web.post(f"{own}/queue/leave", queueing.leave),
-                web.route("*", "/.waitroom/{tail:.*}", _nothing_here),
-                web.route("*", "/{tail:.*}", door.visit, expect_handler=_ask_for_the_body_later),
+                web.route("*", "/.waitroom/{tail:(?s:.*)}", _nothing_here),
+                web.route("*", "/{tail:(?s:.*)}", door.visit, expect_handler=_ask_for_the_body_later),
             ]
         )
         app.on_response_prepare.append(_name_no_software)

@@ -63,6 +63,7 @@ class ProblemPages:
             if name.lower() not in _BODY_HEADERS:
                 page.headers.add(name, value)
         page.headers["Content-Security-Policy"] = csp(mark)
+        page.headers["Referrer-Policy"] = "same-origin"
         page.headers["X-Content-Type-Options"] = "nosniff"
         page.headers["Vary"] = "Accept, Sec-Fetch-Mode"
         return page

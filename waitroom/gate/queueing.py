@@ -4,15 +4,15 @@ import secrets
 from collections.abc import Sequence
 from ipaddress import IPv4Network, IPv6Network
 from math import ceil
-from urllib.parse import urlsplit, urlunsplit
 
 from aiohttp import web
 from pydantic import BaseModel, ConfigDict, Field
 
 from waitroom.gate import counters
 from waitroom.gate.line import Issued, Line, Presented, lapsed
-from waitroom.kernel.answers import json_answer, read_json
+from waitroom.kernel.answers import NO_STORE, json_answer, read_form, read_json
 from waitroom.kernel.errors import BadToken, Refused
+from waitroom.kernel.origins import is_from_elsewhere
 from waitroom.kernel.tokens import Ticket
 from waitroom.rules.challenges import (
     ChallengeFault,
@@ -27,16 +27,17 @@ from waitroom.rules.challenges import (
 from waitroom.rules.pacing import next_poll_ms
 from waitroom.rules.return_paths import return_path
 from waitroom.rules.rooms import MAIN, Phase
-from waitroom.rules.visitors import address_prefix, client_address
+from waitroom.rules.visitors import address_prefix, client_address, wide_prefix
 from waitroom.store.limits import Limits, RetryAfter
 from waitroom.store.rooms import Standing
 from waitroom.store.sessions import NotYet
 
-_SLOW_PER_MINUTE = 4.0
-_SLOW_BURST = 4
-"""How many places without work one address may take: they are meant for the few who cannot compute."""
+_SLOW_BURST, _SLOW_WIDE_BURST = 4, 32
+"""How many places without work a network may take in a minute: they are meant for the few who cannot compute.
+
+The first is for what one visitor commands; who rents a whole IPv6 site has 65,536 of those, hence the second.
+"""
 _HONEYPOT = "website"
-_FORM_LIMIT_BYTES = 4_096
 
 
 class Solution(BaseModel):
@@ -131,19 +132,14 @@ class Queueing:
     async def slow(self, request: web.Request) -> web.StreamResponse:
         """Give a place to somebody without JavaScript; they pay in waiting time. Then back to the page they wanted."""
         room = self._own_room(request)
-        form = await _form(request)
+        form = await read_form(request)
         back = self._back(request, room, form.get("return_to"))
         if self._line.held_ticket(request, room) is not None or form.get(_HONEYPOT):
-            raise web.HTTPSeeOther(back)
-        taken = await self._limits.take(
-            f"slow:{room}:{address_prefix(self._address(request))}", _SLOW_PER_MINUTE, _SLOW_BURST
-        )
-        if isinstance(taken, RetryAfter):
-            told = "Many places were taken from your network just now. Please try again shortly."
-            raise Refused(429, "too-many", told, retry_after_s=taken.wait_s)
+            raise web.HTTPSeeOther(back, headers=NO_STORE)
+        await self._take_slow(room, self._address(request))
         presented = await self._line.present(self._line.slow_ticket(room), is_new=True)
         counters.JOINS.labels(room, "new").inc()
-        answer = web.Response(status=303, headers={"Location": back, "Cache-Control": "no-store"})
+        answer = web.Response(status=303, headers={"Location": back, **NO_STORE})
         return _with_cookie(answer, self._line.ticket_cookie(presented))
 
     async def status(self, request: web.Request) -> web.StreamResponse:
@@ -187,8 +183,21 @@ class Queueing:
             await self._line.rooms.leave(ticket)
         if pass_ is not None:
             await self._line.sessions.release(room, pass_.session_id, until_ms=pass_.expires_ms)
-        answer = _with_cookie(web.Response(status=204), self._line.cookies.no_ticket(room))
+        left = web.Response(status=204, headers=NO_STORE)
+        answer = _with_cookie(left, self._line.cookies.no_ticket(room))
         return _with_cookie(answer, self._line.cookies.no_pass(room))
+
+    async def _take_slow(self, room: str, address: str) -> None:
+        """Count a place without work for one visitor's network, and for the wider one that could be made of many.
+
+        Raises:
+            Refused: 429.
+        """
+        for prefix, burst in ((address_prefix(address), _SLOW_BURST), (wide_prefix(address), _SLOW_WIDE_BURST)):
+            taken = await self._limits.take(f"slow:{room}:{prefix}", float(burst), burst)
+            if isinstance(taken, RetryAfter):
+                told = "Many places were taken from your network just now. Please try again shortly."
+                raise Refused(429, "too-many", told, retry_after_s=taken.wait_s)
 
     def _room(self, request: web.Request) -> str:
         return self._line.rooms.rules(request.match_info["room"]).name
@@ -215,13 +224,17 @@ class Queueing:
     def _back(self, request: web.Request, room: str, wanted: str | None) -> str:
         """Return the page whose form was sent: what the form says, else the Referer, where it is of this host."""
         wait = f"/.waitroom/{room}/wait"
-        if not wanted:
-            came_from = urlsplit(request.headers.get("Referer", ""))
-            is_own = came_from.netloc == request.headers.get("Host")
-            wanted = urlunsplit(("", "", came_from.path, came_from.query, "")) if is_own else None
-            if wanted is not None and came_from.path == wait:
-                return wanted
-        return return_path(wanted, wait)
+        path, _, query = (wanted or _came_from(request)).partition("?")
+        if path == wait and not wanted:
+            return wait + return_path(f"/?{query}" if query else None).removeprefix("/")
+        return return_path(f"{path}?{query}" if query else path, wait)
+
+
+def _came_from(request: web.BaseRequest) -> str:
+    """Return path and query of the Referer, where it is of this host, else nothing."""
+    host, slash, rest = request.headers.get("Referer", "").partition("://")[2].partition("/")
+    is_own = host.lower() == request.headers.get("Host", "").lower()
+    return f"/{rest.partition('#')[0]}" if slash and is_own else ""
 
 
 def refuse_foreign_origin(request: web.BaseRequest) -> None:
@@ -230,10 +243,7 @@ def refuse_foreign_origin(request: web.BaseRequest) -> None:
     Raises:
         Refused: 403.
     """
-    site = request.headers.get("Sec-Fetch-Site", "same-origin")
-    origin = request.headers.get("Origin")
-    foreign = origin is not None and urlsplit(origin).netloc != request.headers.get("Host")
-    if foreign or site not in {"same-origin", "none"}:
+    if is_from_elsewhere(request):
         raise Refused(403, "foreign-origin", "This can only be asked for from the waiting page itself.")
 
 
@@ -265,10 +275,3 @@ def _refusal(fault: ChallengeFault) -> Refused | BadToken:
 def _with_cookie(answer: web.Response, cookie: str) -> web.Response:
     answer.headers.add("Set-Cookie", cookie)
     return answer
-
-
-async def _form(request: web.Request) -> dict[str, str]:
-    """Return the fields of a small form; a large or odd one counts as empty."""
-    if (request.content_length or 0) > _FORM_LIMIT_BYTES or request.content_type != "application/x-www-form-urlencoded":
-        return {}
-    return {name: value for name, value in (await request.post()).items() if isinstance(value, str)}

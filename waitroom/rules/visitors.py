@@ -62,6 +62,14 @@ def address_prefix(address: str) -> str:
     return str(ip_network((found, 32 if found.version == 4 else 64), strict=False))
 
 
+def wide_prefix(address: str) -> str:
+    """Return the network out of which somebody may command many visitors' networks: /24 of IPv4, /48 of IPv6."""
+    found = _parsed(address)
+    if found is None:
+        return UNKNOWN
+    return str(ip_network((found, 24 if found.version == 4 else 48), strict=False))
+
+
 def _from_the_right(values: Sequence[str]) -> Iterator[str]:
     read = 0
     for value in reversed(values):

@@ -4,7 +4,7 @@ from ipaddress import ip_network
 
 import pytest
 
-from waitroom.rules.visitors import UNKNOWN, address_prefix, client_address, forwarded_chain, is_trusted
+from waitroom.rules.visitors import UNKNOWN, address_prefix, client_address, forwarded_chain, is_trusted, wide_prefix
 
 PROXIES = [ip_network("10.0.0.0/8"), ip_network("fd00::/8")]
 
@@ -83,6 +83,19 @@ def test_an_endless_chain_is_read_only_so_far() -> None:
 )
 def test_limits_count_the_network_that_one_visitor_commands(address: str, prefix: str) -> None:
     assert address_prefix(address) == prefix
+
+
+@pytest.mark.parametrize(
+    ("address", "prefix"),
+    [
+        ("203.0.113.9", "203.0.113.0/24"),
+        ("2001:db8:1:2:3:4:5:6", "2001:db8:1::/48"),
+        ("::ffff:203.0.113.9", "203.0.113.0/24"),
+        ("", UNKNOWN),
+    ],
+)
+def test_a_wide_network_is_one_out_of_which_many_can_be_had(address: str, prefix: str) -> None:
+    assert wide_prefix(address) == prefix
 
 
 def test_trust_is_by_network() -> None:
