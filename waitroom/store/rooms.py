@@ -10,10 +10,10 @@ from waitroom.kernel.clock import Clock
 from waitroom.kernel.errors import Refused, StoreUnavailable
 from waitroom.kernel.redis import ScriptRunner
 from waitroom.kernel.tokens import Keys, Ticket
+from waitroom.rules.changes import value_of
 from waitroom.rules.rooms import (
     MAIN,
     Change,
-    ChangeKind,
     LaneState,
     Phase,
     Queueing,
@@ -28,7 +28,6 @@ from waitroom.store.keys import RoomKeys
 _EVERYBODY = 2**53
 """More first arrivals than there will ever be: in a fifo room all of them keep their order."""
 _KEEP_MS = 7 * 24 * 3600 * 1000
-_MESSAGE_LIMIT = 500
 
 
 class Standing(StrEnum):
@@ -186,7 +185,7 @@ class Rooms:
         """
         rules, schedule = self.rules(room), self.schedule(room)
         keys = RoomKeys(room, schedule.event)
-        value = _checked(change)
+        value = value_of(change)
         await self._run(
             room,
             "rooms/control",
@@ -253,27 +252,3 @@ def _snapshot(room: str, schedule: Schedule, reply: list[Any]) -> Snapshot:
         commitment=committed,
         spin=float(spin),
     )
-
-
-def _checked(change: Change) -> str:
-    match change.kind:
-        case ChangeKind.RATE:
-            return repr(_number(change.value, "rate", least=0.001, most=100_000_000))
-        case ChangeKind.CAP:
-            return str(int(_number(change.value, "cap", least=0, most=100_000_000)))
-        case ChangeKind.MESSAGE:
-            if len(change.value) > _MESSAGE_LIMIT:
-                raise Refused(422, "too-long", f"A message has at most {_MESSAGE_LIMIT} characters.")
-            return change.value
-        case _:
-            return ""
-
-
-def _number(text: str, name: str, *, least: float, most: float) -> float:
-    try:
-        number = float(text)
-    except ValueError:
-        number = float("nan")
-    if not least <= number <= most:
-        raise Refused(422, f"bad-{name}", f"The {name} must be a number from {least:g} to {most:g}.")
-    return number

@@ -1,0 +1,40 @@
+"""Which values ops may give: what a change must be before it goes anywhere near a room."""
+
+from waitroom.kernel.errors import Refused
+from waitroom.rules.rooms import Change, ChangeKind
+
+_MESSAGE_LIMIT = 500
+_MOST = 100_000_000
+"""The same as the configuration takes: a bound against slips of the finger, not against ambition."""
+
+
+def value_of(change: Change) -> str:
+    """Return the value of `change` as `rooms/control` takes it.
+
+    Raises:
+        Refused: 422, the value does not fit.
+    """
+    match change.kind:
+        case ChangeKind.RATE:
+            return repr(_number(change.value, "rate", least=0.001))
+        case ChangeKind.CAP:
+            cap = _number(change.value, "cap", least=0)
+            if not cap.is_integer():
+                raise Refused(422, "bad-cap", "The cap counts people: it must be a whole number.")
+            return str(int(cap))
+        case ChangeKind.MESSAGE:
+            if len(change.value) > _MESSAGE_LIMIT:
+                raise Refused(422, "too-long", f"A message has at most {_MESSAGE_LIMIT} characters.")
+            return change.value
+        case ChangeKind.PAUSE | ChangeKind.RESUME | ChangeKind.END:
+            return ""
+
+
+def _number(text: str, name: str, *, least: float) -> float:
+    try:
+        number = float(text)
+    except ValueError:
+        number = float("nan")
+    if not least <= number <= _MOST:
+        raise Refused(422, f"bad-{name}", f"The {name} must be a number from {least:g} to {_MOST:,}.")
+    return number
