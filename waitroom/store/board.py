@@ -21,9 +21,10 @@ class Board:
 
     def put(self, snapshot: Snapshot) -> None:
         """Hang up the snapshot of a tick."""
+        before = self.get(snapshot.room)
         self._last[snapshot.room] = (snapshot, self._clock.tick_s())
         history = self._history.setdefault(snapshot.room, deque())
-        is_broken = bool(history) and history[-1][1] > snapshot.admitted  # another event, or Redis lost the count
+        is_broken = before is not None and not _counts_on(before, snapshot)
         if is_broken or snapshot.phase is not Phase.OPEN:
             history.clear()
         if snapshot.phase is Phase.OPEN:
@@ -48,3 +49,9 @@ class Board:
             return None
         span_ms = history[-1][0] - history[0][0]
         return (history[-1][1] - history[0][1]) * 60_000 / span_ms
+
+
+def _counts_on(before: Snapshot, after: Snapshot) -> bool:
+    """Whether `after` counts on from `before`: no other event begins its own count, and Redis has not lost it."""
+    lives = [(seen.event, seen.generation) for seen in (before, after)]
+    return lives[0] == lives[1] and before.admitted <= after.admitted

@@ -2,6 +2,8 @@
 
 from dataclasses import replace
 
+import pytest
+
 from tests.fakes import FakeClock
 from tests.snapshots import snapshot
 from waitroom.rules.rooms import Phase
@@ -52,5 +54,15 @@ def test_what_was_before_the_opening_does_not_count(clock: FakeClock) -> None:
 def test_a_count_that_went_back_begins_anew(clock: FakeClock) -> None:
     board = watched(clock, 60, 5)
     board.put(replace(snapshot(), now_ms=61_000, admitted=0))
+
+    assert board.admitted_per_minute("drop") is None
+
+
+@pytest.mark.parametrize("change", [{"event": "second"}, {"generation": "h"}])
+def test_the_count_of_another_event_or_another_life_of_redis_begins_anew(
+    clock: FakeClock, change: dict[str, str]
+) -> None:
+    board = watched(clock, 60, 5)
+    board.put(replace(snapshot(), now_ms=61_000, admitted=1000, **change))  # type: ignore[arg-type]  # both are text
 
     assert board.admitted_per_minute("drop") is None
