@@ -8,6 +8,9 @@ from waitroom.kernel.tokens import Ticket
 from waitroom.rules.rooms import RoomRules, Schedule
 from waitroom.store.keys import RoomKeys
 
+_BATCH = 500
+"""How many sessions one script renews: Redis answers nobody else meanwhile."""
+
 
 @dataclass(frozen=True, slots=True)
 class Admitted:
@@ -114,8 +117,9 @@ class Sessions:
     async def _touch(self, room: str, visits: dict[str, int]) -> None:
         if not visits:
             return
-        keys = RoomKeys(room, "")
-        told = json.dumps([part for visit in visits.items() for part in visit])
-        reply = await self._runner.run("sessions/touch", keys=[keys.sessions, keys.revoked], args=[0, told])
-        for session_id in reply[1:]:
-            self._revoked.setdefault(room, {})[session_id] = visits[session_id]
+        keys, visited = RoomKeys(room, ""), list(visits.items())
+        for start in range(0, len(visited), _BATCH):
+            told = json.dumps([part for visit in visited[start : start + _BATCH] for part in visit])
+            reply = await self._runner.run("sessions/touch", keys=[keys.sessions, keys.revoked], args=[0, told])
+            for session_id in reply[1:]:
+                self._revoked.setdefault(room, {})[session_id] = visits[session_id]
