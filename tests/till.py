@@ -112,7 +112,7 @@ class Shopper:
                 found = await self.order(order_id)
                 if found["status"] in wanted or (not wanted and found["status"] != "paying"):
                     return found
-                await asyncio.sleep(0.02)
+                await asyncio.sleep(0.05)
 
 
 @dataclass(frozen=True)
