@@ -46,6 +46,7 @@ class HttpShopper:
         self.cookies: dict[str, str] = {}
         self.as_app = as_app
         self.token = ""
+        self.patience_s = 15.0
         self.ticket: dict[str, Any] = {}
         self.always = {"Accept": "application/json"} | ({"X-Forwarded-For": address} if address else {})
 
@@ -55,7 +56,7 @@ class HttpShopper:
     def call(
         self, method: str, path: str, body: object = None, *, key: str | None = None, raw: bytes | None = None
     ) -> Answer:
-        """Ask once; where the connection was closed under us, ask once more on a new one."""
+        """Ask, and do as a good client does: try again on a broken connection, and when told to come back later."""
         headers = dict(self.always)
         sent = raw if body is None else json.dumps(body).encode()
         if sent is not None:
@@ -66,14 +67,12 @@ class HttpShopper:
             headers["Authorization"] = f"Waitroom {self.token}"
         if self.cookies:
             headers["Cookie"] = "; ".join(f"{name}={value}" for name, value in self.cookies.items())
-        for attempt in (1, 2):
-            try:
-                return self._once(method, path, sent, headers)
-            except (ConnectionError, HTTPException):
-                self.connection.close()
-                if attempt == 2:
-                    raise
-        raise AssertionError
+        late_s = time.monotonic() + self.patience_s
+        while True:
+            answer = self._surely(method, path, sent, headers)
+            if answer.kind != "store-unavailable" or time.monotonic() > late_s:
+                return answer
+            time.sleep(min(0.5, float(answer.headers["retry-after"])))
 
     def get(self, path: str) -> Answer:
         return self.call("GET", path)
@@ -161,6 +160,15 @@ class HttpShopper:
         placed = self.commit(held.body["reservation_id"])
         assert placed.status == 202, placed
         return self.settled(placed.body["order_id"])
+
+    def _surely(self, method: str, path: str, sent: bytes | None, headers: dict[str, str]) -> Answer:
+        for pause_s in (0, 0.1, 0.3, 0.6):
+            try:
+                return self._once(method, path, sent, headers)
+            except (ConnectionError, HTTPException):
+                self.connection.close()
+                time.sleep(pause_s)
+        return self._once(method, path, sent, headers)
 
     def _once(self, method: str, path: str, sent: bytes | None, headers: dict[str, str]) -> Answer:
         self.connection.request(method, path, sent, headers)

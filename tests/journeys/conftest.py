@@ -38,11 +38,11 @@ def new_shopper(site: WholeSite) -> Iterator[NewShopper]:
 def line(site: WholeSite) -> Iterator[WholeSite]:
     """Give the installation with its room paused, so that everybody waits; afterwards it goes on."""
     site.ops("pause", {})
-    until(lambda: site.pulse()["phase"] == "paused")
+    until(lambda: site.pulse().get("phase") == "paused")
     yield site
     for what, body in (("rate", {"per_minute": 60000}), ("message", {"text": ""}), ("resume", {})):
         site.ops(what, body)
-    until(lambda: site.pulse()["phase"] == "open" and not site.ops()["waiting"])
+    until(lambda: site.pulse().get("phase") == "open" and site.ops().get("waiting") == 0)
 
 
 @pytest.fixture(scope="module")

@@ -12,6 +12,7 @@ from threading import Event
 from typing import TypeVar
 
 import pytest
+from redis import Redis
 
 from tests.http_shopper import OWN, Answer, HttpShopper
 from tests.whole_site import WholeSite, processes, read, until, whole_site, worker_behind
@@ -214,7 +215,7 @@ def test_valkey_hangs_then_dies_and_nobody_notices_but_newcomers(line: WholeSite
     for shopper in (inside, *waiting):
         if shopper is not inside:
             shopper.wait_for_turn()
-        assert stubborn_reserve(shopper).status == 201
+        assert shopper.reserve().status == 201
 
 
 def place(shopper: HttpShopper) -> dict[str, object]:
@@ -227,6 +228,7 @@ def everything_cheap_still_works(
 ) -> None:
     """Pulse, waiting page and passes need no Redis; what does need it says so, and when to ask again."""
     begun_s = time.monotonic()
+    inside.patience_s = waiting.patience_s = 0
     assert site.pulse()["phase"] == "paused"
     newcomer = HttpShopper(site.url)
     newcomer.always |= HTML
@@ -240,17 +242,35 @@ def everything_cheap_still_works(
             continue
         assert (answer.status, answer.kind) == (503, "store-unavailable"), answer
         assert int(answer.headers["retry-after"]) >= 1
+    inside.patience_s = waiting.patience_s = 15
     assert time.monotonic() - begun_s < 8, "and quickly"
 
 
-def stubborn_reserve(shopper: HttpShopper) -> Answer:
-    """Reserve, once the till has found the stock again."""
-    answer = shopper.reserve()
-    late_s = time.monotonic() + 20
-    while answer.status == 503 and time.monotonic() < late_s:
-        time.sleep(0.2)
-        answer = shopper.reserve()
-    return answer
+def test_valkey_loses_everything_and_no_promise_is_broken(line: WholeSite, new_shoppers: NewShoppers) -> None:
+    holder, *waiting = new_shoppers(4)
+    holder.join()
+    line.ops("resume", {})
+    holder.wait_for_turn()
+    held = holder.reserve("last")
+    assert held.status == 201
+    line.ops("pause", {})
+    until(lambda: line.pulse()["phase"] == "paused")
+    tickets = [shopper.join().body for shopper in waiting]
+    generation = line.pulse()["generation"]
+
+    with Redis(unix_socket_path=str(line.folder / "valkey" / "valkey.sock")) as valkey:
+        valkey.flushall()
+
+    until(lambda: line.pulse().get("generation") not in {None, generation})
+    line.ops("resume", {})
+    for shopper, ticket in zip(waiting, tickets, strict=True):
+        told = shopper.get(f"{OWN}/queue/status").body
+        assert (told["ticket_id"], told["score"]) == (ticket["ticket_id"], ticket["score"])
+        shopper.wait_for_turn()
+        again = shopper.reserve("last")
+        assert (again.status, again.kind) == (409, "sold-out"), "what was promised is not sold again"
+    assert holder.settled(holder.commit(held.body["reservation_id"]).body["order_id"])["status"] == "paid"
+    assert waiting[0].buy()["status"] == "paid"
 
 
 def test_told_to_stop_it_lets_everybody_finish() -> None:
