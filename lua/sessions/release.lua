@@ -4,7 +4,7 @@
 -- KEYS[2]  revoked   zset  session id -> until when it is remembered, ms since 1970
 -- ARGV[1]  session   text  session id
 -- ARGV[2]  now       ms    0 = the clock of Redis
--- ARGV[3]  until     ms    how long its pass would still verify, ms since 1970
+-- ARGV[3]  remember_until  ms  how long its pass would still verify, ms since 1970
 -- REPLY    "released"      it was inside
 -- REPLY    "unknown"       it was not, or not any more; its pass is remembered as revoked all the same
 -- @include shared/clock

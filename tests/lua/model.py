@@ -157,7 +157,7 @@ class Model:
         self.batches[-1].upto = self.serving = upto
         self.batches[-1].deadline_ms = now + self.times.window_ms
 
-    def enter(self, session: str, now: int) -> Reply:  # noqa: PLR0911 — one return for each REPLY of the script
+    def enter(self, session: str, now: int) -> Reply:  # noqa: PLR0911 - one return for each REPLY of the script
         if not self.is_loaded:
             return ["unloaded"]
         if self.sessions.get(session, 0) > now:
@@ -212,7 +212,7 @@ class Model:
             del self.queue[ticket]
         return ["left"]
 
-    def claim(self, ticket: str, now: int) -> Reply:  # noqa: C901, PLR0911 — one return for each REPLY of the script
+    def claim(self, ticket: str, now: int) -> Reply:  # noqa: C901, PLR0911 - one return for each REPLY of the script
         if not self.is_loaded:
             return ["unloaded"]
         if self.sessions.get(ticket, 0) > now:

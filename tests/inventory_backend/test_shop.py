@@ -1,0 +1,153 @@
+"""The shop's pages: a sale by plain forms, the same guard and the same answers as the API."""
+
+import asyncio
+import re
+from pathlib import Path
+
+from aiohttp import ClientResponse
+
+from tests.till import Shop, config, gateway, shop
+
+
+async def page(till: Shop, path: str, name: str = "alice") -> ClientResponse:
+    headers = till.shopper(name).headers()
+    answer = await till.session.get(till.url + path, headers=headers, allow_redirects=False)
+    await answer.read()
+    return answer
+
+
+async def form(till: Shop, path: str, name: str = "alice", **fields: str) -> ClientResponse:
+    headers = till.shopper(name).headers()
+    answer = await till.session.post(till.url + path, data=fields, headers=headers, allow_redirects=False)
+    await answer.read()
+    return answer
+
+
+def key_in(html: str, sku: str = "") -> str:
+    found = re.search(rf'name="key" value="([^"]+{sku})"', html)
+    assert found is not None, html
+    return found[1]
+
+
+async def test_a_shopper_buys_with_nothing_but_forms(tmp_path: Path, redis_url: str) -> None:
+    async with gateway() as paid_at, shop(config(tmp_path, redis_url, paid_at)) as till:
+        product = await (await page(till, "/drop/")).text()
+        reserved = await form(till, "/drop/reserve", sku="sneaker", key=key_in(product, "sneaker"))
+        checkout = await (await page(till, reserved.headers["Location"])).text()
+        path = reserved.headers["Location"]
+        paying = await form(till, f"{path}/pay", method="card_ok", key=key_in(checkout))
+        async with asyncio.timeout(20):
+            while "It is yours" not in (receipt := await (await page(till, paying.headers["Location"])).text()):
+                await asyncio.sleep(0.05)
+
+    assert "€129.00" in product
+    assert reserved.status == paying.status == 303
+    assert "data-left-ms" in checkout
+    assert "Paid" in receipt
+
+
+async def test_a_second_click_is_the_same_hold(tmp_path: Path, redis_url: str) -> None:
+    async with shop(config(tmp_path, redis_url)) as till:
+        key = key_in(await (await page(till, "/drop/")).text(), "sneaker")
+        places = {(await form(till, "/drop/reserve", sku="sneaker", key=key)).headers["Location"] for _ in range(3)}
+
+        assert len(places) == 1
+        assert await till.available() == 9
+
+
+async def test_a_declined_card_leads_back_to_another(tmp_path: Path, redis_url: str) -> None:
+    async with gateway() as paid_at, shop(config(tmp_path, redis_url, paid_at)) as till:
+        reserved = await form(till, "/drop/reserve", sku="sneaker", key="k")
+        path = reserved.headers["Location"]
+        paying = await form(till, f"{path}/pay", method="card_declined", key="p")
+        async with asyncio.timeout(20):
+            while "declined" not in (told := await (await page(till, paying.headers["Location"])).text()):
+                await asyncio.sleep(0.05)
+        again = await page(till, path)
+
+    assert f'href="{path}"' in told
+    assert again.status == 200
+
+
+async def test_who_lets_go_gives_the_unit_back(tmp_path: Path, redis_url: str) -> None:
+    async with shop(config(tmp_path, redis_url)) as till:
+        reserved = await form(till, "/drop/reserve", sku="sneaker", key="k")
+        gone = await form(till, f"{reserved.headers['Location']}/cancel")
+        after = await page(till, reserved.headers["Location"])
+
+        assert gone.headers["Location"] == "/drop/"
+        assert after.status == 410
+        assert "Time is up" in await after.text()
+        assert await till.available() == 10
+
+
+async def test_the_store_frees_the_place_of_who_leaves(tmp_path: Path, redis_url: str) -> None:
+    async with shop(config(tmp_path, redis_url)) as till:
+        answer = await form(till, "/drop/leave")
+
+        assert answer.headers["Waitroom-Command"] == "revoke"
+        assert "Thank you" in await answer.text()
+
+
+async def test_refusals_are_pages_with_the_right_status(tmp_path: Path, redis_url: str) -> None:
+    async with shop(config(tmp_path, redis_url, limit_per_shopper=1)) as till:
+        await form(till, "/drop/reserve", sku="sneaker", key="k")
+        seen = {
+            "limit": await form(till, "/drop/reserve", sku="sneaker", key="k2"),
+            "sku": await form(till, "/drop/reserve", sku="nothing", key="k3"),
+            "key": await form(till, "/drop/reserve", sku="sneaker"),
+            "card": await form(till, "/drop/checkout/nothing/pay", method="gold", key="k4"),
+            "hold": await page(till, "/drop/checkout/nothing"),
+            "order": await page(till, "/drop/orders/nothing"),
+        }
+
+    assert {name: answer.status for name, answer in seen.items()} == {
+        "limit": 409,
+        "sku": 404,
+        "key": 400,
+        "card": 422,
+        "hold": 404,
+        "order": 404,
+    }
+    assert all(answer.content_type == "text/html" for answer in seen.values())
+
+
+async def test_nobody_sees_or_pays_the_hold_of_another(tmp_path: Path, redis_url: str) -> None:
+    async with shop(config(tmp_path, redis_url)) as till:
+        path = (await form(till, "/drop/reserve", sku="sneaker", key="k")).headers["Location"]
+
+        assert (await page(till, path, "mallory")).status == 404
+        assert (await form(till, f"{path}/pay", "mallory", method="card_ok", key="k")).status == 404
+        assert (await form(till, f"{path}/cancel", "mallory")).status == 404
+
+
+async def test_without_a_pass_every_page_says_where_to_go(tmp_path: Path, redis_url: str) -> None:
+    async with shop(config(tmp_path, redis_url)) as till:
+        for path in ("/drop/", "/drop/checkout/x", "/drop/orders/x"):
+            async with till.session.get(till.url + path) as answer:
+                assert answer.status == 403
+                assert "waiting room" in await answer.text()
+
+
+async def test_a_form_of_another_site_does_nothing(tmp_path: Path, redis_url: str) -> None:
+    async with shop(config(tmp_path, redis_url)) as till:
+        headers = till.shopper().headers() | {"Origin": "https://evil.example"}
+        data = {"sku": "sneaker", "key": "k"}
+        async with till.session.post(f"{till.url}/drop/reserve", data=data, headers=headers) as answer:
+            assert answer.status == 403
+        assert await till.available() == 10
+
+
+async def test_the_bare_address_leads_to_the_sale(tmp_path: Path, redis_url: str) -> None:
+    async with shop(config(tmp_path, redis_url)) as till:
+        for path in ("/", "/drop"):
+            assert (await page(till, path)).headers["Location"] == "/drop/"
+
+
+async def test_pages_run_only_what_is_ours_and_no_cache_keeps_them(tmp_path: Path, redis_url: str) -> None:
+    async with shop(config(tmp_path, redis_url)) as till:
+        answer = await page(till, "/drop/")
+
+        assert "default-src 'none'" in answer.headers["Content-Security-Policy"]
+        assert answer.headers["Cache-Control"] == "no-store"
+        assert "onclick" not in await answer.text()
