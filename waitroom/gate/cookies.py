@@ -6,10 +6,10 @@ from typing import TypeVar
 from aiohttp import web
 
 from waitroom.kernel.errors import BadToken
-from waitroom.kernel.tokens import Pass, PassSigner, Ticket, TicketSigner
+from waitroom.kernel.tokens import Pass, PassSigner, Ticket, TicketSigner, is_spelled_as_ours
 
-_TRIED = 4
-"""How many cookies of one name are tried: a neighbour's subdomain may have tossed one in front of ours."""
+_TRIED = 16
+"""How many signed cookies of one name are tried: a neighbour's subdomain may have tossed some in front of ours."""
 _SCHEME = "waitroom "
 
 Token = TypeVar("Token")
@@ -86,7 +86,7 @@ def _candidates(request: web.BaseRequest, name: str) -> Iterator[str]:
     for header in request.headers.getall("Cookie", []):
         for pair in header.split(";"):
             key, _, value = pair.strip().partition("=")
-            if key == name and found < _TRIED:
+            if key == name and found < _TRIED and is_spelled_as_ours(value):
                 found += 1
                 yield value
 

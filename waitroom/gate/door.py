@@ -107,8 +107,7 @@ class Door:
 
         def on_head(_status: int, command: str | None) -> Sequence[tuple[str, str]]:
             if command == "revoke":
-                ending = self._line.sessions.release(route.room, pass_.session_id, until_ms=pass_.expires_ms)
-                _ = self._errands.begin(ending, name="release session")
+                _ = self._errands.begin(self._line.end(pass_), name="release session")
                 return [("Set-Cookie", self._line.cookies.no_pass(route.room))]
             if is_new:
                 return [("Set-Cookie", self._line.issue(route.room, pass_.session_id, pass_.expires_ms).cookie)]

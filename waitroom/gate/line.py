@@ -86,6 +86,8 @@ class Line:
     async def present(self, ticket: Ticket, *, is_new: bool = False) -> Presented:
         """Show `ticket` to Redis: a new one gets its place, one that Redis has lost comes back to its old place."""
         snapshot = self.snapshot(ticket.room)
+        if snapshot.event != ticket.event:  # of the event before: it would tell places that are still a secret
+            raise StoreUnavailable(f"no tick of {ticket.room} since {ticket.event} began")
         place = await self.rooms.join(ticket, is_new=is_new, committed=snapshot.commitment)
         is_in_draw = 0 <= place.score < 1
         kept = replace(ticket, score=None if is_in_draw else place.score)
@@ -109,6 +111,15 @@ class Line:
             case _:
                 counters.CLAIMS.labels(ticket.room, "not-called" if isinstance(outcome, NotYet) else outcome.why).inc()
                 return outcome
+
+    async def end(self, pass_: Pass) -> None:
+        """End a session before its time, and every pass of it.
+
+        One that was renewed and put aside lives longer than the one that was shown; a worker that has not heard yet
+        may renew it once more.
+        """
+        longest_ms = self.rooms.now_ms() + 2 * self.rooms.rules(pass_.room).session_duration_ms
+        await self.sessions.release(pass_.room, pass_.session_id, until_ms=max(pass_.expires_ms, longest_ms))
 
     def issue(self, room: str, session_id: str, expires_ms: int) -> Issued:
         """Return the pass of a session that ends at `expires_ms`."""

@@ -182,7 +182,7 @@ class Queueing:
         if ticket is not None:
             await self._line.rooms.leave(ticket)
         if pass_ is not None:
-            await self._line.sessions.release(room, pass_.session_id, until_ms=pass_.expires_ms)
+            await self._line.end(pass_)
         left = web.Response(status=204, headers=NO_STORE)
         answer = _with_cookie(left, self._line.cookies.no_ticket(room))
         return _with_cookie(answer, self._line.cookies.no_pass(room))
