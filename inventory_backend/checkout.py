@@ -103,7 +103,7 @@ class Checkout:
             Refused: not-found.
         """
         _check_id(order)
-        found = await self._ledger.read(lambda connection: orders.order(connection, order, shopper.session_id))
+        found = await self._ledger.read_together(orders.find, (order, shopper.session_id))
         if found is None:
             raise refused("not-found")
         return found

@@ -1,5 +1,6 @@
 """Orders in the ledger: a hold that somebody began to pay for. What the gateway answers is written by `settlement`."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
@@ -133,27 +134,20 @@ def cancel(connection: Connection, rid: str, shopper: str, now_ms: int) -> Place
             return _NOT_OPEN[state]
 
 
-def order(connection: Connection, wanted: str, shopper: str) -> Order | None:
-    """Return the order `wanted` of `shopper`; None when there is none, or when it is somebody else's."""
-    mine = (reservation.c.order_id == wanted, reservation.c.shopper == shopper)
-    row = connection.execute(select(reservation).where(*mine)).one_or_none()
-    if row is None:
-        return None
-    paid = select(payment.c.state, payment.c.attempt).where(payment.c.rid == row.rid)
-    last = connection.execute(paid.order_by(payment.c.attempt.desc()).limit(1)).one()
-    return Order(
-        order_id=row.order_id,
-        rid=row.rid,
-        sale=row.sale,
-        lines=tuple(lines_of(connection, [row.rid])[row.rid]),
-        cost=Money(row.amount, row.currency),
-        hold=HoldState(row.state),
-        payment=PaymentState(last.state),
-        held_until_ms=row.held_until_ms,
-        placed_ms=row.placed_ms,
-        paid_ms=row.paid_ms,
-        attempts=last.attempt,
-    )
+def find(connection: Connection, wanted: Sequence[tuple[str, str]]) -> list[Order | Exception | None]:
+    """Return the order of each of `wanted` (order id, shopper); None where there is none, or it is somebody else's."""
+    ids = [order for order, _ in wanted]
+    rows = {row.order_id: row for row in connection.execute(select(reservation).where(reservation.c.order_id.in_(ids)))}
+    mine = [rows.get(order) for order, _ in wanted]
+    rids = [row.rid for row in rows.values()]
+    lines = lines_of(connection, rids)
+    attempts = select(payment.c.rid, payment.c.state, payment.c.attempt).where(payment.c.rid.in_(rids))
+    ordered = connection.execute(attempts.order_by(payment.c.attempt))
+    last = {one.rid: (PaymentState(one.state), int(one.attempt)) for one in ordered}
+    return [
+        _order(row, lines[row.rid], last[row.rid]) if row is not None and row.shopper == shopper else None
+        for row, (_, shopper) in zip(mine, wanted, strict=True)
+    ]
 
 
 def hold(connection: Connection, rid: str, shopper: str) -> Hold | None:
@@ -182,6 +176,23 @@ _NOT_OPEN = {
     HoldState.REFUNDED: Placed.HOLD_EXPIRED,
 }
 """What to say about a hold that can be neither paid nor cancelled any more."""
+
+
+def _order(row: "Row[tuple[Any, ...]]", lines: Sequence[Line], last: tuple[PaymentState, int]) -> Order:
+    paying, attempts = last
+    return Order(
+        order_id=row.order_id,
+        rid=row.rid,
+        sale=row.sale,
+        lines=tuple(lines),
+        cost=Money(row.amount, row.currency),
+        hold=HoldState(row.state),
+        payment=paying,
+        held_until_ms=row.held_until_ms,
+        placed_ms=row.placed_ms,
+        paid_ms=row.paid_ms,
+        attempts=attempts,
+    )
 
 
 def _own(connection: Connection, rid: str, shopper: str) -> "Row[tuple[Any, ...]] | None":

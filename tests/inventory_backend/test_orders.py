@@ -1,5 +1,6 @@
 """A hold becomes an order when somebody begins to pay."""
 
+import asyncio
 from functools import partial
 
 import pytest
@@ -8,7 +9,7 @@ from inventory_backend import holds, orders
 from inventory_backend.holds import Note
 from inventory_backend.idempotency import Kept
 from inventory_backend.ledger import Ledger
-from inventory_backend.orders import MOST_ATTEMPTS, Placed, Placing
+from inventory_backend.orders import MOST_ATTEMPTS, Order, Placed, Placing
 from inventory_backend.sales import HoldState, Money, PaymentState, order_id
 from inventory_backend.settlement import Attempt, attempt, authorised, captured, declined
 from tests.bookkeeping import NOW_MS, books, wanted
@@ -29,6 +30,10 @@ def placing(rid: str = HELD.rid, shopper: str = "alice", *, now_ms: int = NOW_MS
 
 async def place(ledger: Ledger, asked: Placing) -> tuple[Placed, str]:
     return await ledger.write(lambda connection: orders.place(connection, asked))
+
+
+async def seen(ledger: Ledger, order: str, shopper: str) -> Order | None:
+    return await ledger.read_together(orders.find, (order, shopper))
 
 
 async def told(ledger: Ledger, pid: str) -> Attempt:
@@ -67,7 +72,7 @@ async def test_other_peoples_holds_do_not_exist(ledger: Ledger) -> None:
     assert await place(ledger, placing(shopper="bob")) == (Placed.NOT_FOUND, "")
     assert await place(ledger, placing("no-such-hold")) == (Placed.NOT_FOUND, "")
     assert await ledger.read(lambda c: orders.hold(c, HELD.rid, "bob")) is None
-    assert await ledger.read(lambda c: orders.order(c, order_id(HELD.rid), "bob")) is None
+    assert await ledger.read(lambda c: orders.find(c, [(order_id(HELD.rid), "bob")])) == [None]
     assert await ledger.write(lambda c: orders.cancel(c, HELD.rid, "bob", NOW_MS)) is Placed.NOT_FOUND
 
 
@@ -87,7 +92,7 @@ async def test_a_declined_hold_may_be_tried_again_but_not_for_ever(ledger: Ledge
         assert (await told(ledger, pid)).expires_ms == HELD.expires_ms, "paying again makes no hold longer"
 
     assert (await place(ledger, placing(key="again")))[0] is Placed.TOO_MANY_ATTEMPTS
-    found = await ledger.read(lambda c: orders.order(c, order_id(HELD.rid), "alice"))
+    found = await seen(ledger, order_id(HELD.rid), "alice")
     assert found is not None
     assert (found.payment, found.attempts, found.hold) == (PaymentState.DECLINED, MOST_ATTEMPTS, HoldState.HELD)
 
@@ -117,9 +122,23 @@ async def test_what_is_being_paid_or_paid_cannot_be_let_go(ledger: Ledger) -> No
 async def test_a_shopper_sees_the_hold_and_the_order(ledger: Ledger) -> None:
     before = await ledger.read(lambda c: orders.hold(c, HELD.rid, "alice"))
     await place(ledger, placing())
-    after = await ledger.read(lambda c: orders.order(c, order_id(HELD.rid), "alice"))
+    after = await seen(ledger, order_id(HELD.rid), "alice")
 
     assert before is not None
     assert after is not None
     assert (before.state, before.order_id, before.lines) == (HoldState.HELD, None, HELD.lines)
     assert (after.hold, after.placed_ms, after.paid_ms) == (HoldState.PAYING, NOW_MS, None)
+
+
+async def test_many_orders_are_looked_up_together(ledger: Ledger) -> None:
+    mine = []
+    for shopper in ("a", "b", "c"):
+        one = wanted(shopper, ("sneaker", 1), ("laces", 1))
+        await ledger.write_together(holds.take, one)
+        await place(ledger, placing(one.rid, shopper))
+        mine.append((order_id(one.rid), shopper))
+
+    found = await asyncio.gather(*(seen(ledger, *name) for name in [*mine, ("unknown", "a"), (mine[0][0], "b")]))
+
+    assert [one and one.order_id for one in found] == [order for order, _ in mine] + [None, None]
+    assert all(one is None or len(one.lines) == 2 for one in found)
