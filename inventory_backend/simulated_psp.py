@@ -15,7 +15,9 @@ from aiohttp import web
 
 from inventory_backend.simulated_cards import Behaviour, Card, PaymentIntent, authorised_ms, whole
 from waitroom.kernel import logs
+from waitroom.kernel.answers import read_form
 from waitroom.kernel.clock import Clock, SystemClock
+from waitroom.kernel.errors import Refused
 from waitroom.kernel.units import address, duration_ms
 
 log = logging.getLogger(__name__)
@@ -104,7 +106,10 @@ class SimulatedGatewayServer:
         """
 
         async def handler(request: web.Request) -> web.Response:
-            form = {name: str(value) for name, value in (await request.post()).items()}
+            try:
+                form = await read_form(request)
+            except Refused as refused:
+                return self._sent(_invalid(refused.public, "body"))
             key = request.headers.get("Idempotency-Key")
             if not key:
                 return self._sent(await effect(request, form))
