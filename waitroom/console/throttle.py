@@ -1,16 +1,17 @@
-"""Slow down who guesses: so many wrong tries per address, then a pause."""
+"""Slow down who guesses: so many wrong tries per network of one visitor, then a pause."""
 
 from collections import deque
 
 from waitroom.kernel.clock import Clock
 from waitroom.kernel.errors import Refused
+from waitroom.rules.visitors import address_prefix
 
 _MANY = 10_000
-"""How many addresses are remembered before the old ones are cleared out."""
+"""How many networks are remembered; past that the one that was quiet for longest is forgotten."""
 
 
 class Throttle:
-    """Wrong tries by address, in the memory of this process."""
+    """Wrong tries by network, in the memory of this process: who has one IPv6 address has 2^64 of them."""
 
     def __init__(self, clock: Clock, *, limit: int, window_s: float) -> None:
         """Allow `limit` wrong tries within `window_s` seconds."""
@@ -34,14 +35,15 @@ class Throttle:
 
     def note(self, address: str) -> None:
         """Remember one wrong try of `address`."""
-        now_s = self._clock.tick_s()
-        if len(self._wrong) >= _MANY:
-            self._wrong = {known: tries for known in self._wrong if (tries := self._recent(known, now_s))}
-        if len(self._wrong) < _MANY:
-            self._wrong.setdefault(address, deque(maxlen=self._limit)).append(now_s)
+        network = address_prefix(address)
+        tries = self._wrong.pop(network, None) or deque(maxlen=self._limit)
+        tries.append(self._clock.tick_s())
+        self._wrong[network] = tries  # last, as the one heard of last
+        if len(self._wrong) > _MANY:
+            del self._wrong[next(iter(self._wrong))]
 
     def _recent(self, address: str, now_s: float) -> deque[float]:
-        tries = self._wrong.get(address, deque())
+        tries = self._wrong.get(address_prefix(address), deque())
         while tries and tries[0] <= now_s - self._window_s:
             tries.popleft()
         return tries

@@ -1,6 +1,7 @@
 """What operators look at: the page, the figures as JSON, the same as they change, the audit, and the metrics."""
 
 import asyncio
+import re
 from contextlib import suppress
 
 from aiohttp import web
@@ -137,6 +138,6 @@ async def _within(beat: asyncio.Event, limit_s: float) -> bool:
 def _count(text: str) -> int:
     if not text:
         return _AUDIT_COUNT
-    if not text.isascii() or not text.isdigit() or not 1 <= int(text) <= _AUDIT_MOST:
+    if not re.fullmatch(r"[0-9]{1,3}", text) or not 1 <= int(text) <= _AUDIT_MOST:
         raise Refused(422, "invalid-count", f"count must be a whole number from 1 to {_AUDIT_MOST}.")
     return int(text)
