@@ -20,6 +20,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m inventory_backend", description=__doc__)
     parser.add_argument("-c", "--config", type=Path, required=True, metavar="FILE", help="see config/inventory.toml")
     chosen = parser.parse_args()
+    os.umask(0o077)  # the ledger says who bought what: its file is for our eyes only
     try:
         config = read(chosen.config, os.environ)
         signer = upstream_signer(config, os.environ)

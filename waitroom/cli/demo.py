@@ -19,6 +19,7 @@ from waitroom.config import read
 from waitroom.kernel import logs
 from waitroom.kernel.clock import Clock, SystemClock
 from waitroom.kernel.errors import ConfigFault, WaitroomError
+from waitroom.kernel.metrics import FOLDER
 from waitroom.kernel.ports import free_loopback
 from waitroom.kernel.redis import RedisSettings, connected
 from waitroom.kernel.settings import SECRET_VARIABLE, read_secrets
@@ -136,7 +137,7 @@ class _Demo:
     def _crowd(self, members: int) -> Program:
         arguments = ("-c", str(self._folder.config), "--members", str(members), "--page", PAGE, "--sku", SKU)
         argv = (sys.executable, "-m", "waitroom", "_crowd", *arguments)
-        environment = self._installation.environment
+        environment = {name: value for name, value in self._installation.plain().items() if name != FOLDER}
         return Program(
             "crowd", argv, environment, Tier.CROWD, drain_s=_CROWD_DRAIN_S, is_once=True, output=self._folder.log
         )

@@ -27,7 +27,11 @@ from waitroom.supervisor import Program, Tier
 CONSOLE_TOKEN_VARIABLE = "WAITROOM_CONSOLE_TOKEN"  # noqa: S105 - the name of a variable, not what is in it
 UPSTREAM_SECRET_VARIABLE = "WAITROOM_UPSTREAM_SECRET"  # noqa: S105 - as above
 GATEWAY_VARIABLE = "WAITROOM_SIMULATED_GATEWAY_URL"
-_SECRETS = frozenset({SECRET_VARIABLE, CONSOLE_TOKEN_VARIABLE, UPSTREAM_SECRET_VARIABLE})
+VIEWER_TOKEN_VARIABLE = "WAITROOM_VIEWER_TOKEN"  # noqa: S105 - as above
+_FOR_SOME = frozenset(
+    {SECRET_VARIABLE, CONSOLE_TOKEN_VARIABLE, VIEWER_TOKEN_VARIABLE, UPSTREAM_SECRET_VARIABLE, "REDIS_URL"}
+)
+"""What opens something: each process gets those it needs by name, and no other."""
 
 _REDIS_FOLDER = Path("waitroom-data")
 _LEEWAY_S = 2.0
@@ -63,32 +67,36 @@ class Installation:
         drain_s = 2 * self.config.edge.drain_timeout_ms / 1000 + _LEEWAY_S  # its requests, then its errands
         edge = self._own("worker-1", "_worker", Tier.EDGE, {})
         edges = [replace(edge, name=f"worker-{number}", drain_s=drain_s) for number in range(1, workers + 1)]
-        ops = self._own("ops", "_ops", Tier.OPS, {CONSOLE_TOKEN_VARIABLE: self.console_token})
+        tokens = {CONSOLE_TOKEN_VARIABLE: self.console_token}
+        if VIEWER_TOKEN_VARIABLE in self.environment:
+            tokens[VIEWER_TOKEN_VARIABLE] = self.environment[VIEWER_TOKEN_VARIABLE]
+        ops = self._own("ops", "_ops", Tier.OPS, tokens)
         return [*self._shop(), ops, *edges]
+
+    def plain(self) -> dict[str, str]:
+        """Return the environment of a process that needs no secret."""
+        kept = {name: value for name, value in self.environment.items() if name not in _FOR_SOME}
+        return kept | {FOLDER: str(self.counts)}
 
     def _own(self, name: str, command: str, tier: Tier, secrets: Mapping[str, str]) -> Program:
         argv = (sys.executable, "-m", "waitroom", command, "-c", str(self.file))
         ours = {SECRET_VARIABLE: self.environment[SECRET_VARIABLE]} if SECRET_VARIABLE in self.environment else {}
         reached = {"REDIS_URL": self.redis_url}
-        return Program(name, argv, self._plain() | reached | ours | dict(secrets), tier, output=self.output)
+        return Program(name, argv, self.plain() | reached | ours | dict(secrets), tier, output=self.output)
 
     def _shop(self) -> list[Program]:
         programs = []
         paying: dict[str, str] = {}
         if self.gateway is not None:
             argv = (sys.executable, "-m", "inventory_backend.simulated_psp", "--listen", str(self.gateway))
-            programs.append(Program("gateway", argv, self._plain(), Tier.GATEWAY, output=self.output))
+            programs.append(Program("gateway", argv, self.plain(), Tier.GATEWAY, output=self.output))
             paying = {GATEWAY_VARIABLE: f"http://{self.gateway}"}
         if self.config.backend.config is not None:
             argv = (sys.executable, "-m", "inventory_backend", "-c", str(self.config.backend.config))
             secret = {UPSTREAM_SECRET_VARIABLE: UpstreamPassSigner.upstream_secret(self.keys)}
-            environment = self._plain() | {"REDIS_URL": self.redis_url} | secret | paying
+            environment = self.plain() | {"REDIS_URL": self.redis_url} | secret | paying
             programs.append(Program("till", argv, environment, Tier.TILL, output=self.output))
         return programs
-
-    def _plain(self) -> dict[str, str]:
-        kept = {name: value for name, value in self.environment.items() if name not in _SECRETS}
-        return kept | {FOLDER: str(self.counts)}
 
 
 def _cores() -> int:

@@ -20,6 +20,8 @@ _START_LIMIT_S = 30
 _STOP_LIMIT_S = 10
 _HANDOVER_LIMIT_S = 3
 """How long a server whose parent was killed may still write its file."""
+_PASSED_ON = ("PATH", "LD_LIBRARY_PATH", "LANG", "LC_ALL", "TZ", "TMPDIR")
+"""What of our environment the server gets: our secrets are none of its business."""
 _SOCKET_PATH_LIMIT = 100
 """The kernel takes socket paths of up to 107 bytes (unix(7))."""
 
@@ -151,6 +153,7 @@ class EmbeddedServer:
             *("--dir", str(self._folder.absolute()), "--logfile", str(self._log), "--loglevel", "warning"),
             *("--save", "", "--appendonly", "yes" if self._append_only else "no"),
             *("--maxmemory-policy", "noeviction", "--daemonize", "no"),
+            env={name: value for name in _PASSED_ON if (value := os.environ.get(name)) is not None},
             stdin=asyncio.subprocess.DEVNULL,
             stdout=asyncio.subprocess.DEVNULL,
             stderr=asyncio.subprocess.DEVNULL,
