@@ -23,7 +23,7 @@ def commitment(seed: bytes) -> str:
 
 def draw_score(seed: bytes, ticket_id: str) -> float:
     """Return the place of a ticket in the draw, in [0,1)."""
-    return _fraction(hmac.digest(seed, ticket_id.encode("ascii"), "sha256"))
+    return fraction(hmac.digest(seed, ticket_id.encode("ascii"), "sha256"))
 
 
 def head_score(issued_ms: int, starts_ms: int, ticket_id: str) -> float:
@@ -46,5 +46,6 @@ def turn(score: float, spin: float) -> float:
     return (score - spin) % 1 if 0 <= score < 1 else score
 
 
-def _fraction(digest: bytes) -> float:
+def fraction(digest: bytes) -> float:
+    """Return the first 52 bits of `digest` as a fraction of 1: exactly what a float holds, and JavaScript too."""
     return (int.from_bytes(digest[:8], "big") >> (64 - _DRAW_BITS)) / float(1 << _DRAW_BITS)
