@@ -36,6 +36,7 @@ from waitroom.kernel.tasks import Errands, Loop, running
 from waitroom.kernel.tokens import Keys, PassSigner, TicketSigner, UpstreamPassSigner
 from waitroom.proxy.forward import Forwarder
 from waitroom.proxy.headers import identify
+from waitroom.proxy.listener import Listener
 from waitroom.proxy.strict import c_parser_present, odd_requests_are_refused, server_log
 from waitroom.proxy.upstream import UpstreamLimits
 from waitroom.proxy.upstream import connected as upstream_connected
@@ -222,7 +223,7 @@ async def _redis(stack: AsyncExitStack, config: Config, url: str) -> ScriptRunne
 
 async def _serve_until_told(app: web.Application, host: str, port: int, drain_s: float, config: Config) -> None:
     """Listen beside the other workers (SO_REUSEPORT); on a signal stop accepting and let what runs end."""
-    server = web.AppRunner(
+    server = Listener(
         app,
         access_log=None,
         logger=server_log(),
