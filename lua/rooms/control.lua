@@ -17,6 +17,7 @@
 -- @include shared/clock
 -- @include shared/bucket
 -- @include shared/calls
+-- @include shared/health
 local room, line, calls, audit = KEYS[1], KEYS[2], KEYS[3], KEYS[4]
 local now, event, kind, value = clock_ms(ARGV[1]), ARGV[2], ARGV[3], ARGV[4]
 local window, who, why, id = tonumber(ARGV[5]), ARGV[6], ARGV[7], ARGV[8]
@@ -35,26 +36,12 @@ local function flags()
   return held[2] == event and 'ended' or held[1] == '1' and 'paused' or 'running'
 end
 
--- who was called before the pause has the whole window again, and is counted on again
-local function call_again()
-  local expected, alive = 0, batches(calls)
-  for _, batch in ipairs(alive) do
-    batch.called_ms, batch.deadline_ms = now, math.max(batch.deadline_ms, now + window)
-    keep_batch(calls, batch)
-    expected = expected + batch.left
-  end
-  if alive[1] then
-    local lapsed_upto = redis.call('HGET', line, 'lapsed_upto') or '-inf'
-    redis.call('HSET', line, 'expected', expected, 'settled_upto', lapsed_upto)
-  end
-end
-
 local change = {}
 function change.rate()
-  local before = redis.call('HGET', room, 'rate_per_minute')
+  local before = redis.call('HGET', room, 'full_rate')
   local expected = tonumber(redis.call('HGET', line, 'expected') or 0)
   keep_tokens(room, refilled(room, now, expected), now) -- what was earned so far, was earned at the old rate
-  redis.call('HSET', room, 'rate_by_ops', value, 'rate_per_minute', value)
+  redis.call('HSET', room, 'rate_by_ops', value, 'full_rate', value, 'rate_per_minute', rate_in_force(room, value))
   return before
 end
 function change.cap()
@@ -76,7 +63,7 @@ function change.resume()
   local before = flags()
   if before ~= 'running' then
     keep_tokens(room, math.min(1, tonumber(redis.call('HGET', room, 'tokens'))), now)
-    call_again()
+    call_again(line, calls, now, window)
   end
   redis.call('HDEL', room, 'paused', 'ended')
   return before

@@ -12,12 +12,13 @@
 -- ARGV[6]  starts    ms
 -- ARGV[7]  ends      ms
 -- REPLY    "admitted", end   ms since 1970; the same when called again
--- REPLY    "wait", why       a phase, or "line", "rate", "cap"
+-- REPLY    "wait", why       a phase, or "health", "line", "rate", "cap"
 -- REPLY    "unloaded"        the room has no state: tick first
 -- @include shared/clock
 -- @include shared/order
 -- @include shared/phase
 -- @include shared/bucket
+-- @include shared/health
 -- @include shared/inside
 -- @include shared/lifetime
 local room, sessions, queue, line = KEYS[1], KEYS[2], KEYS[3], KEYS[4]
@@ -36,6 +37,9 @@ local waiting = redis.call('ZCARD', queue) - count_upto(queue, tonumber(l[1]), t
 local phase = phase_of(room, event, times, now, waiting)
 if phase ~= 'idle' and phase ~= 'open' then
   return { 'wait', phase }
+end
+if is_shut(room) then
+  return { 'wait', 'health' }
 end
 if waiting > 0 then
   return { 'wait', 'line' }

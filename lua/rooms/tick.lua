@@ -23,13 +23,14 @@
 -- ARGV[11] commitment  text    of the draw's seed, should none be kept yet
 -- ARGV[12] keep        ms      how long the state of an event outlives its last tick
 -- REPLY    "ticked", generation, phase, now, serving, called, waiting, sessions, outstanding, admitted, lapsed,
---          rate, cap, message, revision, commitment, spin
+--          rate, cap, message, revision, commitment, spin, rate in force, health ratio, circuit, circuit since
 -- @include shared/clock
 -- @include shared/order
 -- @include shared/phase
 -- @include shared/bucket
 -- @include shared/inside
 -- @include shared/calls
+-- @include shared/health
 local room, sessions, queue, line = KEYS[1], KEYS[2], KEYS[3], KEYS[4]
 local calls, claimed, knocks, log = KEYS[5], KEYS[6], KEYS[7], KEYS[8]
 local now, event = clock_ms(ARGV[1]), ARGV[2]
@@ -42,7 +43,8 @@ local function settle_limits()
     redis.call('HSET', room, 'tokens', '1', 'refilled_ms', string.format('%d', now), 'revision', '0', 'message', '')
   end
   local said = redis.call('HMGET', room, 'rate_by_ops', 'cap_by_ops')
-  redis.call('HSET', room, 'rate_per_minute', said[1] or rate, 'total_active_users', said[2] or cap)
+  redis.call('HSET', room, 'full_rate', said[1] or rate, 'rate_per_minute', rate_in_force(room, said[1] or rate),
+    'total_active_users', said[2] or cap)
   redis.call('HSETNX', line, 'serving', '-inf')
   redis.call('HSETNX', line, 'commitment', commitment)
   redis.call('HSETNX', line, 'spin', '0')
@@ -101,19 +103,20 @@ local function call_more(spin, count)
   return called
 end
 
+forget_unheard(room, now)
 settle_limits()
 local spin = tonumber(redis.call('HGET', line, 'spin'))
 local serving = tonumber(redis.call('HGET', line, 'serving'))
 local waiting = redis.call('ZCARD', queue) - count_upto(queue, serving, spin)
 local phase = phase_of(room, event, times, now, waiting)
-local is_admitting = phase == 'open' or phase == 'idle'
+local is_admitting = (phase == 'open' or phase == 'idle') and not is_shut(room)
 local outstanding, expected = settle_calls(is_admitting) -- while nobody can answer, no call runs out
 local tokens = refilled(room, now, expected)
 if not is_admitting then
   tokens = math.min(tokens, 1) -- nothing is saved up for a burst at the end of a pause
 end
 local seats = inside(sessions, now)
-if phase == 'open' and waiting > 0 then
+if is_admitting and phase == 'open' and waiting > 0 then
   local free = tonumber(redis.call('HGET', room, 'total_active_users')) - seats
   local due = math.floor(math.min(tokens + 1 - WHOLE, free) - expected)
   if due >= 1 then
@@ -128,9 +131,11 @@ for i = 1, #KEYS do
   redis.call('PEXPIRE', KEYS[i], keep)
 end
 
-local r = redis.call('HMGET', room, 'generation', 'rate_per_minute', 'total_active_users', 'message', 'revision')
+local r = redis.call('HMGET', room, 'generation', 'full_rate', 'total_active_users', 'message', 'revision',
+  'rate_per_minute', 'health_ratio', 'circuit', 'circuit_ms')
 local l = redis.call('HMGET', line, 'serving', 'called', 'admitted', 'lapsed', 'commitment', 'spin')
 return {
   'ticked', r[1], phase, now, l[1], tonumber(l[2] or 0), waiting, seats, outstanding, tonumber(l[3] or 0),
-  tonumber(l[4] or 0), r[2], tonumber(r[3]), r[4], tonumber(r[5]), l[5], l[6],
+  tonumber(l[4] or 0), r[2], tonumber(r[3]), r[4], tonumber(r[5]), l[5], l[6], r[6], r[7] or '1',
+  r[8] or 'closed', tonumber(r[9] or 0),
 }

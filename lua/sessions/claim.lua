@@ -15,7 +15,8 @@
 -- ARGV[5]  ends      ms      its end; empty = not set
 -- REPLY    "admitted", end   ms since 1970; the same when called again
 -- REPLY    "waiting", ahead  not called yet
--- REPLY    "later", in       ms: called, but the rate or the cap is used up for a moment, or the room is paused
+-- REPLY    "later", in       ms: called, but the rate or the cap is used up for a moment, or the room is paused, or
+--                             the upstream is down
 -- REPLY    "lapsed"          called, but too long ago, or the session is over
 -- REPLY    "ended"           the room admits nobody any more
 -- REPLY    "unknown"         this ticket has no place: join first
@@ -24,6 +25,7 @@
 -- @include shared/order
 -- @include shared/bucket
 -- @include shared/calls
+-- @include shared/health
 -- @include shared/inside
 -- @include shared/lifetime
 local room, sessions, revoked, queue = KEYS[1], KEYS[2], KEYS[3], KEYS[4]
@@ -60,6 +62,9 @@ if turn <= tonumber(l[3] or '-inf') then
   return { 'lapsed' }
 end
 if r[3] == '1' then
+  return { 'later', MOMENT_MS }
+end
+if is_shut(room) then
   return { 'later', MOMENT_MS }
 end
 local tokens = refilled(room, now, tonumber(l[4] or 0))

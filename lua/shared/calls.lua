@@ -83,3 +83,17 @@ local function knock(line, calls, knocks, ticket, turn, until_ms)
     add_expected(line, 1)
   end
 end
+
+-- nobody could answer for a while: who was called has the whole window again, and is counted on again
+local function call_again(line, calls, now, window)
+  local expected, alive = 0, batches(calls)
+  for _, batch in ipairs(alive) do
+    batch.called_ms, batch.deadline_ms = now, math.max(batch.deadline_ms, now + window)
+    keep_batch(calls, batch)
+    expected = expected + batch.left
+  end
+  if alive[1] then
+    local lapsed_upto = redis.call('HGET', line, 'lapsed_upto') or '-inf'
+    redis.call('HSET', line, 'expected', expected, 'settled_upto', lapsed_upto)
+  end
+end

@@ -1,7 +1,9 @@
 """One room for the tests of single scripts: each move with everything but what the test is about filled in."""
 
 import json
-from dataclasses import dataclass
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from itertools import count
 from typing import Any
 
 from tests.lua.twin import KEYS, ROOM_KEYS
@@ -27,13 +29,15 @@ class Room:
     ends: int | None = None
     heads: int = 0
     keep_ms: int = 3_600_000
+    rate_floor: float = 6.0
+    serials: Iterator[int] = field(default_factory=count)
 
     async def tick(self, at: int = 0, *, newborn: str = "one") -> dict[str, Any]:
         limits = [repr(self.rate), self.cap, self.window_ms, self.settle_ms, newborn, "commitment", self.keep_ms]
         reply = await self.run("rooms/tick", at, KEYS.event, *self.times(), *limits)
         names = (
             "word generation phase now serving called waiting sessions outstanding admitted lapsed rate cap message "
-            "revision commitment spin"
+            "revision commitment spin in_force ratio circuit circuit_since"
         )
         return dict(zip(names.split(), reply, strict=True))
 
@@ -80,6 +84,12 @@ class Room:
         told = [KEYS.event, kind, value, self.window_ms, "ann", "because", id_ or f"{kind} {value} {at}"]
         return await self.run("rooms/control", at, *told)
 
+    async def health(self, at: int = 0, *seen: int, probe: str = "", worker: str = "w1", serial: int = -1) -> Any:
+        """Report requests, slow and failed ones, with the defaults of the configuration."""
+        told = [worker, next(self.serials) if serial < 0 else serial, *(seen or (0, 0, 0)), probe]
+        terms = [repr(self.rate_floor), 10_000, 20, "0.05", "0.5", 300_000, 5_000, self.window_ms]
+        return await self.run("rooms/health", at, *told, *terms)
+
     async def touch(self, visits: dict[str, int], at: int = 0) -> Any:
         told = json.dumps([part for name, end in visits.items() for part in (name, T0 + end)])
         return await self.run("sessions/touch", at, told)
@@ -106,6 +116,7 @@ class Room:
 _PLACE_OF_NOW = {
     "rooms/tick": 0,
     "rooms/control": 0,
+    "rooms/health": 0,
     "sessions/touch": 0,
     "rooms/join": 1,
     "rooms/enter": 1,

@@ -26,6 +26,7 @@ ROOM_KEYS: dict[str, list[str]] = {
         KEYS.log,
     ],
     "rooms/leave": [KEYS.queue, KEYS.line, KEYS.calls, KEYS.claimed, KEYS.knocks],
+    "rooms/health": [KEYS.room, KEYS.line, KEYS.calls, KEYS.health, KEYS.audit],
     "rooms/control": [KEYS.room, KEYS.line, KEYS.calls, KEYS.audit],
     "sessions/claim": [
         KEYS.room,

@@ -4,6 +4,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 
+from waitroom.rules.health import WELL, Health, HealthRules
+
 MAIN = "main"
 """The lane that every room has."""
 
@@ -86,6 +88,7 @@ class RoomRules:
     slow_dwell_ms: int = 60_000
     polling: Polling = Polling()
     events: tuple[Schedule, ...] = ()
+    health: HealthRules | None = None
 
     @property
     def settle_ms(self) -> int:
@@ -107,6 +110,7 @@ class Snapshot:
     """One room after one tick. Times in ms since 1970 on Redis's clock.
 
     `outstanding` were called and have not come yet; `admitted` and `lapsed` count from the beginning of the event.
+    `rate_per_minute` is what the configuration or ops allow; `health` may hold admission below that.
     """
 
     room: str
@@ -128,6 +132,12 @@ class Snapshot:
     revision: int
     commitment: str
     spin: float
+    health: Health = WELL
+
+    @property
+    def effective_rate_per_minute(self) -> float:
+        """How many a minute come in at most, as the upstream is now."""
+        return min(self.rate_per_minute, self.health.limit_per_minute)
 
     @property
     def main(self) -> LaneState:

@@ -36,6 +36,11 @@ class RoomKeys:
         return self._of_room("audit")
 
     @property
+    def health(self) -> str:
+        """Sorted set: what each worker saw of the upstream -> when it was heard."""
+        return self._of_room("health")
+
+    @property
     def queue(self) -> str:
         """Sorted set: ticket id -> score."""
         return self._of_event("queue")

@@ -11,6 +11,7 @@ from waitroom.kernel.errors import Refused, StoreUnavailable
 from waitroom.kernel.redis import ScriptRunner
 from waitroom.kernel.tokens import Keys, Ticket
 from waitroom.rules.changes import value_of
+from waitroom.rules.health import Circuit, Health
 from waitroom.rules.rooms import (
     MAIN,
     Change,
@@ -61,7 +62,7 @@ class Entered:
 
 @dataclass(frozen=True, slots=True)
 class Wait:
-    """Nobody goes straight in now; `why` is a phase, or "line", "rate", "cap"."""
+    """Nobody goes straight in now; `why` is a phase, or "health", "line", "rate", "cap"."""
 
     why: str
 
@@ -229,7 +230,7 @@ def _text(number: int | None) -> str:
 
 def _snapshot(room: str, schedule: Schedule, reply: list[Any]) -> Snapshot:
     (_, generation, phase, now_ms, serving, called, waiting, inside, outstanding, *rest) = reply
-    admitted, lapsed, rate, cap, message, revision, committed, spin = rest
+    admitted, lapsed, rate, cap, message, revision, committed, spin, in_force, ratio, circuit, since_ms = rest
     threshold = None if serving == "-inf" else float(serving)
     return Snapshot(
         room=room,
@@ -251,4 +252,5 @@ def _snapshot(room: str, schedule: Schedule, reply: list[Any]) -> Snapshot:
         revision=revision,
         commitment=committed,
         spin=float(spin),
+        health=Health(float(ratio), Circuit(circuit), since_ms, float(in_force)),
     )

@@ -31,6 +31,10 @@ async def test_a_new_room_is_born_with_one_token_and_its_limits(redis: ScriptRun
         "revision": 0,
         "commitment": "commitment",
         "spin": "0",
+        "in_force": "90",
+        "ratio": "1",
+        "circuit": "closed",
+        "circuit_since": 0,
     }
 
 
