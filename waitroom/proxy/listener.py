@@ -1,10 +1,14 @@
 """Listen for requests, and answer in our own words also to what is no HTTP at all."""
 
+from collections.abc import Awaitable, Callable
+
 from aiohttp import web
 from aiohttp.web_protocol import RequestHandler
 
 from waitroom.kernel.answers import problem
 from waitroom.kernel.errors import Refused, WaitroomError
+
+Handle = Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]
 
 
 class Listener(web.AppRunner):
@@ -16,11 +20,22 @@ class Listener(web.AppRunner):
     async def _make_server(self) -> web.Server:
         made = await super()._make_server()
         return _Server(
-            made.request_handler,
+            _in_our_words(made.request_handler),
             request_factory=made.request_factory,
             handler_cancellation=made.handler_cancellation,
             **made._kwargs,
         )
+
+
+def _in_our_words(handle: Handle) -> Handle:
+    """Return `handle` with a problem for an unknown Expect, which aiohttp refuses before any middleware."""
+
+    async def answered(request: web.BaseRequest) -> web.StreamResponse:
+        if request.headers.get("Expect", "100-continue").lower() != "100-continue":
+            return problem(Refused(417, "unknown-expectation", "This expectation cannot be met."))
+        return await handle(request)
+
+    return answered
 
 
 class _Server(web.Server):

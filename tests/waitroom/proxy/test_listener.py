@@ -67,3 +67,13 @@ async def test_what_is_no_http_gets_a_problem_that_repeats_nothing(
     assert "aiohttp" not in str(reply.headers)
     assert "a-secret" not in caplog.text
     assert [record for record in caplog.records if record.levelno >= logging.WARNING] == []
+
+
+@pytest.mark.parametrize("expectation", [b"the-moon", b"\xff\xfe"])
+async def test_an_unknown_expectation_is_a_problem_that_repeats_nothing(port: int, expectation: bytes) -> None:
+    reply = await send(
+        port, b"POST / HTTP/1.1\r\n" + HEAD + b"Expect: " + expectation + b"\r\nContent-Length: 0\r\n\r\n"
+    )
+
+    assert (reply.status, reply.kind) == (417, "unknown-expectation")
+    assert expectation not in reply.body
