@@ -1,1 +1,13 @@
-"""The till: it sells limited stock, and never one unit too many."""
+"""The till: it sells limited stock, and never one unit too many.
+
+    door/ (shoppers)      jobs (the clock)
+        └───────┬────────────┘
+            checkout                    reserve, commit, cancel
+       catalogue, documents, outbox
+        stock/      payments/           Redis admits; the gateway takes the money
+        └───────┬───────┘
+             ledger/                    SQL: the truth about holds, orders and money
+     config, counters, refusals, sales  (sales: the rules)
+
+An arrow down is an allowed import; of waitroom it shares `waitroom.kernel` and nothing else.
+"""

@@ -14,19 +14,19 @@ from aiohttp import web
 from inventory_backend.catalogue import Catalogue
 from inventory_backend.checkout import Checkout, Terms
 from inventory_backend.config import Config
-from inventory_backend.counter import Counter
-from inventory_backend.guard import Guard
+from inventory_backend.door.guard import Guard
+from inventory_backend.door.probes import Probes
+from inventory_backend.door.shop import Shop
+from inventory_backend.door.views import Views
 from inventory_backend.jobs import Jobs
-from inventory_backend.ledger import LedgerSettings, opened
+from inventory_backend.ledger.ledger import LedgerSettings, opened
 from inventory_backend.outbox import Outbox
-from inventory_backend.payments import Gateway, SimulatedGateway
-from inventory_backend.probes import Probes
-from inventory_backend.rebuild import Rebuild
-from inventory_backend.reconciler import Reconciler
-from inventory_backend.saga import Saga, SagaSettings
-from inventory_backend.shop import Shop
-from inventory_backend.stock import Stock
-from inventory_backend.views import Views
+from inventory_backend.payments.payments import Gateway, SimulatedGateway
+from inventory_backend.payments.saga import Saga, SagaSettings
+from inventory_backend.stock.counter import Counter
+from inventory_backend.stock.rebuild import Rebuild
+from inventory_backend.stock.reconciler import Reconciler
+from inventory_backend.stock.stock import Stock
 from waitroom.kernel.answers import errors_become_answers
 from waitroom.kernel.clock import Clock
 from waitroom.kernel.embedded import EmbeddedServer

@@ -5,9 +5,9 @@ from collections.abc import Mapping, Sequence
 
 from sqlalchemy import Connection, select, update
 
-from inventory_backend.ledger import Ledger
+from inventory_backend.ledger.ledger import Ledger
+from inventory_backend.ledger.schema import sale, sku
 from inventory_backend.sales import Money, Sale, SaleState
-from inventory_backend.schema import sale, sku
 from waitroom.kernel.errors import ConfigFault
 from waitroom.kernel.prepared import Prepared
 from waitroom.kernel.units import spell_instant

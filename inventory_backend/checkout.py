@@ -9,18 +9,19 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from inventory_backend import documents, holds, orders
+from inventory_backend import documents
 from inventory_backend.catalogue import Catalogue
-from inventory_backend.counter import Counter
 from inventory_backend.counters import HOLDS, HOLDS_EXPIRED
-from inventory_backend.holds import Note, Taken, Wanted
-from inventory_backend.idempotency import Answer, Asked, Replays
-from inventory_backend.ledger import Ledger
-from inventory_backend.orders import Placed, Placing
+from inventory_backend.ledger import holds, orders
+from inventory_backend.ledger.holds import Note, Taken, Wanted
+from inventory_backend.ledger.idempotency import Answer, Asked, Replays
+from inventory_backend.ledger.ledger import Ledger
+from inventory_backend.ledger.orders import Placed, Placing
+from inventory_backend.payments.saga import Saga
 from inventory_backend.refusals import refused
-from inventory_backend.saga import Saga
 from inventory_backend.sales import HoldState, Line, Sale, order_id, reservation_id
-from inventory_backend.stock import Hold
+from inventory_backend.stock.counter import Counter
+from inventory_backend.stock.stock import Hold
 from waitroom.kernel.errors import Refused, WaitroomError
 from waitroom.kernel.tokens import Pass
 

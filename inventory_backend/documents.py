@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from inventory_backend.orders import Hold, Order
+from inventory_backend.ledger.orders import Hold, Order
 from inventory_backend.sales import HoldState, Line, Money, OrderStatus, Sale, order_status
 from waitroom.kernel.units import spell_instant
 

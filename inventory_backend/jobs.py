@@ -4,12 +4,12 @@ from dataclasses import dataclass
 
 from inventory_backend.catalogue import Catalogue
 from inventory_backend.checkout import Checkout
-from inventory_backend.idempotency import LIFETIME_MS, forget
-from inventory_backend.ledger import Ledger
+from inventory_backend.ledger.idempotency import LIFETIME_MS, forget
+from inventory_backend.ledger.ledger import Ledger
 from inventory_backend.outbox import Outbox
-from inventory_backend.rebuild import Rebuild
-from inventory_backend.reconciler import Reconciler
-from inventory_backend.saga import Saga
+from inventory_backend.payments.saga import Saga
+from inventory_backend.stock.rebuild import Rebuild
+from inventory_backend.stock.reconciler import Reconciler
 from waitroom.kernel.tasks import Loop
 
 

@@ -7,10 +7,10 @@ from dataclasses import dataclass
 
 from sqlalchemy import Connection, select, update
 
-from inventory_backend.ledger import Ledger
-from inventory_backend.rebuild import Rebuild
-from inventory_backend.schema import outbox
-from inventory_backend.stock import Stock
+from inventory_backend.ledger.ledger import Ledger
+from inventory_backend.ledger.schema import outbox
+from inventory_backend.stock.rebuild import Rebuild
+from inventory_backend.stock.stock import Stock
 from waitroom.kernel.errors import StoreUnavailable
 
 _MOST = 200

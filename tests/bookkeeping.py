@@ -5,11 +5,11 @@ from dataclasses import dataclass
 
 from sqlalchemy import Connection, select
 
-from inventory_backend.holds import Wanted, lines_of
-from inventory_backend.idempotency import Kept
-from inventory_backend.ledger import Ledger
+from inventory_backend.ledger.holds import Wanted, lines_of
+from inventory_backend.ledger.idempotency import Kept
+from inventory_backend.ledger.ledger import Ledger
+from inventory_backend.ledger.schema import audit, payment, reservation, shopper_qty, sku
 from inventory_backend.sales import COUNTED, HoldState, PaymentState, reservation_id
-from inventory_backend.schema import audit, payment, reservation, shopper_qty, sku
 from tests.till import sale
 
 NOW_MS = 1_700_000_000_000

@@ -3,7 +3,7 @@
 from collections.abc import Awaitable
 from typing import Any, TypeVar
 
-from inventory_backend.payments import Charge, GatewayUnavailable, Intent, SimulatedGateway
+from inventory_backend.payments.payments import Charge, GatewayUnavailable, Intent, SimulatedGateway
 
 Found = TypeVar("Found")
 

@@ -13,9 +13,9 @@ from aiohttp.test_utils import TestServer
 
 from inventory_backend.app import Till, built
 from inventory_backend.config import Config
+from inventory_backend.payments.simulated_cards import Behaviour
+from inventory_backend.payments.simulated_psp import SimulatedGatewayServer
 from inventory_backend.sales import Sale, Sku
-from inventory_backend.simulated_cards import Behaviour
-from inventory_backend.simulated_psp import SimulatedGatewayServer
 from waitroom.kernel.clock import Clock, SystemClock
 from waitroom.kernel.settings import parse
 from waitroom.kernel.tasks import running

@@ -7,9 +7,9 @@ from tempfile import TemporaryDirectory
 import pytest
 
 from inventory_backend.catalogue import Catalogue
-from inventory_backend.ledger import Ledger, LedgerSettings, opened
-from inventory_backend.rebuild import Rebuild
-from inventory_backend.stock import Stock
+from inventory_backend.ledger.ledger import Ledger, LedgerSettings, opened
+from inventory_backend.stock.rebuild import Rebuild
+from inventory_backend.stock.stock import Stock
 from tests.fakes import FakeClock
 from tests.till import sale
 from waitroom.kernel.redis import ScriptRunner

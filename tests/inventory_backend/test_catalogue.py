@@ -5,9 +5,9 @@ from typing import Any
 
 import pytest
 
-from inventory_backend import holds
 from inventory_backend.catalogue import Catalogue
-from inventory_backend.ledger import Ledger
+from inventory_backend.ledger import holds
+from inventory_backend.ledger.ledger import Ledger
 from inventory_backend.sales import SaleState
 from tests.bookkeeping import NOW_MS, wanted
 from tests.fakes import FakeClock

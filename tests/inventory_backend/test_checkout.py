@@ -8,10 +8,10 @@ from typing import Any
 import pytest
 from sqlalchemy import Connection
 
-from inventory_backend import holds
-from inventory_backend.ledger import Ledger
-from inventory_backend.simulated_cards import Behaviour
-from inventory_backend.stock import Stock
+from inventory_backend.ledger import holds
+from inventory_backend.ledger.ledger import Ledger
+from inventory_backend.payments.simulated_cards import Behaviour
+from inventory_backend.stock.stock import Stock
 from tests.bookkeeping import Books, books
 from tests.fakes import FakeClock
 from tests.till import Answer, Shop, config, gateway, shop

@@ -22,22 +22,22 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, ru
 from sqlalchemy import update
 from sqlalchemy.exc import IntegrityError
 
-from inventory_backend import holds, orders, settlement
 from inventory_backend.catalogue import Catalogue
 from inventory_backend.checkout import Checkout, Terms
-from inventory_backend.counter import Counter
-from inventory_backend.holds import Taken
-from inventory_backend.idempotency import asked
-from inventory_backend.ledger import Ledger, LedgerSettings, opened
+from inventory_backend.ledger import holds, orders, settlement
+from inventory_backend.ledger.holds import Taken
+from inventory_backend.ledger.idempotency import asked
+from inventory_backend.ledger.ledger import Ledger, LedgerSettings, opened
+from inventory_backend.ledger.schema import outbox
 from inventory_backend.outbox import Outbox
-from inventory_backend.payments import SimulatedGateway
-from inventory_backend.rebuild import Rebuild
-from inventory_backend.reconciler import Reconciler
-from inventory_backend.saga import Saga, SagaSettings
+from inventory_backend.payments.payments import SimulatedGateway
+from inventory_backend.payments.saga import Saga, SagaSettings
+from inventory_backend.payments.simulated_cards import Behaviour, Card
 from inventory_backend.sales import HoldState
-from inventory_backend.schema import outbox
-from inventory_backend.simulated_cards import Behaviour, Card
-from inventory_backend.stock import Stock
+from inventory_backend.stock.counter import Counter
+from inventory_backend.stock.rebuild import Rebuild
+from inventory_backend.stock.reconciler import Reconciler
+from inventory_backend.stock.stock import Stock
 from tests.bookkeeping import books
 from tests.fakes import FakeClock
 from tests.flaky_gateway import FlakyGateway

@@ -1,7 +1,7 @@
 """What shoppers' clients read."""
 
 from inventory_backend import documents
-from inventory_backend.orders import Hold, Order
+from inventory_backend.ledger.orders import Hold, Order
 from inventory_backend.sales import HoldState, PaymentState
 from tests.bookkeeping import NOW_MS
 from tests.till import sale

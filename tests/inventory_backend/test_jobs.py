@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from inventory_backend.idempotency import LIFETIME_MS
+from inventory_backend.ledger.idempotency import LIFETIME_MS
 from tests.fakes import FakeClock
 from tests.till import config, shop
 

@@ -121,7 +121,7 @@ async def test_killed_in_the_middle_of_a_payment_it_goes_on_after_the_restart(
             order = (await alice.commit(rid)).body["order_id"]  # the gateway is not there yet
             process.kill()
             await process.wait()
-        psp = await start("inventory_backend.simulated_psp", "--listen", f"127.0.0.1:{gateway_port}")
+        psp = await start("inventory_backend.payments.simulated_psp", "--listen", f"127.0.0.1:{gateway_port}")
         try:
             async with till(file):
                 await ready(session, url)

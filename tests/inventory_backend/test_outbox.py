@@ -2,14 +2,14 @@
 
 from sqlalchemy import select, update
 
-from inventory_backend import holds
-from inventory_backend.holds import Note
-from inventory_backend.ledger import Ledger
+from inventory_backend.ledger import holds
+from inventory_backend.ledger.holds import Note
+from inventory_backend.ledger.ledger import Ledger
+from inventory_backend.ledger.schema import outbox
 from inventory_backend.outbox import Outbox
-from inventory_backend.rebuild import Rebuild
 from inventory_backend.sales import HoldState
-from inventory_backend.schema import outbox
-from inventory_backend.stock import Stock
+from inventory_backend.stock.rebuild import Rebuild
+from inventory_backend.stock.stock import Stock
 from tests.bookkeeping import NOW_MS, wanted
 from waitroom.kernel.redis import ScriptRunner
 

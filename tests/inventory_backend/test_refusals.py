@@ -2,10 +2,10 @@
 
 import pytest
 
-from inventory_backend.holds import Taken
-from inventory_backend.orders import Placed
+from inventory_backend.ledger.holds import Taken
+from inventory_backend.ledger.orders import Placed
 from inventory_backend.refusals import refused
-from inventory_backend.stock import Hold
+from inventory_backend.stock.stock import Hold
 
 
 @pytest.mark.parametrize(

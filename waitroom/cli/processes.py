@@ -88,7 +88,7 @@ class Installation:
         programs = []
         paying: dict[str, str] = {}
         if self.gateway is not None:
-            argv = (sys.executable, "-m", "inventory_backend.simulated_psp", "--listen", str(self.gateway))
+            argv = (sys.executable, "-m", "inventory_backend.payments.simulated_psp", "--listen", str(self.gateway))
             programs.append(Program("gateway", argv, self.plain(), Tier.GATEWAY, output=self.output))
             paying = {GATEWAY_VARIABLE: f"http://{self.gateway}"}
         if self.config.backend.config is not None:

@@ -55,7 +55,8 @@ def test_the_shop_is_started_beside_the_room_where_it_is_configured(keys: Keys) 
     found = programs(keys, backend={"config": "/etc/inventory.toml", "simulated_gateway": True})
 
     assert found["till"].argv[-4:] == ("-m", "inventory_backend", "-c", "/etc/inventory.toml")
-    assert found["gateway"].argv[-4:] == ("-m", "inventory_backend.simulated_psp", "--listen", "127.0.0.1:9100")
+    gateway = ("-m", "inventory_backend.payments.simulated_psp", "--listen", "127.0.0.1:9100")
+    assert found["gateway"].argv[-4:] == gateway
     assert found["till"].environment["WAITROOM_SIMULATED_GATEWAY_URL"] == "http://127.0.0.1:9100"
     assert [found[name].tier for name in ("gateway", "till", "ops", "worker-1")] == sorted(Tier)[:4]
 

@@ -1,0 +1,124 @@
+"""The till over HTTP: read the request, ask, answer in JSON."""
+
+from typing import Annotated
+
+from aiohttp import web
+from pydantic import BaseModel, ConfigDict, Field
+
+from inventory_backend import documents
+from inventory_backend.catalogue import Catalogue
+from inventory_backend.checkout import Checkout
+from inventory_backend.door.guard import admitted
+from inventory_backend.ledger.idempotency import Answer, asked
+from inventory_backend.refusals import refused
+from waitroom.kernel.answers import NO_STORE, json_answer, read_json
+
+_MOST_LINES = 50
+_LARGEST_QTY = 2**31 - 1
+
+Word = Annotated[str, Field(min_length=1, max_length=64, pattern=r"^[ -~]+$")]
+"""Printable ASCII: what the ledger, Redis and the gateway take alike."""
+
+
+class _Body(BaseModel):
+    model_config = ConfigDict(frozen=True, strict=True, extra="forbid")
+
+
+class LineAsked(_Body):
+    """So many of one sku."""
+
+    sku: Word
+    qty: Annotated[int, Field(ge=1, le=_LARGEST_QTY)]
+
+
+class ReserveAsked(_Body):
+    """What to set aside."""
+
+    sale: Word
+    lines: Annotated[list[LineAsked], Field(min_length=1, max_length=_MOST_LINES)]
+
+
+class PaymentAsked(_Body):
+    """How to pay."""
+
+    provider: Word
+    method: Word
+
+
+class CommitAsked(_Body):
+    """Which hold to pay for, and how."""
+
+    reservation_id: Word
+    payment: PaymentAsked
+
+
+class CancelAsked(_Body):
+    """Which hold to let go of."""
+
+    reservation_id: Word
+
+
+class Views:
+    """The routes of the till; what lies under /checkout/ has passed the guard."""
+
+    def __init__(self, checkout: Checkout, catalogue: Catalogue) -> None:
+        """Answer for `checkout` and `catalogue`."""
+        self._checkout = checkout
+        self._catalogue = catalogue
+
+    def add_to(self, router: web.UrlDispatcher) -> None:
+        """Add the routes."""
+        router.add_post("/checkout/reserve", self.reserve)
+        router.add_post("/checkout/commit", self.commit)
+        router.add_post("/checkout/cancel", self.cancel)
+        router.add_get("/checkout/orders/{order_id}", self.order)
+        router.add_get("/checkout/reservations/{reservation_id}", self.reservation)
+        router.add_get("/sales/{sale}", self.sale)
+
+    async def reserve(self, request: web.Request) -> web.Response:
+        """Set units aside: 201."""
+        shopper = admitted(request)
+        body = await read_json(request, ReserveAsked)
+        ask = asked("reserve", shopper.session_id, request.headers.get("Idempotency-Key"), body.model_dump())
+        lines = [(line.sku, line.qty) for line in body.lines]
+        return _sent(await self._checkout.reserve(shopper, body.sale, lines, ask))
+
+    async def commit(self, request: web.Request) -> web.Response:
+        """Begin to pay: 202, and where to ask how it went."""
+        shopper = admitted(request)
+        body = await read_json(request, CommitAsked)
+        ask = asked("commit", shopper.session_id, request.headers.get("Idempotency-Key"), body.model_dump())
+        payment = body.payment
+        answer = await self._checkout.commit(shopper, body.reservation_id, payment.provider, payment.method, ask)
+        return _sent(answer)
+
+    async def cancel(self, request: web.Request) -> web.Response:
+        """Let go of a hold: 200, also the second time."""
+        shopper = admitted(request)
+        body = await read_json(request, CancelAsked)
+        await self._checkout.cancel(shopper, body.reservation_id)
+        return json_answer({"reservation_id": body.reservation_id, "status": "cancelled"})
+
+    async def order(self, request: web.Request) -> web.Response:
+        """Tell how an order stands."""
+        found = await self._checkout.order(admitted(request), request.match_info["order_id"])
+        return json_answer(documents.order(found))
+
+    async def reservation(self, request: web.Request) -> web.Response:
+        """Tell how a hold stands."""
+        found = await self._checkout.hold(admitted(request), request.match_info["reservation_id"])
+        return json_answer(documents.hold(found))
+
+    async def sale(self, request: web.Request) -> web.Response:
+        """Tell what is for sale and how much is left, from memory."""
+        document = self._catalogue.document(request.match_info["sale"])
+        if document is None:
+            raise refused("unknown-sale")
+        return document.answer(request)
+
+
+def _sent(answer: Answer) -> web.Response:
+    headers = {"Content-Type": "application/json", **NO_STORE}
+    if answer.is_replayed:
+        headers["Idempotent-Replayed"] = "true"
+    return web.Response(status=answer.status, body=answer.body.encode(), headers=headers)

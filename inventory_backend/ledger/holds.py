@@ -1,0 +1,236 @@
+"""Holds in the ledger: taken under the guard, moved by compare-and-set, released once.
+
+Everything in here runs inside a transaction of the ledger's writer. Each move that adds or gives back units changes
+`sku.allocated`, the shopper's quantity, the reservation and the audit together, or nothing.
+"""
+
+import json
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+
+from sqlalchemy import Connection, Row, select, update
+from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.exc import IntegrityError
+
+from inventory_backend.ledger.idempotency import Kept, keep
+from inventory_backend.ledger.schema import audit, line, outbox, reservation, shopper_qty, sku
+from inventory_backend.sales import COUNTED, HOLD_MOVES, HoldState, Line, Money, check_move
+
+
+class Taken(StrEnum):
+    """What the ledger says to somebody who wants a hold."""
+
+    HELD = "held"
+    SOLD_OUT = "sold-out"
+    LIMIT_REACHED = "limit-reached"
+    KNOWN = "known"
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """A hold that Redis let through: the ledger has the last word. `kept` is the answer stored with it."""
+
+    rid: str
+    sale: str
+    shopper: str
+    lines: tuple[Line, ...]
+    limit: int
+    cost: Money
+    now_ms: int
+    expires_ms: int
+    kept: Kept
+
+
+def take(connection: Connection, wanted: Sequence[Wanted]) -> list[Taken | Exception]:
+    """Write all of `wanted` at once; if that breaks a guard, each on its own in the order of arrival (rule W1)."""
+    if _try(connection, wanted) is Taken.HELD:
+        return [Taken.HELD] * len(wanted)
+    return [_try(connection, [one]) for one in wanted]
+
+
+def allocate(connection: Connection, units: Counter[tuple[str, str]]) -> bool:
+    """Count `units` of (sale, sku) as allocated; False when a sku has not that many: the guard against oversale.
+
+    The caller rolls its savepoint back on False. Rows are locked in the order of their names, so that no two callers
+    lock each other out.
+    """
+    for (sale, name), qty in sorted(units.items()):
+        guarded = (
+            update(sku)
+            .where(sku.c.sale == sale, sku.c.sku == name, sku.c.allocated + qty <= sku.c.total)
+            .values(allocated=sku.c.allocated + qty, version=sku.c.version + 1)
+        )
+        if connection.execute(guarded).rowcount != 1:
+            return False
+    return True
+
+
+def count_for_shopper(connection: Connection, rows: Sequence[dict[str, object]]) -> bool:
+    """Add to what shoppers have (sale, shopper, qty, cap); False when one would have more than their limit."""
+    insert = postgresql.insert if connection.dialect.name == "postgresql" else sqlite.insert
+    added = insert(shopper_qty)
+    added = added.on_conflict_do_update(
+        index_elements=["sale", "shopper"],
+        set_={"qty": shopper_qty.c.qty + added.excluded.qty, "cap": added.excluded.cap},
+    )
+    try:
+        connection.execute(added, rows)
+    except IntegrityError:  # CHECK (qty <= cap)
+        return False
+    return True
+
+
+def move(connection: Connection, rid: str, before: HoldState, after: HoldState, **values: object) -> bool:
+    """Move a hold from `before` to `after`; False when it is not in `before` any more."""
+    check_move(HOLD_MOVES, before, after)
+    moved = (
+        update(reservation)
+        .where(reservation.c.rid == rid, reservation.c.state == before)
+        .values(state=after, version=reservation.c.version + 1, **values)
+    )
+    return connection.execute(moved).rowcount == 1
+
+
+def release(
+    connection: Connection, rids: Sequence[str], before: HoldState, after: HoldState, note: "Note"
+) -> list[str]:
+    """Give back the units of those of `rids` that are in `before`, and return which were (rule W6).
+
+    The outbox tells Redis once this is committed, never before.
+    """
+    check_move(HOLD_MOVES, before, after)
+    assert before in COUNTED, "only who counts can give back"
+    assert after not in COUNTED, "who keeps counting keeps the units"
+    found = connection.execute(
+        select(reservation)
+        .where(reservation.c.rid.in_(rids), reservation.c.state == before)
+        .order_by(reservation.c.rid)
+        .with_for_update()
+    ).all()
+    released = [row.rid for row in found]
+    if not released:
+        return []
+    lines = lines_of(connection, released)
+    connection.execute(
+        update(reservation)
+        .where(reservation.c.rid.in_(released))
+        .values(state=after, version=reservation.c.version + 1, reason=note.reason)
+    )
+    units = Counter[tuple[str, str]]()
+    for row in found:
+        for one in lines[row.rid]:
+            units[row.sale, one.sku] += one.qty
+    for (sale, name), qty in sorted(units.items()):
+        given_back = update(sku).where(sku.c.sale == sale, sku.c.sku == name)
+        connection.execute(given_back.values(allocated=sku.c.allocated - qty, version=sku.c.version + 1))
+    for row in found:
+        has = update(shopper_qty).where(shopper_qty.c.sale == row.sale, shopper_qty.c.shopper == row.shopper)
+        connection.execute(has.values(qty=shopper_qty.c.qty - _qty(lines[row.rid])))
+    connection.execute(outbox.insert(), [_told(row, lines[row.rid], note.now_ms) for row in found])
+    record(connection, [(row.rid, before, after, -_qty(lines[row.rid])) for row in found], note)
+    return released
+
+
+@dataclass(frozen=True, slots=True)
+class Note:
+    """Who made a move, when, and why: it goes into the audit."""
+
+    actor: str
+    now_ms: int
+    reason: str | None = None
+
+
+Move = tuple[str, HoldState | None, HoldState, int]
+"""For the audit: reservation id, state before, state after, units allocated (+) or given back (-)."""
+
+
+def record(connection: Connection, moves: Iterable[Move], note: Note) -> None:
+    """Append `moves` to the audit."""
+    rows = [
+        {"rid": rid, "from_state": before, "to_state": after, "delta": delta, "at_ms": note.now_ms, "actor": note.actor}
+        for rid, before, after, delta in moves
+    ]
+    connection.execute(audit.insert(), rows)
+
+
+def lines_of(connection: Connection, rids: Sequence[str]) -> dict[str, list[Line]]:
+    """Return the lines of each of `rids`."""
+    lines: dict[str, list[Line]] = {rid: [] for rid in rids}
+    for row in connection.execute(select(line).where(line.c.rid.in_(rids)).order_by(line.c.rid, line.c.sku)):
+        lines[row.rid].append(Line(row.sku, row.qty, row.unit_amount))
+    return lines
+
+
+def overdue(connection: Connection, now_ms: int, most: int = 500) -> list[str]:
+    """Return holds that nobody began to pay in time; those being paid end by their saga, after the gateway agreed."""
+    late = (
+        select(reservation.c.rid)
+        .where(reservation.c.state == HoldState.HELD, reservation.c.expires_ms <= now_ms)
+        .order_by(reservation.c.expires_ms)
+        .limit(most)
+        .with_for_update(skip_locked=True)
+    )
+    return list(connection.execute(late).scalars())
+
+
+def _try(connection: Connection, wanted: Sequence[Wanted]) -> Taken:
+    with connection.begin_nested() as savepoint:
+        outcome = _write(connection, wanted)
+        if outcome is not Taken.HELD:
+            savepoint.rollback()
+    return outcome
+
+
+def _write(connection: Connection, wanted: Sequence[Wanted]) -> Taken:
+    units = Counter[tuple[str, str]]()
+    for one in wanted:
+        for each in one.lines:
+            units[one.sale, each.sku] += each.qty
+    if not allocate(connection, units):
+        return Taken.SOLD_OUT
+    if not count_for_shopper(connection, [_counted(one) for one in wanted]):
+        return Taken.LIMIT_REACHED
+    try:
+        connection.execute(reservation.insert(), [_row(one) for one in wanted])
+        connection.execute(line.insert(), [_line(one.rid, each) for one in wanted for each in one.lines])
+        keep(connection, [one.kept for one in wanted], wanted[0].now_ms)
+    except IntegrityError:  # this reservation, or an answer under this key, is there already
+        return Taken.KNOWN
+    moves: list[Move] = [(one.rid, None, HoldState.HELD, _qty(one.lines)) for one in wanted]
+    record(connection, moves, Note("shopper", wanted[0].now_ms))
+    return Taken.HELD
+
+
+def _qty(lines: Iterable[Line]) -> int:
+    return sum(each.qty for each in lines)
+
+
+def _counted(one: Wanted) -> dict[str, object]:
+    return {"sale": one.sale, "shopper": one.shopper, "qty": _qty(one.lines), "cap": one.limit}
+
+
+def _row(one: Wanted) -> dict[str, object]:
+    return {
+        "rid": one.rid,
+        "sale": one.sale,
+        "shopper": one.shopper,
+        "state": HoldState.HELD,
+        "version": 1,
+        "amount": one.cost.amount,
+        "currency": one.cost.currency,
+        "created_ms": one.now_ms,
+        "held_until_ms": one.expires_ms,
+        "expires_ms": one.expires_ms,
+    }
+
+
+def _line(rid: str, each: Line) -> dict[str, object]:
+    return {"rid": rid, "sku": each.sku, "qty": each.qty, "unit_amount": each.unit_amount}
+
+
+def _told(row: "Row[tuple[object, ...]]", lines: Sequence[Line], now_ms: int) -> dict[str, object]:
+    payload = json.dumps({"sale": row.sale, "skus": [each.sku for each in lines]})
+    version = row.version + 1
+    return {"kind": "release", "rid": row.rid, "version": version, "payload": payload, "tries": 0, "next_ms": now_ms}

@@ -1,0 +1,141 @@
+"""Give the same answer to the same request: `Idempotency-Key`, kept in the ledger with the effect itself.
+
+A key is missing: 400. The first request under it is still running: 409. Another body under it: 422. Else the answer of
+the first is given again, with `Idempotent-Replayed: true`, for 24 hours. Only answers that changed something are kept,
+as a refusal (sold out, limit reached) promises nothing and may be tried again under the same key.
+
+Source: draft-ietf-httpapi-idempotency-key-header-07.
+"""
+
+import json
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
+from hashlib import sha256
+
+from sqlalchemy import Connection, delete, select, tuple_
+
+from inventory_backend.ledger.ledger import Ledger
+from inventory_backend.ledger.schema import idempotency
+from waitroom.kernel.errors import Refused
+
+LIFETIME_MS = 24 * 60 * 60 * 1000
+_LONGEST_KEY = 255
+
+Name = tuple[str, str]
+"""Scope (shopper and route) and key."""
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """One request under a key: what it is called and what it said."""
+
+    scope: str
+    key: str
+    fingerprint: str
+
+    def kept(self, status: int, body: object) -> "Kept":
+        """Return the answer to keep for it."""
+        return Kept(self.scope, self.key, self.fingerprint, status, json.dumps(body, separators=(",", ":")))
+
+
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """An answer that was given under a key; its body is JSON."""
+
+    scope: str
+    key: str
+    fingerprint: str
+    status: int
+    body: str
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What to send: a fresh answer, or one that was given before."""
+
+    status: int
+    body: str
+    is_replayed: bool = False
+
+
+def asked(route: str, shopper: str, key: str | None, body: object) -> Asked:
+    """Return what is asked under `key`; `body` must be plain JSON values.
+
+    Raises:
+        Refused: 400, no key or one that is too long.
+    """
+    if not key or len(key) > _LONGEST_KEY or not key.isprintable():
+        told = f"Send an Idempotency-Key header of 1 to {_LONGEST_KEY} printable characters."
+        raise Refused(400, "idempotency-key-missing", told)
+    canonical = json.dumps(body, sort_keys=True, separators=(",", ":"))
+    return Asked(f"{route} {shopper}", key, sha256(canonical.encode()).hexdigest())
+
+
+def keep(connection: Connection, answers: Sequence[Kept], now_ms: int) -> None:
+    """Store `answers` in the transaction of their effects."""
+    rows = [
+        {
+            "scope": one.scope,
+            "key": one.key,
+            "fingerprint": one.fingerprint,
+            "status": one.status,
+            "body": one.body,
+            "created_ms": now_ms,
+        }
+        for one in answers
+    ]
+    connection.execute(idempotency.insert(), rows)
+
+
+def forget(connection: Connection, before_ms: int) -> int:
+    """Drop the answers older than `before_ms` and return how many there were."""
+    return connection.execute(delete(idempotency).where(idempotency.c.created_ms < before_ms)).rowcount
+
+
+class Replays:
+    """Who is being answered right now, and what was answered before."""
+
+    def __init__(self, ledger: Ledger) -> None:
+        """Look answers up in `ledger`."""
+        self._ledger = ledger
+        self._in_flight: set[Name] = set()
+
+    async def once(self, ask: Asked, effect: Callable[[], Awaitable[Answer]]) -> Answer:
+        """Return the answer kept for `ask`, else that of `effect`.
+
+        Raises:
+            Refused: 409 while the first is running, 422 when it had another body.
+        """
+        name = (ask.scope, ask.key)
+        if name in self._in_flight:
+            told = "The first request under this Idempotency-Key is still running. Try again in a moment."
+            raise Refused(409, "request-in-flight", told, retry_after_s=1)
+        self._in_flight.add(name)
+        try:
+            return await self.known(ask) or await effect()
+        finally:
+            self._in_flight.discard(name)
+
+    async def known(self, ask: Asked) -> Answer | None:
+        """Return the answer kept for `ask`.
+
+        Raises:
+            Refused: 422, it is kept for another body.
+        """
+        found = await self._ledger.read_together(_find, (ask.scope, ask.key))
+        if found is None:
+            return None
+        if found.fingerprint != ask.fingerprint:
+            told = "This Idempotency-Key was used with another body. Use a new key for a new request."
+            raise Refused(422, "idempotency-key-reused", told)
+        return Answer(found.status, found.body, is_replayed=True)
+
+
+def _find(connection: Connection, names: Sequence[Name]) -> list[Kept | None]:
+    c = idempotency.c
+    wanted = select(idempotency).where(tuple_(c.scope, c.key).in_(names))
+    found = {
+        (row.scope, row.key): Kept(row.scope, row.key, row.fingerprint, row.status, row.body)
+        for row in connection.execute(wanted)
+    }
+    return [found.get(name) for name in names]

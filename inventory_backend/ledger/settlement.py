@@ -1,0 +1,181 @@
+"""Move payments in the ledger: every answer of the gateway moves the payment and its hold in one transaction.
+
+Each function is one transaction's worth of SQL; none of them talks to the gateway, and each may be called twice.
+"""
+
+from collections import Counter
+from dataclasses import dataclass
+
+from sqlalchemy import Connection, select, update
+
+from inventory_backend.ledger.holds import Note, allocate, count_for_shopper, lines_of, move, record, release
+from inventory_backend.ledger.schema import payment, reservation, shopper_qty
+from inventory_backend.sales import PAYMENT_MOVES, HoldState, Money, PaymentState, check_move
+
+
+@dataclass(frozen=True, slots=True)
+class Attempt:
+    """A payment and its hold, as they stand."""
+
+    pid: str
+    rid: str
+    state: PaymentState
+    provider: str
+    method: str
+    ref: str | None
+    key: str
+    cost: Money
+    deadline_ms: int
+    tries: int
+    next_ms: int | None
+    hold: HoldState
+    expires_ms: int
+    order_id: str
+
+
+def authorised(connection: Connection, pid: str, ref: str, note: Note, *, is_captured: bool) -> Attempt:
+    """The gateway said yes: go on to capture if the units are ours, else send the money back (I3)."""
+    found = attempt(connection, pid)
+    if found.state is not PaymentState.INIT:
+        return found
+    if _is_counted(connection, found, note):
+        _move_payment(connection, found, PaymentState.AUTHORIZED, provider_ref=ref, tries=0)
+        return captured(connection, pid, note) if is_captured else attempt(connection, pid)
+    due = PaymentState.REFUND_DUE if is_captured else PaymentState.VOID_DUE
+    _move_payment(connection, found, due, provider_ref=ref, tries=0)
+    if move(connection, found.rid, HoldState.EXPIRED, HoldState.REFUND_DUE, reason="late-payment"):
+        record(connection, [(found.rid, HoldState.EXPIRED, HoldState.REFUND_DUE, 0)], note)
+    return attempt(connection, pid)
+
+
+def captured(connection: Connection, pid: str, note: Note) -> Attempt:
+    """The gateway took the money: the hold is an order (W8)."""
+    found = attempt(connection, pid)
+    if found.state is PaymentState.AUTHORIZED:
+        _move_payment(connection, found, PaymentState.CAPTURED, next_ms=None)
+        if move(connection, found.rid, HoldState.CAPTURING, HoldState.PAID, paid_ms=note.now_ms):
+            record(connection, [(found.rid, HoldState.CAPTURING, HoldState.PAID, 0)], note)
+    return attempt(connection, pid)
+
+
+def declined(connection: Connection, pid: str, ref: str | None, note: Note) -> Attempt:
+    """The gateway said no: the shopper may try again as long as the hold was promised, else it is over."""
+    found = attempt(connection, pid)
+    if found.state is not PaymentState.INIT:
+        return found
+    _move_payment(connection, found, PaymentState.DECLINED, provider_ref=ref, next_ms=None)
+    held_until_ms = connection.execute(
+        select(reservation.c.held_until_ms).where(reservation.c.rid == found.rid)
+    ).scalar_one()
+    if note.now_ms >= held_until_ms:
+        release(connection, [found.rid], HoldState.PAYING, HoldState.EXPIRED, note)
+    elif move(connection, found.rid, HoldState.PAYING, HoldState.HELD, expires_ms=held_until_ms):
+        record(connection, [(found.rid, HoldState.PAYING, HoldState.HELD, 0)], note)
+    return attempt(connection, pid)
+
+
+def cancelled(connection: Connection, pid: str, note: Note) -> Attempt:
+    """The gateway confirmed that no money will move: only now the units go back (W7)."""
+    found = attempt(connection, pid)
+    if found.state in {PaymentState.INIT, PaymentState.AUTHORIZED}:
+        _move_payment(connection, found, PaymentState.CANCELLED, next_ms=None)
+        for before in (HoldState.PAYING, HoldState.CAPTURING):
+            release(connection, [found.rid], before, HoldState.EXPIRED, note)
+    return attempt(connection, pid)
+
+
+def lapsed(connection: Connection, pid: str, next_ms: int, note: Note) -> Attempt:
+    """The hard deadline passed and the gateway cannot cancel: the units go back, the payment is watched on (W7)."""
+    found = attempt(connection, pid)
+    release(connection, [found.rid], HoldState.PAYING, HoldState.EXPIRED, note)
+    return postpone(connection, pid, next_ms)
+
+
+def returned(connection: Connection, pid: str, note: Note) -> Attempt:
+    """The gateway sent the money back, or let go of it."""
+    found = attempt(connection, pid)
+    after = {PaymentState.VOID_DUE: PaymentState.VOIDED, PaymentState.REFUND_DUE: PaymentState.REFUNDED}
+    if found.state in after:
+        _move_payment(connection, found, after[found.state], next_ms=None)
+        if move(connection, found.rid, HoldState.REFUND_DUE, HoldState.REFUNDED):
+            record(connection, [(found.rid, HoldState.REFUND_DUE, HoldState.REFUNDED, 0)], note)
+    return attempt(connection, pid)
+
+
+def refund_instead(connection: Connection, pid: str) -> Attempt:
+    """The money was taken before it could be let go of: it must be sent back."""
+    found = attempt(connection, pid)
+    if found.state is PaymentState.VOID_DUE:
+        _move_payment(connection, found, PaymentState.REFUND_DUE, tries=0)
+    return attempt(connection, pid)
+
+
+def postpone(connection: Connection, pid: str, next_ms: int, ref: str | None = None) -> Attempt:
+    """Ask again at `next_ms`."""
+    later = update(payment).where(payment.c.pid == pid, payment.c.next_ms.is_not(None))
+    known = {"provider_ref": ref} if ref else {}
+    connection.execute(later.values(next_ms=next_ms, tries=payment.c.tries + 1, **known))
+    return attempt(connection, pid)
+
+
+def due(connection: Connection, now_ms: int, most: int) -> list[str]:
+    """Return payments whose saga must go on."""
+    wanted = select(payment.c.pid).where(payment.c.next_ms <= now_ms).order_by(payment.c.next_ms).limit(most)
+    return list(connection.execute(wanted).scalars())
+
+
+def attempt(connection: Connection, pid: str) -> Attempt:
+    """Return one payment with its hold."""
+    wanted = select(payment, reservation.c.state.label("hold"), reservation.c.expires_ms, reservation.c.order_id)
+    row = connection.execute(wanted.join(reservation).where(payment.c.pid == pid)).one()
+    return Attempt(
+        pid=row.pid,
+        rid=row.rid,
+        state=PaymentState(row.state),
+        provider=row.provider,
+        method=row.method,
+        ref=row.provider_ref,
+        key=row.provider_key,
+        cost=Money(row.amount, row.currency),
+        deadline_ms=row.deadline_ms,
+        tries=row.tries,
+        next_ms=row.next_ms,
+        hold=HoldState(row.hold),
+        expires_ms=row.expires_ms,
+        order_id=row.order_id,
+    )
+
+
+def _is_counted(connection: Connection, found: Attempt, note: Note) -> bool:
+    """Tell whether the units are ours now: still, or again because some are free."""
+    if move(connection, found.rid, HoldState.PAYING, HoldState.CAPTURING):
+        record(connection, [(found.rid, HoldState.PAYING, HoldState.CAPTURING, 0)], note)
+        return True
+    with connection.begin_nested() as savepoint:
+        is_ours = _allocated_again(connection, found.rid, note)
+        if not is_ours:
+            savepoint.rollback()
+    return is_ours
+
+
+def _allocated_again(connection: Connection, rid: str, note: Note) -> bool:
+    row = connection.execute(select(reservation).where(reservation.c.rid == rid)).one()
+    lines = lines_of(connection, [rid])[rid]
+    qty = sum(each.qty for each in lines)
+    has = (shopper_qty.c.sale == row.sale, shopper_qty.c.shopper == row.shopper)
+    cap = connection.execute(select(shopper_qty.c.cap).where(*has)).scalar_one()
+    if not allocate(connection, Counter({(row.sale, each.sku): each.qty for each in lines})):
+        return False
+    if not count_for_shopper(connection, [{"sale": row.sale, "shopper": row.shopper, "qty": qty, "cap": cap}]):
+        return False
+    if not move(connection, rid, HoldState.EXPIRED, HoldState.CAPTURING, reason=None):
+        return False
+    record(connection, [(rid, HoldState.EXPIRED, HoldState.CAPTURING, qty)], note)
+    return True
+
+
+def _move_payment(connection: Connection, found: Attempt, after: PaymentState, **values: object) -> None:
+    check_move(PAYMENT_MOVES, found.state, after)
+    moved = update(payment).where(payment.c.pid == found.pid, payment.c.state == found.state)
+    changed = connection.execute(moved.values(state=after, **values)).rowcount
+    assert changed == 1, "the writer is alone"

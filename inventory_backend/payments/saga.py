@@ -1,0 +1,173 @@
+"""Carry each payment to its end: authorise, write it into the ledger, capture; or let go, or send back.
+
+Every step is written down before the next is taken, and every call to the gateway may be repeated, so that any process
+can go on where another died. No database connection is held across a call.
+"""
+
+import logging
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import partial
+from typing import assert_never
+
+from sqlalchemy import Connection
+
+from inventory_backend.counters import GATEWAY_FAILURES, PAYMENTS
+from inventory_backend.ledger import settlement
+from inventory_backend.ledger.holds import Note
+from inventory_backend.ledger.ledger import Ledger
+from inventory_backend.ledger.settlement import Attempt
+from inventory_backend.payments.payments import Charge, ChargeStatus, Gateway, GatewayUnavailable, Intent
+from inventory_backend.sales import HoldState, PaymentState
+from waitroom.kernel.errors import StoreUnavailable
+from waitroom.kernel.tasks import Errands
+
+log = logging.getLogger(__name__)
+
+_LONGEST_WAIT_MS = 30_000
+_LATE_POLL_MS = 5_000
+_CLOSE_LIMIT_S = 10
+
+
+@dataclass(frozen=True, slots=True)
+class SagaSettings:
+    """How many payments are carried at once, and how often a pending one is looked at."""
+
+    concurrency: int = 64
+    poll_ms: int = 500
+
+
+class Saga:
+    """The payments under way in this process."""
+
+    def __init__(self, ledger: Ledger, gateways: Mapping[str, Gateway], settings: SagaSettings) -> None:
+        """Carry payments of the providers in `gateways`."""
+        self._ledger = ledger
+        self._gateways = gateways
+        self._settings = settings
+        self._errands = Errands()
+        self._in_hand: set[str] = set()
+
+    def start(self, pid: str) -> None:
+        """Carry the payment `pid` on, now if there is room; else `resume` finds it."""
+        if pid not in self._in_hand and len(self._in_hand) < self._settings.concurrency:
+            self._in_hand.add(pid)
+            _ = self._errands.begin(self._carry(pid), name="payment")
+
+    async def resume(self) -> None:
+        """Take up every payment that is due: those that wait for the gateway, and those a process left behind."""
+        room = self._settings.concurrency - len(self._in_hand)
+        if room <= 0:
+            return
+        most = room + len(self._in_hand)
+        for pid in await self._ledger.read(partial(settlement.due, now_ms=self._ledger.now_ms(), most=most)):
+            self.start(pid)
+
+    async def close(self) -> None:
+        """Let the steps under way end; what is left is resumed at the next start."""
+        await self._errands.close(_CLOSE_LIMIT_S)
+
+    async def _carry(self, pid: str) -> None:
+        try:
+            attempt = await self._ledger.read(partial(settlement.attempt, pid=pid))
+            while attempt.next_ms is not None and attempt.next_ms <= self._ledger.now_ms():
+                attempt = await self._step(attempt)
+                if attempt.next_ms is None:
+                    PAYMENTS.labels(attempt.state).inc()
+        except StoreUnavailable:
+            log.warning("payment left for later", extra={"pid": pid})
+        finally:
+            self._in_hand.discard(pid)
+
+    async def _step(self, attempt: Attempt) -> Attempt:
+        gateway = self._gateways[attempt.provider]
+        try:
+            match attempt.state:
+                case PaymentState.INIT:
+                    return await self._authorise(gateway, attempt)
+                case PaymentState.AUTHORIZED:
+                    return await self._capture(gateway, attempt)
+                case PaymentState.VOID_DUE:
+                    return await self._void(gateway, attempt)
+                case PaymentState.REFUND_DUE:
+                    return await self._refund(gateway, attempt)
+                case _:
+                    raise AssertionError(f"a settled payment is not due: {attempt.state}")
+        except GatewayUnavailable as fault:
+            GATEWAY_FAILURES.inc()
+            wait_ms = min(_LONGEST_WAIT_MS, max(fault.wait_s * 1000, self._settings.poll_ms << min(attempt.tries, 10)))
+            log.warning(
+                "gateway asked again later", extra={"pid": attempt.pid, "fault": str(fault), "wait_ms": wait_ms}
+            )
+            return await self._postpone(attempt, wait_ms)
+
+    async def _authorise(self, gateway: Gateway, attempt: Attempt) -> Attempt:
+        """Ask for the money, or what became of it; past the deadline try to let go of it first (W7)."""
+        charge = await self._asked(gateway, attempt)
+        now_ms = self._ledger.now_ms()
+        is_pending = charge.status in {ChargeStatus.PROCESSING, ChargeStatus.ACTION_REQUIRED}
+        if is_pending and charge.ref is not None and now_ms >= attempt.deadline_ms:
+            charge = await gateway.cancel(charge.ref)
+        match charge.status:
+            case ChargeStatus.AUTHORISED | ChargeStatus.CAPTURED:
+                is_captured = charge.status is ChargeStatus.CAPTURED
+                return await self._write(settlement.authorised, attempt, ref=charge.ref, is_captured=is_captured)
+            case ChargeStatus.DECLINED:
+                return await self._write(settlement.declined, attempt, ref=charge.ref, reason="declined")
+            case ChargeStatus.CANCELLED:
+                return await self._write(settlement.cancelled, attempt, reason="payment-timeout")
+            case ChargeStatus.PROCESSING | ChargeStatus.ACTION_REQUIRED:
+                return await self._wait(attempt, charge)
+            case _:
+                assert_never(charge.status)
+
+    async def _asked(self, gateway: Gateway, attempt: Attempt) -> Charge:
+        if attempt.ref is not None:
+            return await gateway.retrieve(attempt.ref)
+        intent = Intent(attempt.pid, attempt.rid, attempt.order_id, attempt.cost, attempt.method, attempt.expires_ms)
+        return await gateway.authorise(intent, key=attempt.key)
+
+    async def _wait(self, attempt: Attempt, charge: Charge) -> Attempt:
+        now_ms = self._ledger.now_ms()
+        if attempt.hold is HoldState.PAYING and now_ms >= attempt.expires_ms:
+            log.warning("hold given back while its payment is pending", extra={"pid": attempt.pid})
+            return await self._write(
+                settlement.lapsed, attempt, next_ms=now_ms + self._settings.poll_ms, reason="payment-timeout"
+            )
+        poll_ms = min(_LATE_POLL_MS, self._settings.poll_ms * (1 + attempt.tries // 4))
+        return await self._postpone(attempt, poll_ms, ref=charge.ref)
+
+    async def _capture(self, gateway: Gateway, attempt: Attempt) -> Attempt:
+        assert attempt.ref is not None, "what was authorised has a name"
+        charge = await gateway.capture(attempt.ref, key=f"cap:{attempt.pid}")
+        if charge.status is ChargeStatus.CAPTURED:
+            return await self._write(settlement.captured, attempt)
+        if charge.status is ChargeStatus.CANCELLED:
+            return await self._write(settlement.cancelled, attempt, reason="authorisation-lapsed")
+        return await self._postpone(attempt, self._settings.poll_ms)
+
+    async def _void(self, gateway: Gateway, attempt: Attempt) -> Attempt:
+        assert attempt.ref is not None, "what was authorised has a name"
+        charge = await gateway.cancel(attempt.ref)
+        if charge.status is ChargeStatus.CANCELLED:
+            return await self._write(settlement.returned, attempt)
+        if charge.status is ChargeStatus.CAPTURED:
+            return await self._ledger.write(partial(settlement.refund_instead, pid=attempt.pid))
+        return await self._postpone(attempt, self._settings.poll_ms)
+
+    async def _refund(self, gateway: Gateway, attempt: Attempt) -> Attempt:
+        assert attempt.ref is not None, "what was taken has a name"
+        await gateway.refund(attempt.ref, key=f"rf:{attempt.pid}")
+        return await self._write(settlement.returned, attempt)
+
+    async def _write(
+        self, move: Callable[..., Attempt], attempt: Attempt, *, reason: str | None = None, **facts: object
+    ) -> Attempt:
+        def unit(connection: Connection) -> Attempt:
+            return move(connection, attempt.pid, note=Note("saga", self._ledger.now_ms(), reason), **facts)
+
+        return await self._ledger.write(unit)
+
+    async def _postpone(self, attempt: Attempt, wait_ms: int, ref: str | None = None) -> Attempt:
+        next_ms = self._ledger.now_ms() + wait_ms
+        return await self._ledger.write(partial(settlement.postpone, pid=attempt.pid, next_ms=next_ms, ref=ref))

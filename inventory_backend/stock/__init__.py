@@ -1,0 +1,1 @@
+"""Redis as the accelerator before the ledger: it admits, it is put back, it never decides what is sold."""

@@ -1,0 +1,83 @@
+"""The counter in front of the ledger: every line of a request passes Redis, or none does.
+
+What passes is a soft hold. It is made durable once the ledger has it, given back when the ledger refuses, and lapses by
+itself when this process dies in between.
+"""
+
+import logging
+from collections.abc import Sequence
+
+from inventory_backend.sales import Line, Sale
+from inventory_backend.stock.rebuild import Rebuild
+from inventory_backend.stock.stock import Hold, Stock, StockKey, StockNotLoaded
+from waitroom.kernel.errors import StoreUnavailable
+from waitroom.kernel.tasks import Errands
+
+log = logging.getLogger(__name__)
+
+_CLOSE_LIMIT_S = 5
+
+
+class Counter:
+    """Soft holds over all the lines of one request."""
+
+    def __init__(self, stock: Stock, rebuild: Rebuild) -> None:
+        """Hold in `stock`, in the life of it that `rebuild` knows."""
+        self._stock = stock
+        self._rebuild = rebuild
+        self._errands = Errands()
+
+    async def hold(self, sale: Sale, lines: Sequence[Line], rid: str, shopper: str) -> Hold:
+        """Set all `lines` aside, or none: then the word of the line that did not pass.
+
+        Raises:
+            StoreUnavailable: Redis is gone, or is being loaded.
+        """
+        passed: list[StockKey] = []
+        for line in lines:
+            key = self._rebuild.key(sale.name, line.sku)
+            limit = sale.limit_per_shopper
+            try:
+                word = await self._stock.hold(key, rid=rid, shopper=shopper, qty=line.qty, limit=limit)
+            except StockNotLoaded:
+                self._rebuild.ask(key)
+                raise
+            if word in {Hold.SOLD_OUT, Hold.LIMIT_REACHED}:
+                _ = self._errands.begin(self._release(passed, rid), name="release")
+                return word
+            passed.append(key)
+        return Hold.HELD
+
+    def confirm(self, sale: Sale, lines: Sequence[Line], rid: str) -> None:
+        """Make the soft holds durable, in a moment: the ledger has them."""
+        _ = self._errands.begin(self._confirm(self._keys(sale, lines), rid), name="confirm")
+
+    def release(self, sale: Sale, lines: Sequence[Line], rid: str) -> None:
+        """Give the soft holds back, in a moment: the ledger refused them."""
+        _ = self._errands.begin(self._release(self._keys(sale, lines), rid), name="release")
+
+    async def close(self) -> None:
+        """Let what is under way end."""
+        await self._errands.close(_CLOSE_LIMIT_S)
+
+    def _keys(self, sale: Sale, lines: Sequence[Line]) -> list[StockKey]:
+        try:
+            return [self._rebuild.key(sale.name, line.sku) for line in lines]
+        except StockNotLoaded:  # being put back from the ledger, which knows
+            return []
+
+    async def _confirm(self, keys: Sequence[StockKey], rid: str) -> None:
+        for key in keys:
+            try:
+                await self._stock.confirm(key, rid)
+            except (
+                StoreUnavailable
+            ):  # losing this only frees the unit too early, and the guard of the ledger refuses it
+                log.debug("hold not confirmed", extra={"rid": rid})
+
+    async def _release(self, keys: Sequence[StockKey], rid: str) -> None:
+        for key in keys:
+            try:
+                await self._stock.release(key, rid)
+            except StoreUnavailable:  # a soft hold lapses by itself
+                log.debug("soft hold not given back", extra={"rid": rid})

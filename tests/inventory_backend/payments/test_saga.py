@@ -1,0 +1,266 @@
+"""Each payment is carried to its end, whatever the gateway does and wherever the process dies."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from functools import partial
+
+import aiohttp
+import pytest
+
+from inventory_backend.ledger import holds, settlement
+from inventory_backend.ledger.idempotency import Kept
+from inventory_backend.ledger.ledger import Ledger
+from inventory_backend.ledger.orders import Placing, place
+from inventory_backend.payments.payments import Charge, Gateway, SimulatedGateway
+from inventory_backend.payments.saga import Saga, SagaSettings
+from inventory_backend.payments.simulated_cards import Behaviour
+from inventory_backend.sales import HoldState, PaymentState
+from tests.bookkeeping import NOW_MS, books, wanted
+from tests.fakes import FakeClock
+from tests.flaky_gateway import FlakyGateway
+from tests.till import gateway
+
+End = tuple[PaymentState, HoldState]
+
+
+class Till:
+    """A saga on a real gateway, both on a clock that the test turns."""
+
+    def __init__(self, ledger: Ledger, clock: FakeClock, url: str, session: aiohttp.ClientSession) -> None:
+        self.ledger, self.clock, self.url, self.session = ledger, clock, url, session
+        self.gateway = FlakyGateway(SimulatedGateway(session, url, timeout_ms=5000))
+        self.saga = self.restarted()
+
+    def restarted(self) -> Saga:
+        """Return a saga that knows nothing of what was under way."""
+        self.saga = Saga(self.ledger, {"simulated": self.gateway}, SagaSettings(poll_ms=1000))
+        return self.saga
+
+    async def pay(self, card: str = "card_ok", shopper: str = "alice", *, qty: int = 1) -> str:
+        one = wanted(shopper, ("sneaker", qty))
+        await self.ledger.write_together(holds.take, one)
+        kept = Kept(f"commit {shopper}", "c", "f", 202, "{}")
+        now_ms = self.clock.now_ms()
+        asked = Placing(one.rid, shopper, "simulated", card, now_ms, window_ms=60_000, grace_ms=10_000, kept=kept)
+        return (await self.ledger.write(lambda connection: place(connection, asked)))[1]
+
+    async def step(self, seconds: float = 0) -> None:
+        """Let time pass, then carry on whatever is due, until nothing moves."""
+        await self.clock.advance(seconds)
+        await self.saga.resume()
+        await self.quiet()
+
+    async def quiet(self) -> None:
+        async with asyncio.timeout(10):
+            while self.saga._in_hand:
+                await asyncio.sleep(0.005)
+
+    async def end(self, pid: str) -> End:
+        found = await self.ledger.read(partial(settlement.attempt, pid=pid))
+        return found.state, found.hold
+
+    async def charges(self) -> list[str]:
+        """Return how the charges stand at the gateway."""
+        async with self.session.get(f"{self.url}/v1/payment_intents?limit=100") as answer:
+            return [one["status"] for one in (await answer.json())["data"]]
+
+
+@pytest.fixture
+async def till(ledger: Ledger, clock: FakeClock) -> AsyncIterator[Till]:
+    async with gateway(clock, Behaviour(pause_ms=5000, late_ms=2000)) as url, aiohttp.ClientSession() as session:
+        found = Till(ledger, clock, url, session)
+        yield found
+        await found.saga.close()
+
+
+async def test_a_good_card_is_charged_once(till: Till) -> None:
+    pid = await till.pay()
+    till.saga.start(pid)
+    till.saga.start(pid)
+    await till.quiet()
+
+    assert await till.end(pid) == (PaymentState.CAPTURED, HoldState.PAID)
+    assert till.gateway.calls == ["authorise", "capture"]
+    assert await till.charges() == ["succeeded"]
+    await books(till.ledger)
+
+
+async def test_a_declined_card_leaves_the_hold(till: Till) -> None:
+    pid = await till.pay("card_declined")
+    await till.step()
+
+    assert await till.end(pid) == (PaymentState.DECLINED, HoldState.HELD)
+    await books(till.ledger)
+
+
+async def test_3ds_is_polled_until_the_shopper_agreed(till: Till) -> None:
+    pid = await till.pay("card_3ds")
+    await till.step()
+    assert await till.end(pid) == (PaymentState.INIT, HoldState.PAYING)
+
+    for _ in range(6):
+        await till.step(1)
+
+    assert await till.end(pid) == (PaymentState.CAPTURED, HoldState.PAID)
+    assert till.gateway.calls.count("authorise") == 1
+
+
+@pytest.mark.parametrize("when", ["before", "after"])
+@pytest.mark.parametrize("call", ["authorise", "capture"])
+async def test_a_lost_request_or_answer_is_asked_again_and_charged_once(till: Till, call: str, when: str) -> None:
+    till.gateway.fail(**{call: when})
+    pid = await till.pay()
+    await till.step()
+    assert (await till.end(pid))[0] is not PaymentState.CAPTURED
+
+    await till.step(2)
+
+    assert await till.end(pid) == (PaymentState.CAPTURED, HoldState.PAID)
+    assert await till.charges() == ["succeeded"]
+    await books(till.ledger)
+
+
+async def test_the_card_whose_first_call_fails_is_charged_once(till: Till) -> None:
+    pid = await till.pay("card_error")
+    await till.step()
+    await till.step(2)
+
+    assert await till.end(pid) == (PaymentState.CAPTURED, HoldState.PAID)
+    assert await till.charges() == ["succeeded"]
+
+
+async def test_a_gateway_that_is_down_is_asked_less_and_less_often(till: Till) -> None:
+    real, till.gateway.real = till.gateway.real, SimulatedGateway(till.session, "http://127.0.0.1:9", timeout_ms=100)
+    pid = await till.pay()
+    for _ in range(60):
+        await till.step(1)
+    assert 4 <= len(till.gateway.calls) <= 8
+    assert await till.end(pid) == (PaymentState.INIT, HoldState.PAYING), "unknown stays allocated (W7)"
+
+    till.gateway.real = real
+    await till.step(60)
+
+    assert await till.end(pid) == (PaymentState.CAPTURED, HoldState.PAID)
+
+
+@pytest.mark.parametrize("step", ["authorise", "capture"])
+async def test_a_process_that_died_is_replaced_and_the_payment_goes_on(till: Till, step: str) -> None:
+    """The old process did the call and never wrote down the answer."""
+    till.gateway.fail(**{step: "after"})
+    pid = await till.pay()
+    await till.step()
+
+    till.restarted()
+    await till.step(2)
+
+    assert await till.end(pid) == (PaymentState.CAPTURED, HoldState.PAID)
+    assert await till.charges() == ["succeeded"]
+
+
+async def test_a_payment_whose_process_died_before_the_call_goes_on(till: Till) -> None:
+    pid = await till.pay()
+
+    till.restarted()
+    await till.step()
+
+    assert await till.end(pid) == (PaymentState.CAPTURED, HoldState.PAID)
+
+
+async def test_a_payment_that_takes_too_long_is_called_off_before_the_units_go_back(till: Till) -> None:
+    pid = await till.pay("card_3ds")
+    await till.step()
+    till.gateway.fail(cancel="before")
+    # the shopper never agrees: this gateway forgets to let the pause end
+    till.gateway.real = Stuck(till.gateway.real)  # type: ignore[assignment]  # a gateway whose retrieve never moves on
+
+    await till.step(600)
+    assert await till.end(pid) == (PaymentState.INIT, HoldState.PAYING), "not before the gateway agreed"
+    await till.step(5)
+
+    assert await till.end(pid) == (PaymentState.CANCELLED, HoldState.EXPIRED)
+    assert await till.charges() == ["canceled"]
+    assert (await books(till.ledger)).allocated["sneaker"] == 0
+
+
+class Stuck:
+    """A gateway on which a charge waits for its shopper for ever."""
+
+    def __init__(self, real: Gateway) -> None:
+        self.real = real
+
+    def __getattr__(self, name: str) -> object:
+        return getattr(self.real, name)
+
+    async def retrieve(self, ref: str) -> Charge:
+        from inventory_backend.payments.payments import ChargeStatus
+
+        return Charge(ref, ChargeStatus.ACTION_REQUIRED)
+
+
+async def late(till: Till) -> str:
+    """Return a payment that nobody can call off, after its hold was given back."""
+    pid = await till.pay("card_late")
+    await till.step()
+    await till.step(600)
+    assert await till.end(pid) == (PaymentState.INIT, HoldState.PAYING), "the deadline, but not the hard one"
+    await till.step(10)
+    assert await till.end(pid) == (PaymentState.INIT, HoldState.EXPIRED)
+    assert (await books(till.ledger)).allocated["sneaker"] == 0
+    return pid
+
+
+async def test_late_money_buys_when_units_are_free(till: Till) -> None:
+    pid = await late(till)
+
+    for _ in range(3):
+        await till.step(5)
+
+    assert await till.end(pid) == (PaymentState.CAPTURED, HoldState.PAID)
+    assert (await books(till.ledger)).allocated["sneaker"] == 1
+
+
+async def test_late_money_is_let_go_when_others_have_the_units(till: Till) -> None:
+    pid = await late(till)
+    for n in range(10):
+        await till.ledger.write_together(holds.take, wanted(f"s{n}"))
+    till.gateway.fail(cancel="after")
+
+    for _ in range(4):
+        await till.step(5)
+
+    assert await till.end(pid) == (PaymentState.VOIDED, HoldState.REFUNDED)
+    assert await till.charges() == ["canceled"]
+    assert (await books(till.ledger)).allocated["sneaker"] == 10
+
+
+async def test_money_that_was_taken_meanwhile_is_sent_back_once(till: Till) -> None:
+    pid = await late(till)
+    for n in range(10):
+        await till.ledger.write_together(holds.take, wanted(f"s{n}"))
+    await till.clock.advance(5)
+    ref = (await till.ledger.read(partial(settlement.attempt, pid=pid))).ref
+    async with till.session.post(f"{till.url}/v1/payment_intents/{ref}/capture") as answer:
+        assert answer.status == 200  # somebody at the gateway's own console
+    till.gateway.fail(refund="after")
+
+    for _ in range(3):
+        await till.step(5)
+
+    assert await till.end(pid) == (PaymentState.REFUNDED, HoldState.REFUNDED)
+    async with till.session.get(f"{till.url}/v1/refunds") as answer:
+        assert [one["amount"] for one in (await answer.json())["data"]] == [12900]
+
+
+async def test_many_payments_are_carried_at_once_but_not_too_many(till: Till) -> None:
+    till.saga = Saga(till.ledger, {"simulated": till.gateway}, SagaSettings(concurrency=3, poll_ms=1000))
+    pids = [await till.pay(shopper=f"s{n}") for n in range(10)]
+
+    for pid in pids:
+        till.saga.start(pid)
+    assert len(till.saga._in_hand) == 3
+    for _ in range(5):
+        await till.step()
+
+    assert {await till.end(pid) for pid in pids} == {(PaymentState.CAPTURED, HoldState.PAID)}
+    assert (await books(till.ledger)).allocated["sneaker"] == 10
+    assert till.clock.now_ms() == NOW_MS

@@ -1,0 +1,70 @@
+"""Every line of a request passes Redis, or none does."""
+
+import pytest
+
+from inventory_backend.stock.counter import Counter
+from inventory_backend.stock.rebuild import Rebuild
+from inventory_backend.stock.stock import Hold, Stock, StockNotLoaded
+from tests.till import sale
+from waitroom.kernel.redis import ScriptRunner
+
+LINES = sale().priced([("sneaker", 1), ("laces", 1)])
+
+
+async def avail(redis: ScriptRunner) -> tuple[int, int]:
+    found = [await redis.client.hget(f"inv:{{drop:{sku}}}:st", "avail") for sku in ("sneaker", "laces")]
+    return int(found[0] or 0), int(found[1] or 0)
+
+
+@pytest.fixture
+def counter(stock: Stock, rebuild: Rebuild) -> Counter:
+    return Counter(stock, rebuild)
+
+
+async def test_all_lines_are_held_and_confirmed(counter: Counter, redis: ScriptRunner) -> None:
+    assert await counter.hold(sale(), LINES, "r1", "alice") is Hold.HELD
+    counter.confirm(sale(), LINES, "r1")
+    await counter.close()
+
+    assert await avail(redis) == (9, 9)
+    assert await redis.client.zcard("inv:{drop:sneaker}:x") == 0
+
+
+async def test_a_line_that_does_not_pass_gives_the_others_back(
+    counter: Counter, stock: Stock, rebuild: Rebuild, redis: ScriptRunner
+) -> None:
+    for n in range(10):
+        await stock.hold(rebuild.key("drop", "sneaker"), rid=f"r{n}", shopper=f"s{n}", qty=1, limit=2)
+
+    assert await counter.hold(sale(), LINES, "late", "alice") is Hold.SOLD_OUT
+    await counter.close()
+
+    assert await avail(redis) == (0, 10)
+
+
+async def test_the_same_request_again_passes(counter: Counter, redis: ScriptRunner) -> None:
+    for _ in range(2):
+        assert await counter.hold(sale(), LINES, "r1", "alice") is Hold.HELD
+    assert await avail(redis) == (9, 9)
+
+
+async def test_what_the_ledger_refused_comes_back(counter: Counter, redis: ScriptRunner) -> None:
+    await counter.hold(sale(), LINES, "r1", "alice")
+    counter.release(sale(), LINES, "r1")
+    await counter.close()
+
+    assert await avail(redis) == (10, 10)
+
+
+async def test_lost_stock_is_reported_and_nothing_more_is_held(
+    counter: Counter, rebuild: Rebuild, redis: ScriptRunner
+) -> None:
+    await redis.client.flushdb()
+
+    with pytest.raises(StockNotLoaded):
+        await counter.hold(sale(), LINES, "r1", "alice")
+
+    assert not rebuild.is_loaded
+    counter.confirm(sale(), LINES, "r1")  # neither of these may fail now
+    counter.release(sale(), LINES, "r1")
+    await counter.close()

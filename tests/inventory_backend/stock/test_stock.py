@@ -1,0 +1,82 @@
+"""The Python face of the stock scripts."""
+
+import pytest
+
+from inventory_backend.stock.stock import Hold, Reconcile, Stock, StockKey, StockNotLoaded
+from waitroom.kernel.errors import StoreUnavailable
+from waitroom.kernel.redis import RedisSettings, ScriptRunner, connected
+
+KEY = StockKey("drop", "sneaker", 1)
+
+
+async def held(stock: Stock, rid: str, qty: int = 1, shopper: str = "alice") -> Hold:
+    return await stock.hold(KEY, rid=rid, shopper=shopper, qty=qty, limit=2)
+
+
+def test_the_keys_of_a_stock_lie_on_one_shard() -> None:
+    assert KEY.names("st", "h") == ["inv:{drop:sneaker}:st", "inv:{drop:sneaker}:h"]
+
+
+async def test_holds_pass_until_none_is_left(stock: Stock) -> None:
+    await stock.load(KEY, free=2, holds=[("r0", "zoe", 1)])
+
+    assert await held(stock, "r1") is Hold.HELD
+    assert await held(stock, "r1") is Hold.AGAIN
+    assert await held(stock, "r2", qty=2) is Hold.LIMIT_REACHED
+    assert await held(stock, "r3", shopper="bob") is Hold.HELD
+    assert await held(stock, "r4", shopper="eve") is Hold.SOLD_OUT
+    assert await stock.release(KEY, "r0") == 1
+    assert await stock.release(KEY, "r0") == 0
+    assert await held(stock, "r4", shopper="eve") is Hold.HELD
+
+
+async def test_a_large_stock_is_loaded_in_chunks(stock: Stock) -> None:
+    holds = [(f"r{n}", f"s{n}", 1) for n in range(2500)]
+
+    await stock.load(KEY, free=1, holds=holds)
+
+    assert await stock.release(KEY, "r2499") == 1
+    assert await held(stock, "r0", shopper="s0") is Hold.AGAIN
+
+
+async def test_what_is_not_confirmed_lapses(redis: ScriptRunner) -> None:
+    stock = Stock(redis, now_ms=1_000_000)
+    await stock.load(KEY, free=2, holds=[])
+    await held(stock, "r1")
+    await held(stock, "r2", shopper="bob")
+
+    assert await stock.confirm(KEY, "r1")
+    assert await Stock(redis, now_ms=1_010_000).sweep(KEY) == 1
+    assert not await stock.confirm(KEY, "r2")
+
+
+async def test_a_drift_is_mended(stock: Stock) -> None:
+    await stock.load(KEY, free=5, holds=[])
+    seen = await stock.mutations(KEY)
+
+    assert await stock.reconcile(KEY, seen=seen, free=3) == (Reconcile.MENDED, 2)
+    assert (await stock.reconcile(KEY, seen=seen, free=3))[0] is Reconcile.MOVED
+
+
+@pytest.mark.parametrize("epoch", [0, 2])
+async def test_another_life_of_the_stock_is_not_touched(stock: Stock, epoch: int) -> None:
+    await stock.load(KEY, free=5, holds=[])
+    other = StockKey("drop", "sneaker", epoch)
+
+    with pytest.raises(StockNotLoaded) as refused:
+        await stock.hold(other, rid="r", shopper="alice", qty=1, limit=2)
+
+    assert (refused.value.status, refused.value.retry_after_s) == (503, 1)
+
+
+async def test_the_server_has_an_identity(stock: Stock) -> None:
+    assert await stock.server_id() == await stock.server_id()
+    assert "master" in await stock.server_id()
+
+
+async def test_no_redis_is_a_503() -> None:
+    async with connected(RedisSettings("unix:///no/such/socket", timeout_ms=100)) as runner:
+        with pytest.raises(StoreUnavailable):
+            await Stock(runner).server_id()
+        with pytest.raises(StoreUnavailable):
+            await held(Stock(runner), "r1")
