@@ -41,7 +41,7 @@ def request(line: str, *headers: str | bytes, body: bytes | None = None, host: s
     return b"\r\n".join([*head, b"", body or b""])
 
 
-async def send(port: int, data: bytes, *, limit_s: float = 10) -> Reply:
+async def send(port: int, data: bytes, *, limit_s: float = 20) -> Reply:
     """Send `data` to a port of this machine and return the answer."""
     reader, writer = await asyncio.open_connection("127.0.0.1", port)
     try:

@@ -1,13 +1,11 @@
 """The page where a person shows the console token, and the way out."""
 
-import asyncio
-from urllib.parse import parse_qsl
-
 from aiohttp import web
 
 from waitroom.console.guard import COOKIE, SECURE_COOKIE, Guard, require_own_page, tidy_name
 from waitroom.console.page_headers import page
 from waitroom.console.sign_ins import LIFETIME_MS
+from waitroom.kernel.answers import read_form
 from waitroom.kernel.errors import Refused
 from waitroom.kernel.pages import Pages
 
@@ -31,7 +29,7 @@ class SignInPage:
     async def enter(self, request: web.Request) -> web.StreamResponse:
         """Open the console for who sent the right token; a refusal shows the form again, with what to do."""
         require_own_page(request)
-        form = await _fields(request)
+        form = await read_form(request, max_bytes=_LIMIT_BYTES)
         try:
             text = self._guard.sign_in(request, form.get("token", "").strip(), form.get("name", ""))
         except Refused as refused:
@@ -70,15 +68,6 @@ class SignInPage:
 
 def _go(path: str) -> web.Response:
     return web.Response(status=303, headers={"Location": path, "Cache-Control": "no-store"})
-
-
-async def _fields(request: web.Request) -> dict[str, str]:
-    """Return the fields of a plain form; what is not UTF-8 in it is replaced, never a fault."""
-    try:
-        await request.content.readexactly(_LIMIT_BYTES + 1)
-    except asyncio.IncompleteReadError as whole:
-        return dict(parse_qsl(whole.partial.decode("utf-8", "replace"), keep_blank_values=True))
-    raise Refused(413, "too-large", f"Send at most {_LIMIT_BYTES} bytes.")
 
 
 def _is_https(request: web.Request) -> bool:

@@ -69,9 +69,11 @@ async def test_guessing_is_answered_429_with_the_time_to_wait(client: Client) ->
     [(b"", 403), (b"token=\xff\xfe", 403), (b"%%%&&==", 403), (b"token=" + b"x" * 5000, 413)],
 )
 async def test_odd_forms_are_refused_and_nothing_breaks(body: bytes, status: int, client: Client) -> None:
-    headers = {**SAME, "Content-Type": "multipart/form-data; charset=nonsense"}
+    headers = {**SAME, "Content-Type": "application/x-www-form-urlencoded; charset=nonsense"}
+    other = {**SAME, "Content-Type": "multipart/form-data; charset=nonsense"}
 
     assert (await client.post("/login", data=body, headers=headers)).status == status
+    assert (await client.post("/login", data=body, headers=other)).status in {403, 415}
 
 
 async def test_a_form_of_another_site_signs_nobody_in(client: Client, tokens: dict[Role, str]) -> None:
