@@ -1,5 +1,6 @@
 """Attacks on what shoppers reach before they are in: forms, redirects, pages, caches, addresses."""
 
+import asyncio
 import json
 from collections.abc import AsyncIterator
 from typing import Any
@@ -415,3 +416,23 @@ async def test_what_is_sent_slowly_holds_nothing_of_redis_or_the_store(gate: Fro
         await send(gate.client.port or 0, head + b"{", limit_s=0.2)
 
     assert (await gate.edge.rooms._runner.client.info("commandstats"))["cmdstat_evalsha"]["calls"] == calls
+
+
+async def test_a_broken_answer_of_the_store_puts_no_query_into_the_log(
+    redis: ScriptRunner, keys: Keys, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def broken(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(b"HTTP/1.1 200 OK\r\nbroken header\r\n\r\n")
+        await writer.drain()
+        writer.close()
+
+    async with await asyncio.start_server(broken, "127.0.0.1", 0) as server:
+        url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+        async with front(redis, keys, Store(url=url), queueing_method="fifo") as gate:
+            reply = await sent(gate, request("GET /drop/reset?token=a-secret"))
+
+    assert (reply.status, reply.kind) == (502, "upstream-unavailable")
+    ours = [str(vars(record)) for record in caplog.records if record.name.startswith("waitroom")]
+    assert ours
+    assert "a-secret" not in " ".join(ours)

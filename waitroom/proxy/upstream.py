@@ -132,7 +132,9 @@ class Upstream:
             if isinstance(ask.body, Upload) and ask.body.fault is not None:
                 raise ask.body.fault from fault
             status = 504 if isinstance(fault, TimeoutError) else 502
-            raise UpstreamUnavailable(f"{self.name}: {type(fault).__name__}: {fault}", status=status) from fault
+            # what aiohttp says of a broken answer holds the address with its query: none of the log's business
+            why = fault.message if isinstance(fault, aiohttp.ClientResponseError) else fault
+            raise UpstreamUnavailable(f"{self.name}: {type(fault).__name__}: {why}", status=status) from fault
 
     async def _request(self, ask: Ask) -> aiohttp.ClientResponse:
         """Send over a connection of the right pool.
