@@ -8,7 +8,7 @@ HERE = Path(__file__).parent
 PAGE = HERE.parents[1] / "docs" / "threat-model.md"
 
 
-def tests_here() -> set[str]:
+def names_here() -> set[str]:
     return {
         node.name
         for path in HERE.glob("test_*.py")
@@ -21,4 +21,4 @@ def test_every_test_that_the_threat_model_names_is_there() -> None:
     named = set(re.findall(r"`(test_\w+)`", PAGE.read_text("utf-8")))
 
     assert named
-    assert named - tests_here() == set()
+    assert named - names_here() == set()
