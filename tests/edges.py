@@ -93,6 +93,7 @@ async def front(
     opens_in_s: float | None = None,
     clock: Clock | None = None,
     edge: dict[str, Any] | None = None,
+    upstream: dict[str, Any] | None = None,
     **room: Any,
 ) -> AsyncIterator[Front]:
     """Give an edge whose room `drop` opens in so many seconds; None: it is always on.
@@ -111,7 +112,7 @@ async def front(
         ]
     written = {
         "edge": edge or {},
-        "upstreams": [{"name": "store", "url": store.url}],
+        "upstreams": [{"name": "store", "url": store.url} | (upstream or {})],
         "rooms": [{"name": "drop", "paths": ["/drop/"], "queueing_method": "random", "challenge": EASY} | room],
     }
     config = build(written, {})

@@ -3,7 +3,6 @@
 import asyncio
 import logging
 import os
-import signal
 from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from ipaddress import ip_network
@@ -25,6 +24,7 @@ from waitroom.gate.pulses import Pulses
 from waitroom.gate.queueing import Queueing
 from waitroom.gate.waiting import WaitingPage
 from waitroom.gate.waiting_pages import WaitingPages
+from waitroom.jobs.health import HealthFeedback
 from waitroom.jobs.tick import Ticker
 from waitroom.jobs.touch import Toucher
 from waitroom.kernel.answers import errors_become_answers
@@ -36,16 +36,20 @@ from waitroom.kernel.tasks import Errands, Loop, running
 from waitroom.kernel.tokens import Keys, PassSigner, TicketSigner, UpstreamPassSigner
 from waitroom.proxy.forward import Forwarder
 from waitroom.proxy.headers import identify
-from waitroom.proxy.listener import Listener
-from waitroom.proxy.strict import c_parser_present, odd_requests_are_refused, server_log
-from waitroom.proxy.upstream import UpstreamLimits
+from waitroom.proxy.serving import serve_until_told
+from waitroom.proxy.strict import c_parser_present, odd_requests_are_refused
+from waitroom.proxy.upstream import Upstream, UpstreamLimits
 from waitroom.proxy.upstream import connected as upstream_connected
+from waitroom.proxy.watched import WatchedUpstream
 from waitroom.rules.challenges import ChallengeKeys, Terms
+from waitroom.rules.health import HealthRules
 from waitroom.rules.rooms import Polling, RoomRules, Schedule
 from waitroom.rules.rooms import Queueing as QueueingMethod
 from waitroom.rules.routes import Route, Routes
+from waitroom.rules.watch import Watch
 from waitroom.store.audit import Audit
 from waitroom.store.board import Board
+from waitroom.store.health import HealthReports
 from waitroom.store.limits import Limits
 from waitroom.store.rooms import Rooms
 from waitroom.store.sessions import Sessions
@@ -55,10 +59,9 @@ log = logging.getLogger(__name__)
 TICK_S = 0.25
 """How often each worker ticks: what ops change is everywhere within this time and a round trip."""
 TOUCH_S = 1.0
+HEALTH_S = 1.0
 _JOB_LIMIT_S = 5.0
 _OPS_DRAIN_S = 2.0
-_MAX_LINE_BYTES, _MAX_FIELD_BYTES = 16_384, 32_768
-"""As much as stores are known to put into one cookie; more is answered 400."""
 
 
 async def run_edge(config: Config, keys: Keys, redis_url: str) -> None:
@@ -77,11 +80,12 @@ async def run_edge(config: Config, keys: Keys, redis_url: str) -> None:
         loops = [
             Loop("tick", edge.ticker.step, TICK_S, _JOB_LIMIT_S),
             Loop("touch", edge.toucher.step, TOUCH_S, _JOB_LIMIT_S),
+            Loop("health", edge.health.step, HEALTH_S, _JOB_LIMIT_S),
         ]
         async with running(*loops, clock=clock):
             listen = config.edge.listen
-            drain_s = config.edge.drain_timeout_ms / 1000
-            await _serve_until_told(edge.application, listen.host, listen.port, drain_s, config)
+            drain_s, keepalive_s = config.edge.drain_timeout_ms / 1000, config.edge.keepalive_timeout_ms / 1000
+            await serve_until_told(edge.application, listen.host, listen.port, keepalive_s=keepalive_s, drain_s=drain_s)
         await edge.errands.close(drain_s)
         await _last_touch(edge.toucher)
 
@@ -96,14 +100,17 @@ async def run_ops(config: Config, keys: Keys, redis_url: str, console_token: str
         console = Console(rooms, Audit(runner), guard, Pages(), clock)
         async with running(*console.loops(), clock=clock):
             listen = config.ops.listen
-            await _serve_until_told(console.application(), listen.host, listen.port, _OPS_DRAIN_S, config)
+            keepalive_s = config.edge.keepalive_timeout_ms / 1000
+            await serve_until_told(
+                console.application(), listen.host, listen.port, keepalive_s=keepalive_s, drain_s=_OPS_DRAIN_S
+            )
 
 
 class Edge:
     """One worker's parts, put together."""
 
     def __init__(
-        self, config: Config, keys: Keys, runner: ScriptRunner, forwarders: Mapping[str, Forwarder], clock: Clock
+        self, config: Config, keys: Keys, runner: ScriptRunner, upstreams: Mapping[str, Upstream], clock: Clock
     ) -> None:
         """Build each part once; nothing runs yet."""
         rules = [room_rules(room) for room in config.rooms]
@@ -127,7 +134,15 @@ class Edge:
             trusted=self._trusted,
         )
         self._upstream_passes = UpstreamPassSigner(keys)
-        self._forwarders = dict(forwarders)
+        watches = {room.name: Watch(room.health) for room in rules if room.health}
+        self._watched = {
+            room.name: WatchedUpstream(upstreams[config.upstream_of(room).name], watches[room.name], clock=clock)
+            for room in config.rooms
+            if room.name in watches
+        }
+        self._forwarders = {name: Forwarder(upstream) for name, upstream in upstreams.items()}
+        self._forwarders |= {_behind(name): Forwarder(watched) for name, watched in self._watched.items()}
+        self.health = HealthFeedback(self.rooms, HealthReports(runner), watches, self._try, clock=clock)
 
     @property
     def application(self) -> web.Application:
@@ -136,7 +151,7 @@ class Edge:
         looks = {room.name: look(room.title or room.name, room.accent) for room in self._config.rooms}
         templates = Pages()
         pages = WaitingPages(WaitingPage(templates, looks), self._line, statuses, self._clock)
-        routes = Routes([_route(room, self._config) for room in self._config.rooms])
+        routes = Routes([self._route(room) for room in self._config.rooms])
         door = Door(self._line, routes, pages, self._upstream_passes, self._carry, self.errands)
         probes, pulses, queueing = Probes(self.rooms, self.board), Pulses(self.rooms, self.board), self._queueing
         problems = ProblemPages(templates, next(iter(looks.values())))
@@ -162,6 +177,16 @@ class Edge:
         app.on_shutdown.append(self._say_goodbye)
         return app
 
+    def _route(self, room: Room) -> Route:
+        """Return what `room` guards; a room whose upstream is watched has a forwarder of its own."""
+        name = _behind(room.name) if room.name in self._watched else self._config.upstream_of(room).name
+        return Route(room.name, room.hosts, room.paths, room.exempt_paths, name)
+
+    async def _try(self, room: str, path: str) -> None:
+        """Ask the upstream of `room` for its health path; the watch sees what comes of it."""
+        hosts = next(one.hosts for one in self._config.rooms if one.name == room)
+        await self._watched[room].probe(path, hosts[0] if hosts else None)
+
     async def _say_goodbye(self, _app: web.Application) -> None:
         """Tell every websocket to come back to another worker, so that none holds up the drain."""
         for forwarder in self._forwarders.values():
@@ -185,12 +210,14 @@ class Edge:
 async def edge_built(config: Config, keys: Keys, runner: ScriptRunner, clock: Clock) -> AsyncIterator[Edge]:
     """Give a worker's parts, connected to the upstreams, while the block lasts."""
     async with AsyncExitStack() as stack:
-        forwarders = {}
+        upstreams = {}
         for settings in config.upstreams:
             limits = _limits(settings, config.edge.max_body_bytes)
             connecting = upstream_connected(settings.name, settings.url, limits, clock=clock)
-            forwarders[settings.name] = Forwarder(await stack.enter_async_context(connecting))
-        yield Edge(config, keys, runner, forwarders, clock)
+            upstreams[settings.name] = await stack.enter_async_context(connecting)
+        edge = Edge(config, keys, runner, upstreams, clock)
+        stack.push_async_callback(edge.health.close)
+        yield edge
 
 
 def room_rules(room: Room) -> RoomRules:
@@ -211,6 +238,7 @@ def room_rules(room: Room) -> RoomRules:
             Schedule(event.name, event.prequeue_start_time_ms, event.event_start_time_ms, event.event_end_time_ms)
             for event in room.events
         ),
+        health=_health(room),
     )
 
 
@@ -219,32 +247,6 @@ async def _redis(stack: AsyncExitStack, config: Config, url: str) -> ScriptRunne
     runner = await stack.enter_async_context(connected(settings))
     await runner.check()
     return runner
-
-
-async def _serve_until_told(app: web.Application, host: str, port: int, drain_s: float, config: Config) -> None:
-    """Listen beside the other workers (SO_REUSEPORT); on a signal stop accepting and let what runs end."""
-    server = Listener(
-        app,
-        access_log=None,
-        logger=server_log(),
-        handler_cancellation=True,
-        auto_decompress=False,
-        keepalive_timeout=config.edge.keepalive_timeout_ms / 1000,
-        shutdown_timeout=drain_s,
-        max_line_size=_MAX_LINE_BYTES,
-        max_field_size=_MAX_FIELD_BYTES,
-    )
-    told = asyncio.Event()
-    for name in (signal.SIGTERM, signal.SIGINT):
-        asyncio.get_running_loop().add_signal_handler(name, told.set)
-    await server.setup()
-    try:
-        await web.TCPSite(server, host, port, reuse_port=True, backlog=1024).start()
-        log.info("listening", extra={"address": f"{host}:{port}"})
-        await told.wait()
-        log.info("draining", extra={"limit_s": drain_s})
-    finally:
-        await server.cleanup()
 
 
 async def _last_touch(toucher: Toucher) -> None:
@@ -275,9 +277,13 @@ def _terms(room: Room) -> Terms:
     return Terms(asked.steps, asked.difficulty, asked.lifetime_ms // 1000)
 
 
-def _route(room: Room, config: Config) -> Route:
-    upstream = config.upstream_of(room)
-    return Route(room.name, room.hosts, room.paths, room.exempt_paths, upstream.name)
+def _behind(room: str) -> str:
+    """Return the name of the forwarder that `room` has for itself; no upstream can be called so."""
+    return f"behind {room}"
+
+
+def _health(room: Room) -> HealthRules | None:
+    return HealthRules(**room.health.model_dump()) if room.health.target_ttfb_ms else None
 
 
 def _limits(settings: UpstreamSettings, max_body_bytes: int) -> UpstreamLimits:

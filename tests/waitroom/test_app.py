@@ -13,6 +13,7 @@ from waitroom.config import build
 from waitroom.kernel.ports import free_loopback
 from waitroom.kernel.redis import ScriptRunner
 from waitroom.kernel.tokens import Keys
+from waitroom.rules.health import HealthRules
 from waitroom.rules.rooms import Queueing, Schedule
 
 
@@ -91,3 +92,13 @@ def test_the_configuration_becomes_rules(method: str) -> None:
     assert rules.renews_sessions
     start = 1_795_860_000_000
     assert rules.events == (Schedule("opening", start - 3_600_000, start, start + 7_200_000),)
+
+
+def test_health_feedback_is_off_until_it_has_a_target() -> None:
+    room = {"name": "drop", "paths": ["/"]}
+    upstreams = [{"name": "s", "url": "http://127.0.0.1:9"}]
+    told = {"target_ttfb": "400ms", "window": "20s", "rate_floor_per_minute": 3.0, "health_path": "/healthy"}
+
+    assert room_rules(build({"upstreams": upstreams, "rooms": [room]}, {}).rooms[0]).health is None
+    watched = room_rules(build({"upstreams": upstreams, "rooms": [room | {"health": told}]}, {}).rooms[0])
+    assert watched.health == HealthRules(400, window_ms=20_000, rate_floor_per_minute=3.0, health_path="/healthy")

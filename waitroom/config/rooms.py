@@ -8,7 +8,7 @@ from pydantic import Field, Strict, StringConstraints, model_validator
 
 from waitroom.kernel.faults import Fault, Faults, repeated
 from waitroom.kernel.settings import DurationMs, Instant, Many, Settings, between
-from waitroom.kernel.shapes import Host, Name, PathPrefix
+from waitroom.kernel.shapes import Host, Name, OptionalPathOfSite, PathPrefix
 from waitroom.kernel.units import duration_ms
 from waitroom.rules.rooms import ALWAYS, Queueing
 
@@ -42,6 +42,39 @@ class Poll(Settings):
         if self.floor_ms > self.ceiling_ms:
             raise Faults([Fault(("floor",), "must not be longer than ceiling")])
         return self
+
+
+class Health(Settings):
+    """Whether admission heeds how the upstream does: slower when that suffers, none when it is down."""
+
+    target_ttfb_ms: Annotated[DurationMs, between("0s", "5m")] = Field(
+        0, description='How long an answer may take to begin, 95 times in 100; "0s" takes no heed of it.'
+    )
+    distress_ratio: float = Field(
+        0.05, gt=0, lt=1, description="Share of requests over the target or failed above which admission slows."
+    )
+    rate_floor_per_minute: float = Field(
+        6.0, gt=0, le=100_000_000, allow_inf_nan=False, description="Admissions a minute however slow it is."
+    )
+    recovery_ms: Annotated[DurationMs, between("10s", "24h")] = Field(
+        duration_ms("5m"), description="How long it takes at least from nothing back to the full rate."
+    )
+    window_ms: Annotated[DurationMs, between("2s", "5m")] = Field(
+        duration_ms("10s"), description="How far back requests count."
+    )
+    min_requests: int = Field(20, ge=1, le=1_000_000, description="Fewer of them in that time prove nothing.")
+    failure_status_codes: Many[Annotated[int, Field(ge=500, le=599)]] = Field(
+        (500, 502, 503, 504), description="Answers that count as failed; no answer at all (502, 504) always does."
+    )
+    circuit_failure_ratio: float = Field(
+        0.5, gt=0, le=1, description="Share of failed requests from which the upstream counts as down."
+    )
+    probe_interval_ms: Annotated[DurationMs, between("1s", "10m")] = Field(
+        duration_ms("5s"), description="How often one request is tried while it is down, by all workers together."
+    )
+    health_path: OptionalPathOfSite = Field(
+        "", description="Path that is tried then; empty: the request of a visitor who is inside."
+    )
 
 
 class Event(Settings):
@@ -111,6 +144,7 @@ class Room(Settings):
     queueing_status_code: Literal[200, 202, 429, 503] = Field(200, description="Status of the waiting page.")
     challenge: Challenge = Field(Challenge(), description="The proof of work to join.")
     poll: Poll = Field(Poll(), description="How often a waiting browser asks.")
+    health: Health = Field(Health(), description="Whether admission heeds how the upstream does.")
     events: Many[Event] = Field((), description="Scheduled openings; without any the room is always on.")
 
     @model_validator(mode="after")

@@ -1,5 +1,6 @@
 """Ask for a verdict on every visit, and act on it."""
 
+import logging
 from collections.abc import Awaitable, Callable, Sequence
 from typing import assert_never
 
@@ -8,7 +9,8 @@ from aiohttp import web
 from waitroom.gate import counters
 from waitroom.gate.line import Issued, Line
 from waitroom.gate.waiting_pages import WaitingPages
-from waitroom.kernel.errors import Refused, StoreUnavailable
+from waitroom.kernel.answers import problem
+from waitroom.kernel.errors import Refused, StoreUnavailable, WaitroomError
 from waitroom.kernel.tasks import Errands
 from waitroom.kernel.tokens import Pass, Ticket, UpstreamPassSigner
 from waitroom.rules.return_paths import return_path
@@ -21,6 +23,9 @@ OnHead = Callable[[int, str | None], Sequence[tuple[str, str]]]
 Carry = Callable[[web.Request, str, str | None, OnHead | None], Awaitable[web.StreamResponse]]
 """Carries a request to the upstream of that name, with the text of its `Waitroom-Pass`: the proxy's side."""
 
+log = logging.getLogger(__name__)
+
+_UPSTREAM_FAULTS = frozenset({502, 503, 504})
 _UPSTREAM_PASS_MS = 60_000
 _FRESH_S = 5.0
 """A tick older than this says nothing about whether there is room."""
@@ -113,7 +118,12 @@ class Door:
                 return [("Set-Cookie", self._line.issue(route.room, pass_.session_id, pass_.expires_ms).cookie)]
             return self._renewed(route.room, pass_)
 
-        return await self._carry(request, route.upstream, self._upstream_passes.sign(shown), on_head)
+        try:
+            return await self._carry(request, route.upstream, self._upstream_passes.sign(shown), on_head)
+        except WaitroomError as fault:
+            if fault.status not in _UPSTREAM_FAULTS:
+                raise
+            return _without_upstream(fault, on_head(fault.status, None))  # whoever is inside stays so
 
     def _renewed(self, room: str, pass_: Pass) -> Sequence[tuple[str, str]]:
         rules, now_ms = self._line.rooms.rules(room), self._line.rooms.now_ms()
@@ -149,6 +159,15 @@ class Door:
         if standing is Standing.LAPSED:
             answer.headers.add("Set-Cookie", self._line.cookies.no_ticket(room))
         return answer
+
+
+def _without_upstream(fault: WaitroomError, cookies: Sequence[tuple[str, str]]) -> web.Response:
+    level = logging.DEBUG if isinstance(fault, Refused) else logging.WARNING
+    log.log(level, "upstream gave no answer", extra={"kind": fault.kind, "reason": str(fault)})
+    answer = problem(fault)
+    for name, value in cookies:
+        answer.headers.add(name, value)
+    return answer
 
 
 def _here(request: web.Request) -> str:

@@ -23,6 +23,10 @@ def _path(found: str) -> str:
     return found
 
 
+def _optional_path(found: str) -> str:
+    return found and _path(found)
+
+
 def _host(found: str) -> str:
     if not re.fullmatch(r"[a-z0-9]([a-z0-9.-]{0,251}[a-z0-9])?", found):
         raise ValueError(f'must be a host name in small letters without a port, such as "shop.example"; is "{found}"')
@@ -59,6 +63,8 @@ Name = Annotated[str, AfterValidator(_name)]
 """Stands in addresses, keys and cookies: 1 to 32 of a-z, 0-9 and "-"."""
 PathPrefix = Annotated[str, AfterValidator(_path)]
 """Where a part of a site begins: "/drop/"."""
+OptionalPathOfSite = Annotated[str, AfterValidator(_optional_path)]
+"""One path of a site, or ""."""
 Host = Annotated[str, AfterValidator(_host)]
 """A host name without a port."""
 Network = Annotated[str, AfterValidator(_network)]

@@ -14,6 +14,7 @@ from waitroom.proxy.relay import RelayedAnswer, VisitorLeft, copy_body, written
 from waitroom.proxy.strict import origin_form
 from waitroom.proxy.uploads import Upload
 from waitroom.proxy.upstream import Ask, Upstream
+from waitroom.proxy.watched import WatchedUpstream
 from waitroom.proxy.websocket import check_switch, handshake_headers, is_websocket, join
 
 log = logging.getLogger(__name__)
@@ -26,7 +27,7 @@ OnHead = Callable[[int, str | None], Additions | Awaitable[Additions]]
 class Forwarder:
     """Carries requests of admitted visitors to one upstream."""
 
-    def __init__(self, upstream: Upstream) -> None:
+    def __init__(self, upstream: Upstream | WatchedUpstream) -> None:
         """Forward to `upstream`, within its limits."""
         self._upstream = upstream
         self._limits = upstream.limits

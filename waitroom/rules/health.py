@@ -5,8 +5,10 @@ from dataclasses import dataclass
 from enum import StrEnum
 from math import inf
 
-FAILURES = frozenset({500, 502, 503, 504})
+FAILURES = (500, 502, 503, 504)
 """Statuses by which a store says that it cannot, rather than that the visitor may not."""
+NO_ANSWER = frozenset({502, 504})
+"""Our own words for no connection and no answer in time: always failures."""
 
 
 class Circuit(StrEnum):
@@ -34,12 +36,12 @@ class HealthRules:
     """
 
     target_ttfb_ms: int
-    failure_statuses: Collection[int] = FAILURES
+    failure_status_codes: Collection[int] = FAILURES
     rate_floor_per_minute: float = 6.0
     window_ms: int = 10_000
     min_requests: int = 20
     distress_ratio: float = 0.05
-    breaking_ratio: float = 0.5
+    circuit_failure_ratio: float = 0.5
     recovery_ms: int = 300_000
     probe_interval_ms: int = 5_000
     health_path: str = ""

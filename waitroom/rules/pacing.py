@@ -24,14 +24,14 @@ def wait_range(snapshot: Snapshot, ahead: int, *, session_ms: int, measured_per_
     """Return how long somebody with `ahead` people before them will wait.
 
     The low end is the promised rate with nobody slow before them; the likely one what was measured over the last
-    minute, or what a full room lets through as sessions end.
+    minute, what a full room lets through as sessions end, or what the upstream bears at the moment.
     """
     opening_s = 0.0
     if snapshot.starts_ms is not None and snapshot.phase is Phase.PREQUEUE:
         opening_s = max(0, snapshot.starts_ms - snapshot.now_ms) / 1000
     rate = snapshot.rate_per_minute
     low_s = opening_s + ahead * 60 / rate
-    likely_rate = min(rate, _turnover_per_minute(snapshot, ahead, session_ms))
+    likely_rate = min(snapshot.effective_rate_per_minute, _turnover_per_minute(snapshot, ahead, session_ms))
     if measured_per_minute is not None and snapshot.phase is Phase.OPEN:
         likely_rate = min(likely_rate, max(measured_per_minute, rate * _SLOWEST_RATIO))
     likely_s = max(low_s, opening_s + ahead * 60 / likely_rate)

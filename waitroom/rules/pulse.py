@@ -1,17 +1,20 @@
 """The shared status document of a room: the same for everybody who waits, so that one answer serves them all."""
 
+from waitroom.rules.health import told
 from waitroom.rules.rooms import Polling, Snapshot
 
 
 def pulse(snapshot: Snapshot, polling: Polling, seed: bytes) -> dict[str, object]:
     """Return the pulse; the seed of the draw is in it only once the draw is over.
 
-    Times in ms since 1970 on Redis's clock; `serving` is null until somebody was called.
+    Times in ms since 1970 on Redis's clock; `serving` is null until somebody was called; `health` is there only
+    while the upstream suffers, and `rate_per_minute` is then what that leaves of the rate.
     """
     lanes = {
         name: {"serving": lane.serving, "called": lane.called, "waiting": lane.waiting}
         for name, lane in snapshot.lanes.items()
     }
+    health = told(snapshot.health)
     return {
         "room": snapshot.room,
         "event": snapshot.event,
@@ -21,12 +24,13 @@ def pulse(snapshot: Snapshot, polling: Polling, seed: bytes) -> dict[str, object
         "starts_ms": snapshot.starts_ms,
         "ends_ms": snapshot.ends_ms,
         "lanes": lanes,
-        "rate_per_minute": snapshot.rate_per_minute,
+        "rate_per_minute": snapshot.effective_rate_per_minute,
         "poll": {"floor_ms": polling.floor_ms, "ceiling_ms": polling.ceiling_ms, "divisor": polling.divisor},
         "commitment": snapshot.commitment,
         "seed": seed.hex() if snapshot.is_drawn else None,
         "spin": snapshot.spin,
         "message": snapshot.message or None,
+        **({} if health is None else {"health": health}),
     }
 
 

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from waitroom.rules.health import Circuit, HealthRules, Probe, Sample
+from waitroom.rules.health import NO_ANSWER, Circuit, HealthRules, Probe, Sample
 
 
 @dataclass(slots=True)
@@ -72,7 +72,7 @@ class Watch:
         one = self._underway.pop(number, None)
         if one is None:
             return
-        has_failed = status is not None and status in self._rules.failure_statuses
+        has_failed = status in NO_ANSWER or status in self._rules.failure_status_codes
         if one.is_probe:
             self._outcome = None if status is None else Probe.FAILED if has_failed else Probe.PASSED
             self._probe_until_s = self._probe_until_s if status is None else None

@@ -51,7 +51,7 @@ class HealthReports:
                 health.window_ms,
                 health.min_requests,
                 repr(health.distress_ratio),
-                repr(health.breaking_ratio),
+                repr(health.circuit_failure_ratio),
                 health.recovery_ms,
                 health.probe_interval_ms,
                 rules.claim_window_ms,

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 from pydantic import TypeAdapter, ValidationError
 
-from waitroom.kernel.shapes import Host, Name, Network, Origin, PathPrefix, RedisUrl, SiteUrl
+from waitroom.kernel.shapes import Host, Name, Network, OptionalPathOfSite, Origin, PathPrefix, RedisUrl, SiteUrl
 
 
 @pytest.mark.parametrize(
@@ -14,6 +14,8 @@ from waitroom.kernel.shapes import Host, Name, Network, Origin, PathPrefix, Redi
         (Name, "drop-2"),
         (PathPrefix, "/"),
         (PathPrefix, "/.well-known/x"),
+        (OptionalPathOfSite, ""),
+        (OptionalPathOfSite, "/healthy"),
         (Host, "shop.example"),
         (Network, "10.0.0.0/8"),
         (Network, "::1"),
@@ -37,6 +39,8 @@ def test_what_has_the_shape_is_kept(shape: Any, text: str) -> None:
         (Name, "drop\n"),
         (PathPrefix, "drop/"),
         (PathPrefix, "//drop"),
+        (OptionalPathOfSite, "healthy"),
+        (OptionalPathOfSite, "/.waitroom/x"),
         (PathPrefix, "/a/../b"),
         (PathPrefix, "/a/."),
         (PathPrefix, "/%2e/"),

@@ -6,6 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.snapshots import snapshot
+from waitroom.rules.health import Health
 from waitroom.rules.pacing import next_poll_ms, wait_range
 from waitroom.rules.rooms import Phase, Polling
 
@@ -20,6 +21,13 @@ def test_at_the_promised_rate_sixty_people_at_sixty_a_minute_are_a_minute() -> N
 
 def test_a_slower_measured_rate_moves_the_likely_end_and_not_the_low_one() -> None:
     wait = wait_range(snapshot(rate_per_minute=60.0), 60, session_ms=MINUTES_5, measured_per_minute=30.0)
+
+    assert (wait.low_s, wait.likely_s, wait.high_s) == (60, 120, 180)
+
+
+def test_a_suffering_upstream_moves_the_likely_end_and_not_the_low_one() -> None:
+    slowed = replace(snapshot(rate_per_minute=60.0), health=Health(0.5, limit_per_minute=30.0))
+    wait = wait_range(slowed, 60, session_ms=MINUTES_5, measured_per_minute=None)
 
     assert (wait.low_s, wait.likely_s, wait.high_s) == (60, 120, 180)
 

@@ -5,6 +5,7 @@ from dataclasses import replace
 import pytest
 
 from tests.snapshots import snapshot
+from waitroom.rules.health import Circuit, Health
 from waitroom.rules.pulse import is_undecided, pulse
 from waitroom.rules.rooms import Polling
 
@@ -30,3 +31,11 @@ def test_no_message_is_null() -> None:
 def test_before_the_draw_only_the_head_has_a_place(score: float, is_secret: bool) -> None:
     assert is_undecided(replace(snapshot(), now_ms=0), score) is is_secret
     assert not is_undecided(snapshot(), score)
+
+
+def test_a_store_that_suffers_shows_in_the_pulse_and_one_that_is_well_does_not() -> None:
+    slowed = replace(snapshot(), health=Health(0.5, Circuit.CLOSED, 0, 300.0))
+
+    assert "health" not in pulse(snapshot(), Polling(), SEED)
+    told = pulse(slowed, Polling(), SEED)
+    assert (told["rate_per_minute"], told["health"]) == (300.0, {"ratio": 0.5, "circuit": "closed"})
