@@ -54,7 +54,7 @@ queueing_method = "random"
 total_active_users = 5000
 new_users_per_minute = 60000
 session_duration = "5m"
-claim_window = "30s"
+claim_window = "10s"
 challenge = {{ difficulty = 8, steps = 4, slow_dwell = "1s" }}
 poll = {{ floor = "200ms", ceiling = "500ms", divisor = 10 }}
 events = [{{ name = "opening", prequeue_start_time = {gathers}, event_start_time = {opens}, event_end_time = {ends} }}]
