@@ -109,7 +109,7 @@ class HttpShopper:
             return False
         if score is None:  # the draw: our score was secret when we joined, and is ours to work out now
             score = drawn(pulse["seed"], self.ticket["ticket_id"])
-        return bool(turn(score, pulse["spin"]) <= turn(lane["serving"], pulse["spin"]))
+        return bool(turn(score, pulse["spin"]) <= lane["serving"])
 
     def claim(self) -> Answer:
         answer = self.post(f"{OWN}/queue/claim", {"return_to": "/drop/"})

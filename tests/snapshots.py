@@ -1,5 +1,6 @@
 """A room at one instant, for tests of the rules."""
 
+from waitroom.rules.beacons import BeaconKind, SpinSource
 from waitroom.rules.rooms import MAIN, LaneState, Phase, Snapshot
 
 
@@ -24,4 +25,5 @@ def snapshot(*, rate_per_minute: float = 600.0, phase: Phase = Phase.OPEN, waiti
         revision=0,
         commitment="c",
         spin=0.0,
+        spin_source=SpinSource(BeaconKind.NONE),
     )

@@ -17,11 +17,11 @@
 -- @include shared/clock
 -- @include shared/bucket
 -- @include shared/calls
+-- @include shared/audit
 -- @include shared/health
 local room, line, calls, audit = KEYS[1], KEYS[2], KEYS[3], KEYS[4]
 local now, event, kind, value = clock_ms(ARGV[1]), ARGV[2], ARGV[3], ARGV[4]
 local window, who, why, id = tonumber(ARGV[5]), ARGV[6], ARGV[7], ARGV[8]
-local KEEP_AUDIT_MS = 90 * 24 * 3600 * 1000
 
 if redis.call('HEXISTS', room, 'generation') == 0 then
   return { 'unloaded' }
@@ -77,7 +77,5 @@ end
 local before = change[kind]() or ''
 redis.call('HINCRBY', room, 'revision', 1)
 redis.call('HSET', room, 'last_change', id, 'last_before', before)
-redis.call('XADD', audit, 'MAXLEN', '~', '10000', '*', 'at_ms', string.format('%d', now), 'who', who,
-  'what', kind, 'value', value, 'before', before, 'why', why)
-redis.call('PEXPIRE', audit, KEEP_AUDIT_MS)
+write_down(audit, now, { who = who, what = kind, value = value, before = before, why = why })
 return { 'changed', before }

@@ -29,6 +29,7 @@
 -- @include shared/clock
 -- @include shared/bucket
 -- @include shared/calls
+-- @include shared/audit
 -- @include shared/health
 local room, line, calls, samples, audit = KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5]
 local now, worker, serial = clock_ms(ARGV[1]), ARGV[2], ARGV[3]
@@ -40,7 +41,6 @@ local every, window = tonumber(ARGV[14]), tonumber(ARGV[15])
 local JUDGE_MS = 1000
 local BACK_OFF = 0.6 -- what distress leaves of the ratio
 local CALM = 0.2 -- of the distress ratio: between this and that, the rate stays
-local KEEP_AUDIT_MS = 90 * 24 * 3600 * 1000
 
 if redis.call('HEXISTS', room, 'generation') == 0 then
   return { 'unloaded' }
@@ -80,9 +80,7 @@ local function set_ratio(ratio)
 end
 
 local function note_down(before, after, why)
-  redis.call('XADD', audit, 'MAXLEN', '~', '10000', '*', 'at_ms', string.format('%d', now), 'who', 'health',
-    'what', 'circuit', 'value', after, 'before', before, 'why', why)
-  redis.call('PEXPIRE', audit, KEEP_AUDIT_MS)
+  write_down(audit, now, { who = 'health', what = 'circuit', value = after, before = before, why = why })
 end
 
 local function turn_circuit(circuit)

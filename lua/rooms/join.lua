@@ -6,6 +6,7 @@
 -- KEYS[4]  claimed   zset    ticket id -> turn, of tickets that came in while their call was alive
 -- KEYS[5]  sessions  zset    session id -> end, ms since 1970
 -- KEYS[6]  calls     zset    batches of called tickets -> last turn
+-- KEYS[7]  strays    zset    ticket id -> 1 if it was in the draw and left after it, 0 if it came after it
 -- ARGV[1]  ticket    text    ticket id
 -- ARGV[2]  now       ms      0 = the clock of Redis
 -- ARGV[3]  event     text    the event that counts now
@@ -27,6 +28,7 @@
 -- @include shared/calls
 -- @include shared/lifetime
 local room, queue, line, claimed, sessions, calls = KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5], KEYS[6]
+local strays = KEYS[7]
 local ticket, now, event, starts, ends = ARGV[1], clock_ms(ARGV[2]), ARGV[3], tonumber(ARGV[4]), tonumber(ARGV[5])
 local kept, head, heads, draw, tail = tonumber(ARGV[6]), ARGV[7], tonumber(ARGV[8]), ARGV[9], ARGV[10]
 
@@ -65,6 +67,10 @@ if not score then
   score = kept or new_score()
   redis.call('ZADD', queue, 'NX', number_text(score), ticket)
   end_with(queue, room)
+  if score >= 0 and score < 1 and redis.call('HEXISTS', line, 'drawn_ms') == 1 then
+    redis.call('ZADD', strays, 'NX', '0', ticket)
+    end_with(strays, room)
+  end
 end
 local turn = turn_of(score, spin)
 if was_known == 0 and turn <= serving and turn > lapsed_upto and not has_come then

@@ -5,12 +5,14 @@
 -- KEYS[3]  calls   zset    batches of called tickets -> last turn
 -- KEYS[4]  claimed zset    ticket id -> turn, of tickets that came in while their call was alive
 -- KEYS[5]  knocks  zset    ticket id -> turn, of called tickets that were told to come back
+-- KEYS[6]  strays  zset    ticket id -> 1 if it was in the draw and left after it, 0 if it came after it
 -- ARGV[1]  ticket  text    ticket id
 -- REPLY    "left"          its place is free
 -- REPLY    "unknown"       it had none
 -- @include shared/order
 -- @include shared/calls
-local queue, line, calls, claimed, knocks = KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5]
+-- @include shared/lifetime
+local queue, line, calls, claimed, knocks, strays = KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5], KEYS[6]
 local ticket = ARGV[1]
 
 local score = tonumber(redis.call('ZSCORE', queue, ticket))
@@ -19,6 +21,10 @@ if not score or redis.call('ZSCORE', claimed, ticket) then
 end
 local l = redis.call('HMGET', line, 'serving', 'spin', 'lapsed_upto')
 local turn = turn_of(score, tonumber(l[2] or 0))
+if score >= 0 and score < 1 and redis.call('HEXISTS', line, 'drawn_ms') == 1 then
+  redis.call('ZADD', strays, 'NX', '1', ticket)
+  end_with(strays, queue)
+end
 redis.call('ZREM', queue, ticket)
 if turn <= tonumber(l[1] or '-inf') and turn > tonumber(l[3] or '-inf') then
   one_less(line, calls, knocks, ticket, turn)

@@ -22,8 +22,13 @@
 -- ARGV[10] newborn     text    generation, should this room have no state
 -- ARGV[11] commitment  text    of the draw's seed, should none be kept yet
 -- ARGV[12] keep        ms      how long the state of an event outlives its last tick
+-- ARGV[13] awaited     ms      until when the spin of the draw is awaited, and nobody called; empty = there is none
+-- ARGV[14] unspun      text    what to tell of a draw that went on without a spin
+-- ARGV[15] known       number  spin that the caller has seen, should Redis have lost it
+-- ARGV[16] known_from  text    where it came from; empty = the caller has seen none
 -- REPLY    "ticked", generation, phase, now, serving, called, waiting, sessions, outstanding, admitted, lapsed,
---          rate, cap, message, revision, commitment, spin, rate in force, health ratio, circuit, circuit since
+--          rate, cap, message, revision, commitment, spin, rate in force, health ratio, circuit, circuit since,
+--          spin source, roster root, roster count
 -- @include shared/clock
 -- @include shared/order
 -- @include shared/phase
@@ -37,6 +42,8 @@ local now, event = clock_ms(ARGV[1]), ARGV[2]
 local times = { prequeue = ARGV[3], starts = ARGV[4], ends = ARGV[5] }
 local rate, cap, window, settle = ARGV[6], ARGV[7], tonumber(ARGV[8]), tonumber(ARGV[9])
 local newborn, commitment, keep = ARGV[10], ARGV[11], ARGV[12]
+local awaited, unspun, known, known_from = tonumber(ARGV[13]), ARGV[14], ARGV[15], ARGV[16]
+local REMEMBER_MS = 5000 -- where Redis lost a spin, this is enough for a worker that has seen it to tick
 
 local function settle_limits()
   if redis.call('HSETNX', room, 'generation', newborn) == 1 then
@@ -48,6 +55,29 @@ local function settle_limits()
   redis.call('HSETNX', line, 'serving', '-inf')
   redis.call('HSETNX', line, 'commitment', commitment)
   redis.call('HSETNX', line, 'spin', '0')
+  redis.call('HSETNX', line, 'born_ms', string.format('%d', now))
+end
+
+-- the draw is over at the opening and turned once after it, before anybody is called: whether that is done
+local function settle_spin()
+  local starts = tonumber(times.starts)
+  if not starts or now < starts then
+    return true
+  end
+  redis.call('HSETNX', line, 'drawn_ms', string.format('%d', now)) -- from here on nobody comes to the draw or goes
+  if redis.call('HEXISTS', line, 'spin_source') == 1 then
+    return true
+  end
+  if known_from ~= '' then
+    redis.call('HSET', line, 'spin', known, 'spin_source', known_from)
+    return true
+  end
+  local born = tonumber(redis.call('HGET', line, 'born_ms'))
+  if awaited and now < math.max(awaited, born >= starts and born + REMEMBER_MS or 0) then
+    return false
+  end
+  redis.call('HSET', line, 'spin_source', unspun)
+  return true
 end
 
 local function end_call(batch)
@@ -105,11 +135,12 @@ end
 
 forget_unheard(room, now)
 settle_limits()
+local is_spun = settle_spin()
 local spin = tonumber(redis.call('HGET', line, 'spin'))
 local serving = tonumber(redis.call('HGET', line, 'serving'))
 local waiting = redis.call('ZCARD', queue) - count_upto(queue, serving, spin)
 local phase = phase_of(room, event, times, now, waiting)
-local is_admitting = (phase == 'open' or phase == 'idle') and not is_shut(room)
+local is_admitting = (phase == 'open' or phase == 'idle') and is_spun and not is_shut(room)
 local outstanding, expected = settle_calls(is_admitting) -- while nobody can answer, no call runs out
 local tokens = refilled(room, now, expected)
 if not is_admitting then
@@ -133,9 +164,10 @@ end
 
 local r = redis.call('HMGET', room, 'generation', 'full_rate', 'total_active_users', 'message', 'revision',
   'rate_per_minute', 'health_ratio', 'circuit', 'circuit_ms')
-local l = redis.call('HMGET', line, 'serving', 'called', 'admitted', 'lapsed', 'commitment', 'spin')
+local l = redis.call('HMGET', line, 'serving', 'called', 'admitted', 'lapsed', 'commitment', 'spin', 'spin_source',
+  'roster_root', 'roster_count')
 return {
   'ticked', r[1], phase, now, l[1], tonumber(l[2] or 0), waiting, seats, outstanding, tonumber(l[3] or 0),
   tonumber(l[4] or 0), r[2], tonumber(r[3]), r[4], tonumber(r[5]), l[5], l[6], r[6], r[7] or '1',
-  r[8] or 'closed', tonumber(r[9] or 0),
+  r[8] or 'closed', tonumber(r[9] or 0), l[7] or '', l[8] or '', tonumber(l[9] or 0),
 }

@@ -27,17 +27,19 @@ class Room:
     prequeue: int | None = None
     starts: int | None = None
     ends: int | None = None
+    awaited: int | None = None
     heads: int = 0
     keep_ms: int = 3_600_000
     rate_floor: float = 6.0
     serials: Iterator[int] = field(default_factory=count)
 
-    async def tick(self, at: int = 0, *, newborn: str = "one") -> dict[str, Any]:
+    async def tick(self, at: int = 0, *, newborn: str = "one", known: tuple[str, str] = ("0", "")) -> dict[str, Any]:
         limits = [repr(self.rate), self.cap, self.window_ms, self.settle_ms, newborn, "commitment", self.keep_ms]
-        reply = await self.run("rooms/tick", at, KEYS.event, *self.times(), *limits)
+        draw = ["" if self.awaited is None else T0 + self.awaited, "none", *known]
+        reply = await self.run("rooms/tick", at, KEYS.event, *self.times(), *limits, *draw)
         names = (
             "word generation phase now serving called waiting sessions outstanding admitted lapsed rate cap message "
-            "revision commitment spin in_force ratio circuit circuit_since"
+            "revision commitment spin in_force ratio circuit circuit_since spin_source roster_root roster_count"
         )
         return dict(zip(names.split(), reply, strict=True))
 
@@ -108,6 +110,13 @@ class Room:
         told[place] = T0 + at
         return await self.redis.run(name, keys=ROOM_KEYS[name], args=told)
 
+    async def spin(self, spin: float, source: str = "beacon", at: int = 0) -> Any:
+        return await self.run("draws/spin", at, repr(spin), source, "ann", "3 17", "because")
+
+    async def freeze(self, root: str = "", number: int = 0, *, at: int = 0, worker: str = "one") -> Any:
+        assert self.starts is not None
+        return await self.run("draws/freeze", at, T0 + self.starts, worker, root, number, 1000)
+
     async def line(self, field: str) -> str | None:
         found = await self.redis.client.hget(KEYS.line, field)
         return None if found is None else str(found)
@@ -115,6 +124,8 @@ class Room:
 
 _PLACE_OF_NOW = {
     "rooms/tick": 0,
+    "draws/spin": 0,
+    "draws/freeze": 0,
     "rooms/control": 0,
     "rooms/health": 0,
     "sessions/touch": 0,

@@ -14,7 +14,7 @@ from waitroom.store.keys import RoomKeys
 KEYS = RoomKeys("drop", "opening")
 ROOM_KEYS: dict[str, list[str]] = {
     "rooms/enter": [KEYS.room, KEYS.sessions, KEYS.queue, KEYS.line],
-    "rooms/join": [KEYS.room, KEYS.queue, KEYS.line, KEYS.claimed, KEYS.sessions, KEYS.calls],
+    "rooms/join": [KEYS.room, KEYS.queue, KEYS.line, KEYS.claimed, KEYS.sessions, KEYS.calls, KEYS.strays],
     "rooms/tick": [
         KEYS.room,
         KEYS.sessions,
@@ -25,7 +25,9 @@ ROOM_KEYS: dict[str, list[str]] = {
         KEYS.knocks,
         KEYS.log,
     ],
-    "rooms/leave": [KEYS.queue, KEYS.line, KEYS.calls, KEYS.claimed, KEYS.knocks],
+    "rooms/leave": [KEYS.queue, KEYS.line, KEYS.calls, KEYS.claimed, KEYS.knocks, KEYS.strays],
+    "draws/spin": [KEYS.line, KEYS.audit],
+    "draws/freeze": [KEYS.line],
     "rooms/health": [KEYS.room, KEYS.line, KEYS.calls, KEYS.health, KEYS.audit],
     "rooms/control": [KEYS.room, KEYS.line, KEYS.calls, KEYS.audit],
     "sessions/claim": [
@@ -94,7 +96,9 @@ class Twin:
     def tick(self) -> Reply:
         t = self.times
         limits = [repr(t.rate), t.cap, t.window_ms, t.settle_ms]
-        reply = self._run("rooms/tick", [*self._event(), *limits, "newborn", "commitment", _KEEP_MS])
+        reply = self._run(
+            "rooms/tick", [*self._event(), *limits, "newborn", "commitment", _KEEP_MS, "", "none", "0", ""]
+        )
         (_, _, phase, now, serving, *counts) = reply
         seen = ["ticked", phase, float(serving), *counts[:6], float(counts[6]), *counts[7:10]]
         assert now == self.now

@@ -60,6 +60,10 @@ class Beacon:
         return starts_ms if self.kind is BeaconKind.NONE else self.due_ms(starts_ms) + self.timeout_ms
 
 
+NO_BEACON = Beacon()
+"""The draw rests on the seed alone."""
+
+
 @dataclass(frozen=True, slots=True)
 class SpinSource:
     """Where a spin came from; the randomness is hex, and None while it is awaited.

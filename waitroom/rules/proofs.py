@@ -57,9 +57,9 @@ class Wheel:
 
     def __init__(self, scores: Mapping[str, float]) -> None:
         """Sort and hash the tickets: 3 s and 40 MB for a million, so not on the event loop."""
-        order = sorted(scores.items(), key=lambda ticket: (ticket[1], ticket[0]))
-        self._scores = array("d", (score for _, score in order))
-        self._tree = MerkleTree(ticket_id.encode("ascii") for ticket_id, _ in order)
+        order = sorted(zip(scores.values(), scores, strict=True))
+        self._scores = array("d", (score for score, _ in order))
+        self._tree = MerkleTree(ticket_id.encode("ascii") for _, ticket_id in order)
 
     @property
     def roster(self) -> Roster:

@@ -4,7 +4,9 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 
+from waitroom.rules.beacons import NO_BEACON, Beacon, SpinSource
 from waitroom.rules.health import WELL, Health, HealthRules
+from waitroom.rules.proofs import Roster
 
 MAIN = "main"
 """The lane that every room has."""
@@ -89,11 +91,17 @@ class RoomRules:
     polling: Polling = Polling()
     events: tuple[Schedule, ...] = ()
     health: HealthRules | None = None
+    beacon: Beacon = NO_BEACON
 
     @property
     def settle_ms(self) -> int:
         """How long a called visitor is counted on to come: the longest pause between two polls, and a little."""
         return min(self.polling.ceiling_ms + 5_000, self.claim_window_ms)
+
+    @property
+    def draws(self) -> bool:
+        """Whether who comes before an opening takes part in a draw."""
+        return self.queueing in {Queueing.RANDOM, Queueing.HYBRID}
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,6 +118,7 @@ class Snapshot:
     """One room after one tick. Times in ms since 1970 on Redis's clock.
 
     `outstanding` were called and have not come yet; `admitted` and `lapsed` count from the beginning of the event.
+    `spin` is 0 until `spin_source` is known; the `roster` follows a little after the opening.
     `rate_per_minute` is what the configuration or ops allow; `health` may hold admission below that.
     """
 
@@ -133,6 +142,8 @@ class Snapshot:
     commitment: str
     spin: float
     health: Health = WELL
+    spin_source: SpinSource | None = None
+    roster: Roster | None = None
 
     @property
     def effective_rate_per_minute(self) -> float:
@@ -148,6 +159,11 @@ class Snapshot:
     def is_drawn(self) -> bool:
         """Whether the opening is past, so that the seed may be known."""
         return self.starts_ms is not None and self.now_ms >= self.starts_ms
+
+    @property
+    def is_spun(self) -> bool:
+        """Whether the order of the draw is fixed: its spin has come, or it goes on without one."""
+        return self.spin_source is not None
 
 
 def schedule_at(events: Iterable[Schedule], now_ms: int) -> Schedule:

@@ -66,6 +66,11 @@ class RoomKeys:
         return self._of_event("knocks")
 
     @property
+    def strays(self) -> str:
+        """Sorted set: ticket id -> 1 if it was in the draw and left after it, 0 if it came after it."""
+        return self._of_event("strays")
+
+    @property
     def log(self) -> str:
         """Stream: every move of the threshold."""
         return self._of_event("log")

@@ -10,8 +10,10 @@ from waitroom.kernel.clock import Clock
 from waitroom.kernel.errors import Refused, StoreUnavailable
 from waitroom.kernel.redis import ScriptRunner
 from waitroom.kernel.tokens import Keys, Ticket
+from waitroom.rules.beacons import BeaconKind, source_from, source_text, unspun
 from waitroom.rules.changes import value_of
 from waitroom.rules.health import Circuit, Health
+from waitroom.rules.proofs import Roster
 from waitroom.rules.rooms import (
     MAIN,
     Change,
@@ -77,6 +79,7 @@ class Rooms:
         self._draw_keys = keys.derive("draw")
         self._clock = clock
         self._skew_ms = 0
+        self._spins: dict[tuple[str, str], tuple[str, str]] = {}
 
     def names(self) -> list[str]:
         """Return the names of all rooms."""
@@ -124,9 +127,11 @@ class Rooms:
                 secrets.token_hex(8),
                 commitment(seed),
                 _KEEP_MS,
+                *self._draw(rules, schedule),
             ],
         )
         snapshot = _snapshot(room, schedule, reply)
+        self._remember(snapshot)
         self._skew_ms = snapshot.now_ms - self._clock.now_ms()
         return snapshot
 
@@ -154,7 +159,7 @@ class Rooms:
         reply = await self._run(
             ticket.room,
             "rooms/join",
-            keys=[keys.room, keys.queue, keys.line, keys.claimed, keys.sessions, keys.calls],
+            keys=[keys.room, keys.queue, keys.line, keys.claimed, keys.sessions, keys.calls, keys.strays],
             args=[
                 ticket.ticket_id,
                 0,
@@ -173,7 +178,7 @@ class Rooms:
         keys = RoomKeys(ticket.room, ticket.event)
         reply = await self._runner.run(
             "rooms/leave",
-            keys=[keys.queue, keys.line, keys.calls, keys.claimed, keys.knocks],
+            keys=[keys.queue, keys.line, keys.calls, keys.claimed, keys.knocks, keys.strays],
             args=[ticket.ticket_id],
         )
         return bool(reply[0] == "left")
@@ -194,6 +199,23 @@ class Rooms:
             args=[0, schedule.event, change.kind, value, rules.claim_window_ms, who, why, secrets.token_hex(8)],
         )
         return await self.tick(room)
+
+    def _draw(self, rules: RoomRules, schedule: Schedule) -> list[str]:
+        """Return what `tick` takes of the draw: until when its spin is awaited, and the one this worker has seen."""
+        if schedule.starts_ms is None:
+            return ["", "", "0", ""]
+        awaits = rules.draws and rules.beacon.kind is not BeaconKind.NONE
+        return [
+            str(rules.beacon.awaited_until_ms(schedule.starts_ms)) if awaits else "",
+            source_text(unspun(rules.beacon, schedule.starts_ms)),
+            *self._spins.get((rules.name, schedule.event), ("0", "")),
+        ]
+
+    def _remember(self, snapshot: Snapshot) -> None:
+        """Keep the spin, should Redis lose it: nothing else could put the draw back into its order."""
+        if snapshot.spin_source is not None:
+            self._spins = {key: spin for key, spin in self._spins.items() if key[0] != snapshot.room}
+            self._spins[snapshot.room, snapshot.event] = repr(snapshot.spin), source_text(snapshot.spin_source)
 
     async def _run(self, room: str, script: str, *, keys: list[str], args: list[Any]) -> Any:
         """Run `script`; where Redis lost the room's state, tick makes it anew and the script runs again."""
@@ -230,7 +252,8 @@ def _text(number: int | None) -> str:
 
 def _snapshot(room: str, schedule: Schedule, reply: list[Any]) -> Snapshot:
     (_, generation, phase, now_ms, serving, called, waiting, inside, outstanding, *rest) = reply
-    admitted, lapsed, rate, cap, message, revision, committed, spin, in_force, ratio, circuit, since_ms = rest
+    admitted, lapsed, rate, cap, message, revision, committed, spin, in_force, *rest = rest
+    ratio, circuit, since_ms, source, root, count = rest
     threshold = None if serving == "-inf" else float(serving)
     return Snapshot(
         room=room,
@@ -252,5 +275,7 @@ def _snapshot(room: str, schedule: Schedule, reply: list[Any]) -> Snapshot:
         revision=revision,
         commitment=committed,
         spin=float(spin),
+        spin_source=source_from(source),
+        roster=Roster(count, root) if root else None,
         health=Health(float(ratio), Circuit(circuit), since_ms, float(in_force)),
     )

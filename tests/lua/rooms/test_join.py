@@ -166,3 +166,18 @@ async def test_zero_has_no_sign_in_the_draw(redis: ScriptRunner) -> None:
 
     assert (await room.join("minus zero"))[2] == 1
     assert (await room.join("head"))[2] == 0
+
+
+async def test_who_comes_to_the_draw_after_the_opening_is_marked(redis: ScriptRunner) -> None:
+    room = Room(redis, prequeue=-10_000, starts=0)
+    await room.tick(-1)
+    await room.join("in time", -1, score=0.1)
+    await room.tick(0)
+    await room.join("left before", 1, kept=0.2)
+    await room.join("too late", 1, score=1.5)
+    await room.join("in time", 1, kept=0.1)
+
+    assert await redis.client.zrange(KEYS.strays, 0, -1, withscores=True) == [("left before", 0.0)]
+    assert await redis.client.pttl(KEYS.strays) > 0
+    await room.leave("left before")
+    assert await redis.client.zscore(KEYS.strays, "left before") == 0, "and does not become one who was there"

@@ -1,6 +1,7 @@
 """leave: a place is given up, and nobody else's."""
 
 from tests.lua.room import Room
+from tests.lua.twin import KEYS
 from waitroom.kernel.redis import ScriptRunner
 
 
@@ -69,3 +70,20 @@ async def test_somebody_told_to_come_back_who_leaves_is_not_waited_for(redis: Sc
     await room.leave("t1")
 
     assert (before, await room.line("expected")) == ("1", "0")
+
+
+async def test_who_leaves_after_the_opening_was_in_the_draw_and_who_left_before_was_not(redis: ScriptRunner) -> None:
+    room = Room(redis, prequeue=-10_000, starts=0)
+    await room.tick(-1)
+    for ticket, score in (("early", 0.1), ("late", 0.2), ("head", -5.0), ("tail", 3.0)):
+        await room.join(ticket, -1, score=score)
+    await room.leave("early")
+    await room.tick(0)
+    for ticket in ("late", "head", "tail"):
+        await room.leave(ticket)
+
+    assert await redis.client.zrange(KEYS.strays, 0, -1, withscores=True) == [("late", 1.0)]
+    assert await redis.client.pttl(KEYS.strays) > 0
+    assert await room.join("late", 1, kept=0.2)
+    await room.leave("late")
+    assert await redis.client.zscore(KEYS.strays, "late") == 1, "what was at the opening stays so"

@@ -35,6 +35,9 @@ async def test_a_new_room_is_born_with_one_token_and_its_limits(redis: ScriptRun
         "ratio": "1",
         "circuit": "closed",
         "circuit_since": 0,
+        "spin_source": "",
+        "roster_root": "",
+        "roster_count": 0,
     }
 
 
@@ -213,7 +216,7 @@ async def test_an_end_by_ops_ends_this_event_and_not_the_next(redis: ScriptRunne
             "next:knocks",
             "next:log",
         ],
-        args=[T0, "next", "", T0, "", "600", 10, 1000, 1000, "one", "c", 1000],
+        args=[T0, "next", "", T0, "", "600", 10, 1000, 1000, "one", "c", 1000, "", "none", "0", ""],
     )
 
     assert ((await room.tick())["phase"], reply[2]) == ("ended", "open")
@@ -335,3 +338,91 @@ async def test_every_key_of_a_room_has_an_end(redis: ScriptRunner) -> None:
 
     assert len(keys) == 10
     assert all([await redis.client.pttl(key) > 0 for key in keys])
+
+
+# The spin of the draw
+
+
+async def drawn_room(redis: ScriptRunner, *, awaited: int | None = 30_000) -> Room:
+    """Give a room whose draw of ten has just begun to wait for its spin."""
+    room = Room(redis, prequeue=-10_000, starts=0, awaited=awaited)
+    await room.tick(-5_000)
+    for number in range(10):
+        await room.join(f"t{number}", -4_000, score=number / 10)
+    return room
+
+
+async def test_while_the_spin_is_awaited_nobody_is_called_to_the_millisecond(redis: ScriptRunner) -> None:
+    room = await drawn_room(redis)
+    before = [await room.tick(at) for at in (0, 1, 15_000, 29_999)]
+    after = await room.tick(30_000)
+
+    assert [(snapshot["called"], snapshot["spin_source"], snapshot["phase"]) for snapshot in before] == [
+        (0, "", "open")
+    ] * 4
+    assert (after["spin"], after["spin_source"]) == ("0", "none")
+    assert after["called"] == 1, "and nothing was saved up for a burst"
+
+
+async def test_the_spin_ends_the_waiting_and_turns_the_order(redis: ScriptRunner) -> None:
+    room = await drawn_room(redis)
+    await room.tick(0)
+    await room.spin(0.45, at=100)
+    snapshot = await room.tick(200)
+
+    assert (snapshot["spin"], snapshot["spin_source"]) == ("0.45", "beacon")
+    assert snapshot["called"] >= 1
+    assert (await room.claim("t5", 200))[0] == "admitted"
+    assert (await room.claim("t0", 200))[0] == "waiting"
+
+
+async def test_without_a_beacon_the_draw_goes_on_at_the_opening(redis: ScriptRunner) -> None:
+    room = await drawn_room(redis, awaited=None)
+
+    assert (await room.tick(-1))["spin_source"] == ""
+    snapshot = await room.tick(0)
+    assert (snapshot["spin_source"], snapshot["called"]) == ("none", 1)
+
+
+async def test_an_always_on_room_has_no_draw(redis: ScriptRunner) -> None:
+    room = Room(redis)
+    await room.tick()
+    await room.crowd(3)
+    snapshot = await room.tick(1000)
+
+    assert (snapshot["spin_source"], snapshot["called"]) == ("", 3)
+    assert await room.line("drawn_ms") is None
+
+
+async def test_a_spin_that_redis_lost_is_put_back_by_whoever_has_seen_it(redis: ScriptRunner) -> None:
+    room = await drawn_room(redis)
+    await room.tick(0)
+    await room.spin(0.45, at=100)
+    await room.tick(200)
+    await redis.client.flushdb()
+    newcomer = await room.tick(40_000)
+    witness = await room.tick(40_100, known=("0.45", "beacon"))
+    late = await room.tick(40_200)
+
+    assert newcomer["spin_source"] == "", "it has seen nothing, and waits for somebody who has"
+    assert (witness["spin"], witness["spin_source"]) == ("0.45", "beacon")
+    assert late["spin"] == "0.45"
+    assert await room.spin(0.7, "another", 40_300) == ["spun", "0.45", "beacon"]
+
+
+async def test_nobody_is_called_before_a_lost_spin_could_be_put_back(redis: ScriptRunner) -> None:
+    room = await drawn_room(redis)
+    await redis.client.flushdb()
+    await room.tick(40_000)
+    await room.join("t7", 40_001, kept=0.7)
+
+    assert (await room.tick(44_999))["called"] == 0
+    assert (await room.tick(45_000))["called"] == 1
+
+
+async def test_what_redis_knows_is_stronger_than_what_a_worker_remembers(redis: ScriptRunner) -> None:
+    room = await drawn_room(redis)
+    await room.tick(0)
+    await room.spin(0.45, at=100)
+
+    assert (await room.tick(200, known=("0.7", "another")))["spin"] == "0.45"
