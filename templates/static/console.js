@@ -6,7 +6,7 @@
   const integer = new Intl.NumberFormat("en", { maximumFractionDigits: 0 }), decimal = new Intl.NumberFormat("en", { maximumFractionDigits: 2 });
   const compact = new Intl.NumberFormat("en", { notation: "compact", maximumFractionDigits: 1 });
   const PHASES = { idle: "Idle – nobody has to wait", prequeue: "Before the opening", open: "Open", paused: "Paused", sold_out: "Sold out", ended: "Ended" };
-  const LIMITS = { rate: "Held back by the rate", cap: "Held back by the cap: it is full", nobody: "Nobody is waiting", closed: "Nobody is called now" };
+  const LIMITS = { rate: "Held back by the rate", cap: "Held back by the cap: it is full", health: "Held back by the shop: it is slow or down", nobody: "Nobody is waiting", closed: "Nobody is called now" };
 
   const words = {
     number: function (value) { return Number.isInteger(value) ? integer.format(value) : decimal.format(value); },
@@ -99,11 +99,20 @@
     room.isHeld = room.phase === "prequeue" && state.isHeld; // paused before the opening: the phase tells it only from then on
     showFigures(room, room.figures);
     text("flow", flow(room, room.figures));
+    showShop(room);
     controls.show(room);
     if (!state.series || room.now_ms - state.series.at[state.series.at.length - 1] > 5000) loadSeries(room);
     else follow(room);
-    if (room.revision !== state.revision) loadAudit(room);
+    if (edition(room) !== state.revision) loadAudit(room);
     showClock();
+  }
+  // An outage is written down as a change of ops is, but counts as none.
+  function edition(room) { return room.revision + (room.health ? room.health.circuit : ""); }
+  function showShop(room) {
+    const health = room.health;
+    if (!health) return pill("shop", "good", "");
+    if (health.circuit === "open") return pill("shop", "bad", "Shop does not answer");
+    pill("shop", "warn", health.circuit === "half_open" ? "Shop answers again" : "Shop slow: " + words.number(Math.round(room.effective_rate_per_minute)) + " of " + words.number(room.rate_per_minute) + " a minute");
   }
   function text(id, value, inner) { const made = inner ? $(id).querySelector(inner) : $(id); if (made.textContent !== value) made.textContent = value; }
 
@@ -133,6 +142,10 @@
     if (room.phase === "sold_out") return "Sold out: nobody is called any more.";
     if (room.phase === "prequeue") return words.count(room.waiting, "person has", "people have") + " come for the opening." + (room.waiting ? " At " + words.number(room.rate_per_minute) + " a minute they are through " + words.duration(figures.through_at_rate_s) + " after it." : "")
       + (room.isHeld ? " Paused: at the opening nobody is called until you resume." : "");
+    if (figures.limit === "health" && room.health) {
+      if (room.health.circuit === "open") return "The shop does not answer: nobody is let in, and who is inside sees a page that tries again. It opens by itself as soon as a try succeeds.";
+      return (room.health.circuit === "half_open" ? "The shop answers again: a few are let in to try it. " : "The shop is slow: ") + words.number(Math.round(room.effective_rate_per_minute)) + " of " + words.number(room.rate_per_minute) + " a minute are let in for now; at that pace the line is through in " + words.duration(figures.through_at_rate_s) + ".";
+    }
     if (!room.waiting) return "Nobody is waiting: who comes goes straight in, up to " + words.number(room.rate_per_minute) + " a minute.";
     let told = "At " + words.number(room.rate_per_minute) + " a minute the line is through in " + words.duration(figures.through_at_rate_s) + ".";
     if (figures.limit === "cap") {
@@ -173,7 +186,7 @@
       const isSame = series.generation === room.generation && room.admitted >= series.admitted;
       series.at.push(room.now_ms); series.waiting.push(room.waiting); series.sessions.push(room.sessions);
       series.admitted_per_s.push(isSame ? (room.admitted - series.admitted) * 1000 / passed : 0);
-      series.rate_per_minute.push(room.rate_per_minute); series.total_active_users.push(room.total_active_users);
+      series.rate_per_minute.push(room.effective_rate_per_minute); series.total_active_users.push(room.total_active_users);
       series.admitted = room.admitted; series.generation = room.generation;
       while (series.at.length > 620) for (const key in series) if (Array.isArray(series[key])) series[key].shift();
     }
@@ -182,7 +195,7 @@
   function drawAll(room) {
     if (document.hidden) return;
     const series = state.series;
-    charts.admitted_per_s.draw({ at: series.at, values: mean(series.admitted_per_s, 5), limits: series.rate_per_minute.map(function (rate) { return rate / 60; }) }, "rate " + words.number(room.rate_per_minute) + "/min");
+    charts.admitted_per_s.draw({ at: series.at, values: mean(series.admitted_per_s, 5), limits: series.rate_per_minute.map(function (rate) { return rate / 60; }) }, (room.health ? "slowed to " : "rate ") + words.number(room.health ? Math.round(room.effective_rate_per_minute) : room.rate_per_minute) + "/min");
     charts.waiting.draw({ at: series.at, values: series.waiting }, "");
     charts.sessions.draw({ at: series.at, values: series.sessions, limits: series.total_active_users }, "cap " + integer.format(room.total_active_users));
   }
@@ -213,7 +226,7 @@
 
   // ---- the audit
   async function loadAudit(room) {
-    state.revision = room.revision;
+    state.revision = edition(room);
     const answer = await ask("/api/rooms/" + encodeURIComponent(room.room) + "/audit?count=30");
     if (!answer || state.name !== room.room) return;
     const turned = answer.entries.find(function (entry) { return ["pause", "resume", "end"].includes(entry.what); });
@@ -239,6 +252,7 @@
       case "pause": return "Paused";
       case "resume": return entry.before === "ended" ? "Opened again" : "Resumed";
       case "end": return "Ended";
+      case "circuit": return entry.value === "open" ? "Shop does not answer: nobody is let in" : "Shop is back: people are let in again";
       default: return entry.what + " " + entry.value;
     }
   }

@@ -102,9 +102,16 @@
     }
     if (old.phase === "prequeue" && pulse.phase !== "prequeue") presentSoon();
     if (old.phase === "ended" || old.phase === "idle" && pulse.phase === "prequeue") me.asked = false;
-    if (pulse.phase === "open" && old.phase === "open" && old.rate_per_minute !== pulse.rate_per_minute) {
+    const ratio = pulse.rate_per_minute / old.rate_per_minute;
+    if (pulse.health || old.health) { // the rate then changes all the time
+      if (ratio < .9) because("The shop is very busy, so people are let in more slowly for a while.");
+    } else if (pulse.phase === "open" && old.phase === "open" && ratio !== 1) {
       because("The shop is letting people in more " + (pulse.rate_per_minute < old.rate_per_minute ? "slowly" : "quickly") + " now, so the expected wait has changed.");
     }
+  }
+
+  function isDown() {
+    return pulse.health && pulse.health.circuit !== "closed";
   }
 
   function because(text) {
@@ -148,7 +155,7 @@
 
   function wait() {
     const at = place(), rate = pulse.rate_per_minute, mark = me.mark;
-    if (at === null || !rate || pulse.phase !== "open" && pulse.phase !== "idle") return null;
+    if (at === null || !rate || isDown() || pulse.phase !== "open" && pulse.phase !== "idle") return null;
     if (mark && mark.wait) {
       const factor = at / mark.place * (mark.rate / rate || 1);
       return { low: mark.wait.low * factor, likely: mark.wait.likely * factor, high: mark.wait.high * factor };
@@ -505,7 +512,7 @@
     paintWork(quiet);
     bar("way", inLine && me.mark && me.mark.first > 1 ? 1 - (at - 1) / me.mark.first : null);
     paintFacts(at, quiet, phase);
-    show("why", quiet ? null : failures > 1 ? "We cannot reach the waiting room at the moment. " + (me.ticket ? "Your place is kept, and this page" : "This page") + " keeps trying." : Date.now() < me.why_ms ? me.why : null);
+    show("why", quiet ? null : failures > 1 ? "We cannot reach the waiting room at the moment. " + (me.ticket ? "Your place is kept, and this page" : "This page") + " keeps trying." : pulse && isDown() ? downText() : Date.now() < me.why_ms ? me.why : null);
     show("message-text", pulse && pulse.message || "");
     show("message", pulse && pulse.message ? true : null);
     show("live", failures ? "Reconnecting…" : pulse ? "Live" : "Connecting…");

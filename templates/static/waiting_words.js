@@ -55,6 +55,10 @@ function prequeueLead(s) {
   return "Your place is kept. This page lets you in by itself when it is your turn.";
 }
 
+function downText() {
+  return "The shop does not answer at the moment. Nobody is let in until it does. Your place is kept, and the line goes on by itself.";
+}
+
 function movedBackText(by) {
   return by === 1
     ? "Your number went up by one: somebody who asked for a place before you has only now finished the check."

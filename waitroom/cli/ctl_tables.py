@@ -12,6 +12,7 @@ _STYLES = {"open": "green", "paused": "yellow", "prequeue": "cyan", "sold_out": 
 _LIMITS = {
     "rate": "the rate",
     "cap": "the cap: it is full",
+    "health": "the shop: it is slow or down",
     "nobody": "nobody is waiting",
     "closed": "nobody is called",
 }
@@ -29,6 +30,7 @@ def rooms(told: Told) -> RenderableType:
         table.add_row(*_row(room))
     lines: list[RenderableType] = [*_troubles(told), table]
     lines += [Text(f"{room['room']} tells the line: {room['message']}") for room in told["rooms"] if room["message"]]
+    lines += [Text(_suffering(room), style="yellow") for room in told["rooms"] if room.get("health")]
     return Group(*lines)
 
 
@@ -51,6 +53,8 @@ def changed(entry: Told) -> str:
             return f"{what} {before}{number(float(entry['value']))}"
         case "message":
             return f"message: {entry['value']}" if entry["value"] else "message taken away"
+        case "circuit":
+            return "shop is down" if entry["value"] == "open" else "shop is back"
         case what:
             return str(what)
 
@@ -102,6 +106,17 @@ def _row(room: Told) -> list[RenderableType]:
         through,
         Text(_LIMITS.get(figures["limit"], figures["limit"])),
     ]
+
+
+def _suffering(room: Told) -> str:
+    match room["health"]["circuit"]:
+        case "open":
+            return f"{room['room']}: the shop does not answer; nobody is let in until it does"
+        case "half_open":
+            return f"{room['room']}: the shop answers again and is tried with a few"
+        case _:
+            now = number(round(room["effective_rate_per_minute"], 1))
+            return f"{room['room']}: the shop is slow; {now} a minute are let in for now"
 
 
 def _troubles(told: Told) -> list[Text]:

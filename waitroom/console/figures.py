@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from itertools import pairwise
 
+from waitroom.rules.health import Circuit, told
 from waitroom.rules.rooms import Phase, Snapshot
 
 SPAN_MS = 600_000
@@ -21,13 +22,14 @@ class Limit(StrEnum):
 
     RATE = "rate"
     CAP = "cap"
+    HEALTH = "health"
     NOBODY = "nobody"
     CLOSED = "closed"
 
 
 @dataclass(frozen=True, slots=True)
 class Sample:
-    """One room at one second."""
+    """One room at one second; `rate_per_minute` is the one in force then."""
 
     at_ms: int
     generation: str
@@ -53,7 +55,7 @@ class History:
             waiting(snapshot),
             snapshot.sessions,
             snapshot.admitted,
-            snapshot.rate_per_minute,
+            snapshot.effective_rate_per_minute,
             snapshot.total_active_users,
         )
         if self._samples and sample.at_ms <= self._samples[-1].at_ms:
@@ -102,11 +104,13 @@ def limit_of(snapshot: Snapshot, admitted_last_minute: int) -> Limit:
         return Limit.CLOSED
     if not waiting(snapshot):
         return Limit.NOBODY
-    is_slow = admitted_last_minute < snapshot.rate_per_minute * _NEARLY
+    if snapshot.health.circuit is Circuit.OPEN:
+        return Limit.HEALTH
+    is_slow = admitted_last_minute < snapshot.effective_rate_per_minute * _NEARLY
     is_full = snapshot.sessions + snapshot.outstanding >= snapshot.total_active_users
     if snapshot.sessions >= snapshot.total_active_users or (is_full and is_slow):
         return Limit.CAP
-    return Limit.RATE
+    return Limit.HEALTH if snapshot.effective_rate_per_minute < snapshot.rate_per_minute else Limit.RATE
 
 
 def through_s(people: int, per_minute: float) -> int | None:
@@ -127,6 +131,8 @@ def room_document(snapshot: Snapshot, history: History) -> Document:
         "starts_ms": snapshot.starts_ms,
         "ends_ms": snapshot.ends_ms,
         "rate_per_minute": snapshot.rate_per_minute,
+        "effective_rate_per_minute": snapshot.effective_rate_per_minute,
+        "health": told(snapshot.health),
         "total_active_users": snapshot.total_active_users,
         "waiting": people,
         "outstanding": snapshot.outstanding,
@@ -143,7 +149,7 @@ def room_document(snapshot: Snapshot, history: History) -> Document:
             "admitted_last_minute": last_minute,
             "seen_ms": history.seen_ms(),
             "limit": limit_of(snapshot, last_minute).value,
-            "through_at_rate_s": through_s(people, snapshot.rate_per_minute),
+            "through_at_rate_s": through_s(people, snapshot.effective_rate_per_minute),
             "through_at_pace_s": through_s(people, last_minute) if history.seen_ms() >= MINUTE_MS * _NEARLY else None,
         },
     }

@@ -1,11 +1,13 @@
 """Tell Prometheus how every room stands at the instant of the scrape."""
 
 from collections.abc import Callable, Iterator, Sequence
+from enum import StrEnum
 
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
 from waitroom.console.figures import waiting
+from waitroom.rules.health import Circuit
 from waitroom.rules.rooms import Phase, Snapshot
 
 Figure = Callable[[Snapshot], float]
@@ -27,10 +29,17 @@ class RoomsCollector(Collector):
         yield self._gauge("sessions", "Visitors inside.", lambda s: s.sessions)
         yield self._gauge("total_active_users", "Visitors inside at most.", lambda s: s.total_active_users)
         yield self._gauge("rate_per_minute", "Admissions a minute at most.", lambda s: s.rate_per_minute)
+        yield self._gauge(
+            "effective_rate_per_minute",
+            "Admissions a minute at most, as the upstream is.",
+            lambda s: s.effective_rate_per_minute,
+        )
+        yield self._gauge("health_ratio", "What health feedback leaves of the rate, 0 to 1.", lambda s: s.health.ratio)
+        yield self._states("circuit", "1 for the state of the upstream's circuit.", Circuit, lambda s: s.health.circuit)
         yield self._counter("called", "Visitors called.", lambda s: sum(lane.called for lane in s.lanes.values()))
         yield self._counter("admitted", "Visitors admitted.", lambda s: s.admitted)
         yield self._counter("lapsed", "Calls that nobody answered in time.", lambda s: s.lapsed)
-        yield self._phases()
+        yield self._states("phase", "1 for the phase the room is in, 0 for others.", Phase, lambda s: s.phase)
 
     def _gauge(self, name: str, told: str, figure: Figure) -> Metric:
         family = GaugeMetricFamily(f"waitroom_{name}", told, labels=["room"])
@@ -44,11 +53,9 @@ class RoomsCollector(Collector):
             family.add_metric([snapshot.room], figure(snapshot))
         return family
 
-    def _phases(self) -> Metric:
-        family = GaugeMetricFamily(
-            "waitroom_phase", "1 for the phase the room is in, 0 for others.", labels=["room", "phase"]
-        )
+    def _states(self, name: str, told: str, words: type[StrEnum], state: Callable[[Snapshot], StrEnum]) -> Metric:
+        family = GaugeMetricFamily(f"waitroom_{name}", told, labels=["room", name])
         for snapshot in self._snapshots:
-            for phase in Phase:
-                family.add_metric([snapshot.room, phase.value], float(snapshot.phase is phase))
+            for word in words:
+                family.add_metric([snapshot.room, word.value], float(state(snapshot) is word))
         return family

@@ -100,3 +100,24 @@ def test_a_time_is_told_as_people_say_it(seconds: float | None, told: str) -> No
 
 def test_a_number_has_its_thousands_apart() -> None:
     assert [number(value) for value in (0.2, 600.0, 1234567)] == ["0.2", "600", "1,234,567"]
+
+
+@pytest.mark.parametrize(
+    ("circuit", "line"),
+    [
+        ("closed", "drop: the shop is slow; 150 a minute are let in for now"),
+        ("open", "drop: the shop does not answer; nobody is let in until it does"),
+        ("half_open", "drop: the shop answers again and is tried with a few"),
+    ],
+)
+def test_a_shop_that_suffers_has_a_line_of_its_own(circuit: str, line: str) -> None:
+    told = room(health={"ratio": 0.25, "circuit": circuit}, effective_rate_per_minute=150.0)
+
+    assert line in printed(ctl_tables.rooms(everything(told)))
+
+
+def test_an_outage_is_told_in_words() -> None:
+    entry = {"what": "circuit", "value": "open", "before": "closed"}
+
+    assert changed(entry) == "shop is down"
+    assert changed(entry | {"value": "closed"}) == "shop is back"

@@ -5,6 +5,7 @@ from dataclasses import replace
 import pytest
 
 from waitroom.console.figures import History, Limit, limit_of, room_document, through_s
+from waitroom.rules.health import Circuit, Health
 from waitroom.rules.rooms import LaneState, Phase, Snapshot
 
 NOW_MS = 1_700_000_000_000
@@ -29,6 +30,8 @@ ROOM = Snapshot(
     commitment="",
     spin=0.0,
 )
+
+SLOWED = Health(0.5, limit_per_minute=300.0)
 
 
 def seen(*, seconds: int, per_s: int) -> History:
@@ -97,6 +100,10 @@ def test_a_clock_that_jumps_back_begins_the_curve_anew() -> None:
         ({"phase": Phase.PAUSED}, 0, Limit.CLOSED),
         ({"phase": Phase.PREQUEUE}, 0, Limit.CLOSED),
         ({"phase": Phase.IDLE, "lanes": {}}, 0, Limit.NOBODY),
+        ({"health": SLOWED}, 300, Limit.HEALTH),
+        ({"health": SLOWED, "sessions": 50}, 300, Limit.CAP),
+        ({"health": SLOWED, "lanes": {}}, 0, Limit.NOBODY),
+        ({"health": Health(0.0, Circuit.OPEN), "sessions": 50}, 0, Limit.HEALTH),
     ],
 )
 def test_what_holds_the_line_back(changed: dict[str, object], last_minute: int, limit: Limit) -> None:
@@ -123,3 +130,15 @@ def test_a_room_is_told_with_all_its_lanes_and_the_pace_only_when_a_minute_was_s
     }
     assert isinstance(old["figures"], dict)
     assert old["figures"]["through_at_pace_s"] == 120
+
+
+def test_a_slowed_room_shows_both_rates_and_the_curve_of_what_was_allowed() -> None:
+    history = seen(seconds=1, per_s=5)
+    slowed = replace(ROOM, now_ms=NOW_MS + 2000, health=SLOWED)
+    history.note(slowed)
+    told = room_document(slowed, history)
+
+    assert (told["rate_per_minute"], told["effective_rate_per_minute"]) == (600.0, 300.0)
+    assert told["health"] == {"ratio": 0.5, "circuit": "closed"}
+    assert history.series()["rate_per_minute"] == [600.0, 600.0, 300.0]
+    assert room_document(ROOM, history)["health"] is None

@@ -15,8 +15,10 @@ from waitroom.kernel.pages import Pages
 from waitroom.kernel.redis import ScriptRunner
 from waitroom.kernel.tasks import running
 from waitroom.kernel.tokens import Keys
-from waitroom.rules.rooms import Change, ChangeKind, Phase
+from waitroom.rules.health import HealthRules, Sample
+from waitroom.rules.rooms import ALWAYS, Change, ChangeKind, Phase, RoomRules
 from waitroom.store.audit import Audit
+from waitroom.store.health import HealthReports
 from waitroom.store.rooms import Rooms
 
 pytestmark = pytest.mark.browser
@@ -78,6 +80,20 @@ async def test_what_another_operator_changes_is_seen_without_a_reload(opened: Op
     await expect(page.locator("#cap")).to_have_text("of 77")
     await expect(page.locator("#cap-input")).to_have_value("77")
     await expect(page.locator("#audit")).to_contain_text("Cap 2 → 77 by Grace")
+
+
+async def test_a_shop_that_slows_and_fails_shows(opened: Open, redis: ScriptRunner, rooms: Rooms) -> None:
+    page = await opened()
+    await expect(page.locator("#shop")).to_be_hidden()
+    rules, reports = RoomRules("drop", health=HealthRules(200)), HealthReports(redis)
+    now_ms = (await rooms.tick("drop")).now_ms
+    await reports.report(rules, ALWAYS, Sample(100, 30, 0), None)
+    await reports.report(rules, ALWAYS, Sample(), None, now_ms=now_ms + 1100)
+    await expect(page.locator("#shop")).to_have_text("Shop slow: 360 of 600 a minute")
+
+    await reports.report(rules, ALWAYS, Sample(100, 0, 100), None, now_ms=now_ms + 2200)
+    await expect(page.locator("#shop")).to_have_text("Shop does not answer")
+    await expect(page.locator("#audit li").first).to_contain_text("Shop does not answer: nobody is let in by health")
 
 
 async def test_what_somebody_is_typing_is_not_overwritten(opened: Open, rooms: Rooms) -> None:

@@ -49,6 +49,7 @@ class FakeRoom:
     called: int = 0
     waiting: int = 1203
     rate: int = 240
+    health: dict[str, object] | None = None
     message: str | None = None
     seed: bytes | None = None
     state: str = "waiting"
@@ -82,7 +83,7 @@ class FakeRoom:
             "seed": self.seed.hex() if self.seed else None,
             "spin": 0,
             "message": self.message,
-        }
+        } | ({"health": self.health} if self.health else {})
 
     def place_of(self, request: web.Request) -> dict[str, object]:
         place = None if self.place is None else max(1, self.place - self.called)
@@ -499,6 +500,23 @@ async def test_a_slower_rate_is_told(visitor: BrowserContext, room: FakeRoom) ->
 
     await expect(page.locator("#wait")).to_have_text("8\u201314 minutes")
     await expect(page.locator("#why")).to_contain_text("more slowly")
+
+
+async def test_a_shop_that_slows_and_fails_is_told_and_no_wait_is_made_up(
+    visitor: BrowserContext, room: FakeRoom
+) -> None:
+    page, _ = await opened(visitor, room)
+    await expect(page.locator("#wait")).to_have_text("4\u20137 minutes")
+
+    room.rate, room.health = 120, {"ratio": 0.5, "circuit": "closed"}
+    await expect(page.locator("#why")).to_contain_text("The shop is very busy")
+    room.rate, room.health = 1, {"ratio": 0.0, "circuit": "open"}
+    await expect(page.locator("#why")).to_contain_text("The shop does not answer at the moment")
+    await expect(page.locator("#place")).to_have_text("1,204")
+    await expect(page.locator("#wait")).not_to_contain_text("hours")
+    room.rate, room.health = 240, None
+    await expect(page.locator("#wait")).to_have_text("4\u20137 minutes")
+    await expect(page.locator("#why")).not_to_contain_text("does not answer")
 
 
 @pytest.mark.parametrize(
