@@ -42,16 +42,20 @@ class HealthFeedback:
         Raises:
             StoreUnavailable: Redis is gone; what was seen in the last second is lost, the next second tells it anew.
         """
+        fault = None
         try:
             async with asyncio.TaskGroup() as group:
                 for name in self._watches:
                     _ = group.create_task(self._report(name))
         except* StoreUnavailable as faults:
-            if self._clock.tick_s() - self._heard_s > _UNHEARD_S:
-                for name in self._watches:
-                    self._heed(name, Circuit.CLOSED)
-            raise faults.exceptions[0] from None
-        self._heard_s = self._clock.tick_s()
+            fault = faults.exceptions[0]
+        if fault is None:
+            self._heard_s = self._clock.tick_s()
+            return
+        if self._clock.tick_s() - self._heard_s > _UNHEARD_S:
+            for name in self._watches:
+                self._heed(name, Circuit.CLOSED)
+        raise fault
 
     async def close(self) -> None:
         """End the probes that are under way."""
