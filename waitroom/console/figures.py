@@ -121,6 +121,7 @@ def through_s(people: int, per_minute: float) -> int | None:
 def room_document(snapshot: Snapshot, history: History) -> Document:
     """Return one room with its figures, as the API and the page have it."""
     people, last_minute = waiting(snapshot), history.admitted_last_minute()
+    is_shut = snapshot.health.circuit is Circuit.OPEN
     return {
         "room": snapshot.room,
         "event": snapshot.event,
@@ -149,7 +150,7 @@ def room_document(snapshot: Snapshot, history: History) -> Document:
             "admitted_last_minute": last_minute,
             "seen_ms": history.seen_ms(),
             "limit": limit_of(snapshot, last_minute).value,
-            "through_at_rate_s": through_s(people, snapshot.effective_rate_per_minute),
+            "through_at_rate_s": through_s(people, 0 if is_shut else snapshot.effective_rate_per_minute),
             "through_at_pace_s": through_s(people, last_minute) if history.seen_ms() >= MINUTE_MS * _NEARLY else None,
         },
     }

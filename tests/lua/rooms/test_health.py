@@ -84,6 +84,13 @@ async def test_a_report_that_is_sent_again_counts_once(room: Room) -> None:
     assert (await room.health(2001))[1] == "1", "ten are fewer than twenty"
 
 
+async def test_a_report_that_is_sent_again_is_as_old_as_it_was(room: Room) -> None:
+    for at in (1000, 9000):
+        await room.health(at, 15, 15, 0, worker="w1", serial=7)
+
+    assert (await room.health(11_500, 10, 10, 0, worker="w1", serial=8))[1] == "1"
+
+
 async def test_the_worker_who_reports_more_often_does_not_judge_more_often(room: Room) -> None:
     await room.health(0, *SLOW)
     replies = [await room.health(1000 + number, *SLOW) for number in range(900)]
@@ -163,6 +170,8 @@ async def test_ops_change_the_full_rate_and_the_slowing_stays(room: Room) -> Non
     assert await rate_of(room, 3000) == pytest.approx(FULL * 0.6)
 
     assert await room.control("rate", "100", 3000) == ["changed", "600.0"]
+    in_force: Any = await room.redis.client.hget(KEYS.room, "rate_per_minute")
+    assert float(in_force) == pytest.approx(60), "at once, not at the next tick"
     snapshot = await room.tick(3000)
     assert float(snapshot["rate"]) == 100
     assert float(snapshot["in_force"]) == pytest.approx(60)

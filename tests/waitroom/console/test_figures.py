@@ -142,3 +142,10 @@ def test_a_slowed_room_shows_both_rates_and_the_curve_of_what_was_allowed() -> N
     assert told["health"] == {"ratio": 0.5, "circuit": "closed"}
     assert history.series()["rate_per_minute"] == [600.0, 600.0, 300.0]
     assert room_document(ROOM, history)["health"] is None
+
+
+def test_while_the_shop_is_down_nobody_knows_when_the_line_is_through() -> None:
+    down = room_document(replace(ROOM, health=Health(0.0, Circuit.OPEN, 0, 6.0)), History())
+
+    assert isinstance(down["figures"], dict)
+    assert down["figures"]["through_at_rate_s"] is None
