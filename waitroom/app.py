@@ -3,13 +3,14 @@
 import asyncio
 import logging
 import os
+import secrets
 from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from ipaddress import ip_network
 
 from aiohttp import web
 
-from waitroom.config import Config, Room
+from waitroom.config import Config, Room, room_rules
 from waitroom.config import Upstream as UpstreamSettings
 from waitroom.console.door import Console, roles
 from waitroom.console.guard import Guard
@@ -24,7 +25,9 @@ from waitroom.gate.pulses import Pulses
 from waitroom.gate.queueing import Queueing
 from waitroom.gate.waiting import WaitingPage
 from waitroom.gate.waiting_pages import WaitingPages
+from waitroom.jobs.beacon import BeaconWatch
 from waitroom.jobs.health import HealthFeedback
+from waitroom.jobs.roster import RosterKeeper
 from waitroom.jobs.tick import Ticker
 from waitroom.jobs.touch import Toucher
 from waitroom.kernel.answers import errors_become_answers
@@ -42,17 +45,16 @@ from waitroom.proxy.upstream import Upstream, UpstreamLimits
 from waitroom.proxy.upstream import connected as upstream_connected
 from waitroom.proxy.watched import WatchedUpstream
 from waitroom.rules.challenges import ChallengeKeys, Terms
-from waitroom.rules.health import HealthRules
-from waitroom.rules.rooms import Polling, RoomRules, Schedule
-from waitroom.rules.rooms import Queueing as QueueingMethod
 from waitroom.rules.routes import Route, Routes
 from waitroom.rules.watch import Watch
 from waitroom.store.audit import Audit
 from waitroom.store.board import Board
+from waitroom.store.draws import Draws
 from waitroom.store.health import HealthReports
 from waitroom.store.limits import Limits
 from waitroom.store.rooms import Rooms
 from waitroom.store.sessions import Sessions
+from waitroom.store.wheels import Wheels
 
 log = logging.getLogger(__name__)
 
@@ -60,7 +62,10 @@ TICK_S = 0.25
 """How often each worker ticks: what ops change is everywhere within this time and a round trip."""
 TOUCH_S = 1.0
 HEALTH_S = 1.0
+DRAW_S = 1.0
 _JOB_LIMIT_S = 5.0
+_BEACON_LIMIT_S, _ROSTER_LIMIT_S = 30.0, 120.0
+"""A try of every server of every beacon, one after the other; a roster of millions on a busy machine."""
 _OPS_DRAIN_S = 2.0
 
 
@@ -81,6 +86,8 @@ async def run_edge(config: Config, keys: Keys, redis_url: str) -> None:
             Loop("tick", edge.ticker.step, TICK_S, _JOB_LIMIT_S),
             Loop("touch", edge.toucher.step, TOUCH_S, _JOB_LIMIT_S),
             Loop("health", edge.health.step, HEALTH_S, _JOB_LIMIT_S),
+            Loop("beacon", edge.beacon.step, DRAW_S, _BEACON_LIMIT_S),
+            Loop("roster", edge.roster.step, DRAW_S, _ROSTER_LIMIT_S),
         ]
         async with running(*loops, clock=clock):
             listen = config.edge.listen
@@ -142,6 +149,10 @@ class Edge:
         }
         self._forwarders = {name: Forwarder(upstream) for name, upstream in upstreams.items()}
         self._forwarders |= {_behind(name): Forwarder(watched) for name, watched in self._watched.items()}
+        draws = Draws(runner, secrets.token_hex(6))
+        self._wheels = Wheels(draws, self.errands, clock)
+        self.roster = RosterKeeper(self.rooms, self.board, draws, self._wheels)
+        self.beacon = BeaconWatch(self.rooms, self.board, draws, {room.name: room.beacon.urls for room in config.rooms})
         self.health = HealthFeedback(self.rooms, HealthReports(runner), watches, self._try, clock=clock)
 
     @property
@@ -220,28 +231,6 @@ async def edge_built(config: Config, keys: Keys, runner: ScriptRunner, clock: Cl
         yield edge
 
 
-def room_rules(room: Room) -> RoomRules:
-    """Return what the configuration of `room` says, in the words of the rules."""
-    return RoomRules(
-        name=room.name,
-        queueing=QueueingMethod(room.queueing_method),
-        fifo_head=room.fifo_head,
-        total_active_users=room.total_active_users,
-        new_users_per_minute=room.new_users_per_minute,
-        session_duration_ms=room.session_duration_ms,
-        renews_sessions=not room.disable_session_renewal,
-        claim_window_ms=room.claim_window_ms,
-        ticket_lifetime_ms=room.ticket_lifetime_ms,
-        slow_dwell_ms=room.challenge.slow_dwell_ms,
-        polling=Polling(room.poll.floor_ms, room.poll.ceiling_ms, room.poll.divisor),
-        events=tuple(
-            Schedule(event.name, event.prequeue_start_time_ms, event.event_start_time_ms, event.event_end_time_ms)
-            for event in room.events
-        ),
-        health=_health(room),
-    )
-
-
 async def _redis(stack: AsyncExitStack, config: Config, url: str) -> ScriptRunner:
     settings = RedisSettings(url, config.redis.max_connections, config.redis.timeout_ms)
     runner = await stack.enter_async_context(connected(settings))
@@ -280,10 +269,6 @@ def _terms(room: Room) -> Terms:
 def _behind(room: str) -> str:
     """Return the name of the forwarder that `room` has for itself; no upstream can be called so."""
     return f"behind {room}"
-
-
-def _health(room: Room) -> HealthRules | None:
-    return HealthRules(**room.health.model_dump()) if room.health.target_ttfb_ms else None
 
 
 def _limits(settings: UpstreamSettings, max_body_bytes: int) -> UpstreamLimits:

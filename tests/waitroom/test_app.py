@@ -5,16 +5,13 @@ import os
 import signal
 
 import aiohttp
-import pytest
 
 from tests.edges import HTML, Store, front
-from waitroom.app import room_rules, run_edge
+from waitroom.app import run_edge
 from waitroom.config import build
 from waitroom.kernel.ports import free_loopback
 from waitroom.kernel.redis import ScriptRunner
 from waitroom.kernel.tokens import Keys
-from waitroom.rules.health import HealthRules
-from waitroom.rules.rooms import Queueing, Schedule
 
 
 async def test_own_answers_name_no_software(redis: ScriptRunner, keys: Keys, store: Store) -> None:
@@ -73,32 +70,3 @@ async def test_a_worker_ends_on_sigterm_and_finishes_what_is_in_flight(
 
         assert await answer.text() == "finished"
         await worker
-
-
-@pytest.mark.parametrize("method", ["fifo", "random", "hybrid", "passthrough", "reject"])
-def test_the_configuration_becomes_rules(method: str) -> None:
-    event = {
-        "name": "opening",
-        "prequeue_start_time": "2026-11-28T09:00:00Z",
-        "event_start_time": "2026-11-28T10:00:00Z",
-        "event_end_time": "2026-11-28T12:00:00Z",
-    }
-    room = {"name": "drop", "paths": ["/"], "queueing_method": method, "session_duration": "7m", "events": [event]}
-    config = build({"upstreams": [{"name": "s", "url": "http://127.0.0.1:9"}], "rooms": [room]}, {})
-
-    rules = room_rules(config.rooms[0])
-    assert rules.queueing is Queueing(method)
-    assert rules.session_duration_ms == 420_000
-    assert rules.renews_sessions
-    start = 1_795_860_000_000
-    assert rules.events == (Schedule("opening", start - 3_600_000, start, start + 7_200_000),)
-
-
-def test_health_feedback_is_off_until_it_has_a_target() -> None:
-    room = {"name": "drop", "paths": ["/"]}
-    upstreams = [{"name": "s", "url": "http://127.0.0.1:9"}]
-    told = {"target_ttfb": "400ms", "window": "20s", "rate_floor_per_minute": 3.0, "health_path": "/healthy"}
-
-    assert room_rules(build({"upstreams": upstreams, "rooms": [room]}, {}).rooms[0]).health is None
-    watched = room_rules(build({"upstreams": upstreams, "rooms": [room | {"health": told}]}, {}).rooms[0])
-    assert watched.health == HealthRules(400, window_ms=20_000, rate_floor_per_minute=3.0, health_path="/healthy")

@@ -1,11 +1,14 @@
 """What an operator may set: one TOML file, every fault at once, secrets never in it."""
 
 from waitroom.config.around import Backend, Edge, Logs, Ops, Redis, Secrets, Upstream
+from waitroom.config.draws import Beacon
 from waitroom.config.rooms import Challenge, Event, Poll, Room
+from waitroom.config.rules import room_rules
 from waitroom.config.whole import Config, build, read
 
 __all__ = [
     "Backend",
+    "Beacon",
     "Challenge",
     "Config",
     "Edge",
@@ -19,4 +22,5 @@ __all__ = [
     "Upstream",
     "build",
     "read",
+    "room_rules",
 ]

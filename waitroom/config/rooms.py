@@ -6,10 +6,12 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, Strict, StringConstraints, model_validator
 
+from waitroom.config.draws import Beacon
 from waitroom.kernel.faults import Fault, Faults, repeated
 from waitroom.kernel.settings import DurationMs, Instant, Many, Settings, between
 from waitroom.kernel.shapes import Host, Name, OptionalPathOfSite, PathPrefix
 from waitroom.kernel.units import duration_ms
+from waitroom.rules.beacons import BeaconKind
 from waitroom.rules.rooms import ALWAYS, Queueing
 
 
@@ -145,6 +147,7 @@ class Room(Settings):
     challenge: Challenge = Field(Challenge(), description="The proof of work to join.")
     poll: Poll = Field(Poll(), description="How often a waiting browser asks.")
     health: Health = Field(Health(), description="Whether admission heeds how the upstream does.")
+    beacon: Beacon = Field(Beacon(), description="Where the spin of its draws comes from.")
     events: Many[Event] = Field((), description="Scheduled openings; without any the room is always on.")
 
     @model_validator(mode="after")
@@ -152,6 +155,10 @@ class Room(Settings):
         faults = [*self._stray_exemptions(), *self._clashing_events()]
         if self.fifo_head and self.queueing_method is not Queueing.HYBRID:
             faults.append(Fault(("fifo_head",), 'works only with queueing_method = "hybrid"; remove one of the two'))
+        if self.beacon.kind is not BeaconKind.NONE and self.queueing_method not in {Queueing.RANDOM, Queueing.HYBRID}:
+            faults.append(
+                Fault(("beacon", "kind"), 'turns a draw: works only with queueing_method "random" or "hybrid"')
+            )
         if faults:
             raise Faults(faults)
         return self

@@ -8,8 +8,10 @@ slipped in before others would show there.
 
 from array import array
 from bisect import bisect_left
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from heapq import merge
+from itertools import islice
 
 from waitroom.rules.beacons import SpinSource
 from waitroom.rules.merkle import MerkleTree, leaf_hash
@@ -17,6 +19,7 @@ from waitroom.rules.scores import draw_score, turn
 
 MOST_ADMISSIONS = 1_000
 """As many moves of the threshold as one proof holds; of a longer sale it holds fewer, further apart."""
+_PIECE = 10_000
 _STEPS_MS = (1_000, 5_000, 15_000, 60_000, 300_000, 900_000, 3_600_000)
 
 
@@ -56,10 +59,14 @@ class Wheel:
     """All tickets of a draw in the order of their scores: to prove each one's place."""
 
     def __init__(self, scores: Mapping[str, float]) -> None:
-        """Sort and hash the tickets: 3 s and 40 MB for a million, so not on the event loop."""
-        order = sorted(zip(scores.values(), scores, strict=True))
-        self._scores = array("d", (score for score, _ in order))
-        self._tree = MerkleTree(ticket_id.encode("ascii") for _, ticket_id in order)
+        """Sort and hash the tickets: seconds for a million, so not on the event loop."""
+        self._scores = array("d")
+        self._tree = MerkleTree(self._leaves(scores))
+
+    def _leaves(self, scores: Mapping[str, float]) -> Iterator[bytes]:
+        for score, ticket_id in _in_order(scores):
+            self._scores.append(score)
+            yield ticket_id.encode("ascii")
 
     @property
     def roster(self) -> Roster:
@@ -144,6 +151,13 @@ def thinned(admissions: Sequence[Admission], most: int = MOST_ADMISSIONS) -> lis
         if len(merged := _merged(admissions, step_ms)) <= most:
             return merged
     return _merged(admissions, _STEPS_MS[-1])[-most:]
+
+
+def _in_order(scores: Mapping[str, float]) -> Iterator[tuple[float, str]]:
+    """Yield the tickets by score, then id; sorted in pieces, because one long sort would let no other thread run."""
+    tickets = zip(scores.values(), scores, strict=True)
+    pieces = iter(lambda: sorted(islice(tickets, _PIECE)), [])
+    return merge(*pieces)
 
 
 def _merged(admissions: Sequence[Admission], step_ms: int) -> list[Admission]:
