@@ -27,6 +27,7 @@ from waitroom.gate.waiting import WaitingPage
 from waitroom.gate.waiting_pages import WaitingPages
 from waitroom.jobs.beacon import BeaconWatch
 from waitroom.jobs.health import HealthFeedback
+from waitroom.jobs.remember import Rememberer
 from waitroom.jobs.roster import RosterKeeper
 from waitroom.jobs.tick import Ticker
 from waitroom.jobs.touch import Toucher
@@ -105,7 +106,9 @@ async def run_ops(config: Config, keys: Keys, redis_url: str, console_token: str
         rooms = Rooms(runner, [room_rules(room) for room in config.rooms], keys, clock)
         guard = Guard(roles(os.environ, console_token), keys, clock)
         console = Console(rooms, Audit(runner), guard, Pages(), clock)
-        async with running(*console.loops(), clock=clock):
+        rememberer = Rememberer(rooms, config.state_file)
+        rememberer.recall()
+        async with running(*console.loops(), *rememberer.loops(), clock=clock):
             listen = config.ops.listen
             keepalive_s = config.edge.keepalive_timeout_ms / 1000
             await serve_until_told(
@@ -127,7 +130,7 @@ class Edge:
         self.board = Board(clock)
         self.rooms = Rooms(runner, rules, keys, clock)
         self.sessions = Sessions(runner)
-        self.ticker = Ticker(self.rooms, self.board)
+        self.ticker = Ticker(self.rooms, self.board, self.sessions)
         self.toucher = Toucher(self.rooms, self.sessions)
         cookies = Cookies(TicketSigner(keys), PassSigner(keys), is_https=config.edge.is_https)
         self._line = Line(self.rooms, self.sessions, self.board, cookies)

@@ -20,6 +20,8 @@
 -- @include shared/bucket
 -- @include shared/health
 -- @include shared/inside
+-- @include shared/calls
+-- @include shared/memory
 -- @include shared/lifetime
 local room, sessions, queue, line = KEYS[1], KEYS[2], KEYS[3], KEYS[4]
 local session, now, duration, event = ARGV[1], clock_ms(ARGV[2]), tonumber(ARGV[3]), ARGV[4]
@@ -34,6 +36,7 @@ if held and held > now then
 end
 local l = redis.call('HMGET', line, 'serving', 'spin', 'expected')
 local waiting = redis.call('ZCARD', queue) - count_upto(queue, tonumber(l[1]), tonumber(l[2]))
+waiting = waiting + missing_from(room, now, waiting) -- who waited before Redis lost them comes first
 local phase = phase_of(room, event, times, now, waiting)
 if phase ~= 'idle' and phase ~= 'open' then
   return { 'wait', phase }
@@ -49,7 +52,7 @@ local tokens = refilled(room, now, expected)
 if tokens - expected < WHOLE then
   return { 'wait', 'rate' }
 end
-if inside(sessions, now) + expected >= tonumber(redis.call('HGET', room, 'total_active_users')) then
+if inside(room, sessions, now) + expected >= tonumber(redis.call('HGET', room, 'total_active_users')) then
   return { 'wait', 'cap' }
 end
 keep_tokens(room, tokens - 1, now)

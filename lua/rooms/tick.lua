@@ -26,9 +26,11 @@
 -- ARGV[14] unspun      text    what to tell of a draw that went on without a spin
 -- ARGV[15] known       number  spin that the caller has seen, should Redis have lost it
 -- ARGV[16] known_from  text    where it came from; empty = the caller has seen none
+-- ARGV[17] memory      text    the last element of the last reply to this worker; empty = it has none
+-- ARGV[18] regather    ms      how long those who wait need to present their tickets again, should Redis have lost them
 -- REPLY    "ticked", generation, phase, now, serving, called, waiting, sessions, outstanding, admitted, lapsed,
 --          rate, cap, message, revision, commitment, spin, rate in force, health ratio, circuit, circuit since,
---          spin source, roster root, roster count
+--          spin source, roster root, roster count, memory
 -- @include shared/clock
 -- @include shared/order
 -- @include shared/phase
@@ -36,22 +38,67 @@
 -- @include shared/inside
 -- @include shared/calls
 -- @include shared/health
+-- @include shared/memory
 local room, sessions, queue, line = KEYS[1], KEYS[2], KEYS[3], KEYS[4]
 local calls, claimed, knocks, log = KEYS[5], KEYS[6], KEYS[7], KEYS[8]
 local now, event = clock_ms(ARGV[1]), ARGV[2]
 local times = { prequeue = ARGV[3], starts = ARGV[4], ends = ARGV[5] }
 local rate, cap, window, settle = ARGV[6], ARGV[7], tonumber(ARGV[8]), tonumber(ARGV[9])
-local newborn, commitment, keep = ARGV[10], ARGV[11], ARGV[12]
+local newborn, commitment, keep = ARGV[10], ARGV[11], tonumber(ARGV[12])
 local awaited, unspun, known, known_from = tonumber(ARGV[13]), ARGV[14], ARGV[15], ARGV[16]
+local memory, regather = ARGV[17] ~= '' and cjson.decode(ARGV[17]), tonumber(ARGV[18])
 local REMEMBER_MS = 5000 -- where Redis lost a spin, this is enough for a worker that has seen it to tick
 
-local function settle_limits()
+-- an append-only file does not grow where nothing changes
+local function keep_field(key, name, value)
+  if redis.call('HGET', key, name) ~= tostring(value) then
+    redis.call('HSET', key, name, value)
+  end
+end
+
+local function be_born()
   if redis.call('HSETNX', room, 'generation', newborn) == 1 then
     redis.call('HSET', room, 'tokens', '1', 'refilled_ms', string.format('%d', now), 'revision', '0', 'message', '')
   end
+end
+
+-- where this worker remembers more than Redis holds, Redis has lost it: put it back
+local function heal()
+  local r = redis.call('HMGET', room, 'generation', 'beats', 'revision', 'lives', 'healed_beats')
+  local is_followed = string.find(r[4] or '', ' ' .. memory.generation .. ' ', 1, true)
+  local is_same_event = memory.event == event
+  local is_behind = memory.beats > tonumber(is_followed and r[5] or r[2] or 0)
+    or is_same_event and memory.line.grown.serving and redis.call('HEXISTS', line, 'serving') == 0
+  local is_overruled = memory.revision > tonumber(r[3] or 0)
+  if not is_behind and not is_overruled then
+    return
+  end
+  if is_overruled then
+    recall_control(room, memory)
+  end
+  if not is_followed then
+    begin_life(room, newborn, r[1], memory)
+    redis.call('HSET', room, 'healed_beats', r[2] or 0, 'healed_sessions', 0)
+    keep_tokens(room, math.min(1, tonumber(redis.call('HGET', room, 'tokens'))), now)
+  end
+  if is_behind then
+    recall_sessions(room, sessions, memory, now, is_followed)
+    local beats = math.max(tonumber(r[2] or 0), memory.beats)
+    redis.call('HSET', room, 'healed_beats', memory.beats, 'beats', beats)
+    if is_same_event then
+      local before = tonumber(redis.call('HGET', line, 'serving') or '-inf')
+      recall_line(line, memory)
+      recall_calls({ calls, claimed, knocks }, queue, line, before, { now, window })
+      gather(room, memory, now, regather)
+    end
+  end
+end
+
+local function settle_limits()
   local said = redis.call('HMGET', room, 'rate_by_ops', 'cap_by_ops')
-  redis.call('HSET', room, 'full_rate', said[1] or rate, 'rate_per_minute', rate_in_force(room, said[1] or rate),
-    'total_active_users', said[2] or cap)
+  keep_field(room, 'full_rate', said[1] or rate)
+  keep_field(room, 'rate_per_minute', rate_in_force(room, said[1] or rate))
+  keep_field(room, 'total_active_users', said[2] or cap)
   redis.call('HSETNX', line, 'serving', '-inf')
   redis.call('HSETNX', line, 'commitment', commitment)
   redis.call('HSETNX', line, 'spin', '0')
@@ -105,7 +152,7 @@ local function settle_calls(is_admitting)
       end
     end
   end
-  redis.call('HSET', line, 'settled_upto', settled_upto)
+  keep_field(line, 'settled_upto', settled_upto)
   return outstanding, expected + redis.call('ZCOUNT', knocks, '-inf', settled_upto)
 end
 
@@ -134,20 +181,25 @@ local function call_more(spin, count)
 end
 
 forget_unheard(room, now)
+be_born()
+if memory then
+  heal()
+end
 settle_limits()
 local is_spun = settle_spin()
 local spin = tonumber(redis.call('HGET', line, 'spin'))
 local serving = tonumber(redis.call('HGET', line, 'serving'))
 local waiting = redis.call('ZCARD', queue) - count_upto(queue, serving, spin)
-local phase = phase_of(room, event, times, now, waiting)
+local missing = missing_from(room, now, waiting)
+local phase = phase_of(room, event, times, now, waiting + missing)
 local is_admitting = (phase == 'open' or phase == 'idle') and is_spun and not is_shut(room)
 local outstanding, expected = settle_calls(is_admitting) -- while nobody can answer, no call runs out
 local tokens = refilled(room, now, expected)
 if not is_admitting then
   tokens = math.min(tokens, 1) -- nothing is saved up for a burst at the end of a pause
 end
-local seats = inside(sessions, now)
-if is_admitting and phase == 'open' and waiting > 0 then
+local seats = inside(room, sessions, now)
+if is_admitting and phase == 'open' and waiting > 0 and missing == 0 then
   local free = tonumber(redis.call('HGET', room, 'total_active_users')) - seats
   local due = math.floor(math.min(tokens + 1 - WHOLE, free) - expected)
   if due >= 1 then
@@ -156,10 +208,16 @@ if is_admitting and phase == 'open' and waiting > 0 then
     phase = phase_of(room, event, times, now, waiting)
   end
 end
-keep_tokens(room, tokens, now)
-redis.call('HSET', line, 'expected', expected)
+if not (is_admitting and is_full(room, tokens) and waiting == 0 and outstanding == 0 and seats == 0) then
+  keep_tokens(room, tokens, now)
+  redis.call('HINCRBY', room, 'beats', 1)
+end
+keep_field(line, 'expected', expected)
 for i = 1, #KEYS do
-  redis.call('PEXPIRE', KEYS[i], keep)
+  local left = redis.call('PTTL', KEYS[i])
+  if left ~= -2 and (left < keep * 0.99 or left > keep) then
+    redis.call('PEXPIRE', KEYS[i], keep)
+  end
 end
 
 local r = redis.call('HMGET', room, 'generation', 'full_rate', 'total_active_users', 'message', 'revision',
@@ -170,4 +228,5 @@ return {
   'ticked', r[1], phase, now, l[1], tonumber(l[2] or 0), waiting, seats, outstanding, tonumber(l[3] or 0),
   tonumber(l[4] or 0), r[2], tonumber(r[3]), r[4], tonumber(r[5]), l[5], l[6], r[6], r[7] or '1',
   r[8] or 'closed', tonumber(r[9] or 0), l[7] or '', l[8] or '', tonumber(l[9] or 0),
+  memory_text(room, sessions, line, event, now, waiting),
 }

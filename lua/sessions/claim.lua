@@ -69,7 +69,7 @@ if is_shut(room) then
 end
 local tokens = refilled(room, now, tonumber(l[4] or 0))
 local wait = tokens < WHOLE and next_token_ms(tokens, tonumber(r[4]))
-  or inside(sessions, now) >= tonumber(r[5]) and MOMENT_MS
+  or inside(room, sessions, now) >= tonumber(r[5]) and MOMENT_MS
 if wait then
   knock(line, calls, knocks, ticket, turn, now + wait + PATIENCE_MS)
   end_with(knocks, room)

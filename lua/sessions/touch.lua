@@ -4,11 +4,13 @@
 --
 -- KEYS[1]  sessions  zset  session id -> end, ms since 1970
 -- KEYS[2]  revoked   zset  session id -> until when it is remembered, ms since 1970
+-- KEYS[3]  room      hash  the room: seats that are held for sessions which Redis has lost
 -- ARGV[1]  now       ms    0 = the clock of Redis
 -- ARGV[2]  visits    text  JSON: [session id, end in ms, session id, end in ms, ...]
 -- REPLY    "touched", id, id, ...   those that are revoked, and so were not renewed
 -- @include shared/clock
-local sessions, revoked = KEYS[1], KEYS[2]
+-- @include shared/inside
+local sessions, revoked, room = KEYS[1], KEYS[2], KEYS[3]
 local now, visits = clock_ms(ARGV[1]), cjson.decode(ARGV[2])
 
 local KEEP_MS = 2 * 24 * 3600 * 1000 -- longer than any session; a tick gives its own end
@@ -19,7 +21,9 @@ for i = 1, #visits, 2 do
   if redis.call('ZSCORE', revoked, id) then
     reply[#reply + 1] = id
   elseif ends > now then
-    redis.call('ZADD', sessions, 'GT', string.format('%d', ends), id)
+    if redis.call('ZADD', sessions, 'GT', string.format('%d', ends), id) == 1 then
+      seen_again(room, now)
+    end
   end
 end
 if redis.call('PTTL', sessions) == -1 then

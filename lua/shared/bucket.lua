@@ -19,6 +19,12 @@ local function refilled(room, now, expected)
   return math.min(tonumber(held[1]) + since * rate / 60000, burst_of(rate) + expected)
 end
 
+-- whether the bucket is as full as it may be, and was when it was last written down: then nothing is to be written
+local function is_full(room, tokens)
+  local held = redis.call('HMGET', room, 'tokens', 'rate_per_minute')
+  return tokens >= burst_of(tonumber(held[2])) and tonumber(held[1]) == tokens
+end
+
 local function keep_tokens(room, tokens, now)
   redis.call('HSET', room, 'tokens', string.format('%.17g', tokens), 'refilled_ms', string.format('%d', now))
 end

@@ -98,7 +98,7 @@
     if (old.generation !== pulse.generation) {
       if (me.mark) Object.assign(me.mark, { place: at, called: lane().called });
       because("The waiting room has restarted. Your place is kept.");
-      presentSoon();
+      presentSoon(Object.values(old.lanes).reduce((sum, each) => sum + (each.waiting || 0), 0));
     }
     if (old.phase === "prequeue" && pulse.phase !== "prequeue") presentSoon();
     if (old.phase === "ended" || old.phase === "idle" && pulse.phase === "prequeue") me.asked = false;
@@ -120,8 +120,8 @@
   }
 
   // Everybody learns of the opening in the same second: spread what they ask next over time.
-  function presentSoon() {
-    const crowd = lane().waiting || 0;
+  function presentSoon(before) {
+    const crowd = Math.max(lane().waiting || 0, before || 0);
     me.present_ms = Math.min(me.present_ms, Date.now() + Math.random() * Math.min(30000, Math.max(2000, crowd / 5)));
   }
 

@@ -24,6 +24,27 @@ class Batch:
     deadline_ms: int
 
 
+@dataclass(frozen=True)
+class Memory:
+    """What a worker carries from one tick to the next."""
+
+    generation: str
+    beats: int
+    revision: int
+    waiting: int
+    sessions: int
+    sessions_until_ms: int
+    by_ops: dict[str, str]
+    is_paused: bool
+    is_ended: bool
+    message: str
+    serving: float
+    lapsed_upto: float
+    called: int
+    admitted: int
+    lapsed: int
+
+
 @dataclass
 class Times:
     """What the configuration says."""
@@ -35,6 +56,7 @@ class Times:
     cap: int = 10
     window_ms: int = 120_000
     settle_ms: int = 25_000
+    regather_ms: int = 25_000
     duration_ms: int = 300_000
     heads: int = 0
     spin: float = 0.0
@@ -67,6 +89,15 @@ class Model:
     called: int = 0
     admitted: int = 0
     lapsed: int = 0
+    generation: str = ""
+    beats: int = 0
+    lives: set[str] = field(default_factory=set)
+    healed_beats: int = 0
+    healed_sessions: int = 0
+    unseen: int = 0
+    unseen_until_ms: int = 0
+    gather_for: int = 0
+    gather_until_ms: int = 0
 
     # what is, counted anew each time
 
@@ -98,7 +129,7 @@ class Model:
         if self.is_paused:
             return "paused"
         has_begun = t.starts is not None and now >= t.starts
-        return "open" if has_begun or self.waiting() else "idle"
+        return "open" if has_begun or self.waiting() or self.missing(now) else "idle"
 
     def refilled(self, now: int) -> float:
         earned = max(0, now - self.refilled_ms) * self.rate / 60000
@@ -112,7 +143,22 @@ class Model:
 
     def inside(self, now: int) -> int:
         self.sessions = {name: end for name, end in self.sessions.items() if end > now - LINGER_MS}
-        return len(self.sessions)
+        return len(self.sessions) + self.held_for_unseen(now)
+
+    def held_for_unseen(self, now: int) -> int:
+        return self.unseen if now <= self.unseen_until_ms + LINGER_MS else 0
+
+    def missing(self, now: int) -> int:
+        """Return how many of those who waited before a loss are not back yet, while they may be."""
+        return max(0, self.gather_for - len(self.waiting())) if now < self.gather_until_ms else 0
+
+    def memory(self, now: int) -> Memory:
+        last = max([*self.sessions.values(), self.unseen_until_ms, 0])
+        return Memory(
+            self.generation, self.beats, self.revision, len(self.waiting()) + self.missing(now), self.inside(now), last,
+            dict(self.by_ops), self.is_paused, self.is_ended, self.message,
+            self.serving, self.lapsed_upto, self.called, self.admitted, self.lapsed,
+        )  # fmt: skip
 
     # the moves
 
@@ -120,10 +166,12 @@ class Model:
         """Forget everything but what the configuration says."""
         self.__init__(self.times)  # type: ignore[misc]  # a new life is a new object in all but name
 
-    def tick(self, now: int) -> Reply:
+    def tick(self, now: int, memory: Memory | None = None, newborn: str = "newborn") -> Reply:
         if not self.is_loaded:
-            self.is_loaded = True
+            self.is_loaded, self.generation = True, newborn
             self.keep(1.0, now)
+        if memory:
+            self._heal(now, memory, newborn)
         self.rate = float(self.by_ops.get("rate", self.times.rate))
         self.cap = int(self.by_ops.get("cap", self.times.cap))
         phase = self.phase(now)
@@ -134,11 +182,57 @@ class Model:
             tokens = min(tokens, 1.0)
         inside, waiting = self.inside(now), self.waiting()
         due = floor(min(tokens + _ALMOST, self.cap - inside) - self.expected())
-        if phase == "open" and waiting and due >= 1:
+        if phase == "open" and waiting and due >= 1 and not self.missing(now):
             self._call(now, waiting, self.turn(waiting[min(due, len(waiting)) - 1]))
-        self.keep(tokens, now)
+        is_full = tokens >= self.burst() and tokens == self.tokens
+        if not (is_admitting and is_full and not self.waiting() and not self.awaited() and not inside):
+            self.keep(tokens, now)
+            self.beats += 1
         counts = [self.called, len(self.waiting()), inside, len(self.awaited()), self.admitted, self.lapsed]
         return ["ticked", self.phase(now), self.serving, *counts, self.rate, self.cap, self.message, self.revision]
+
+    def _heal(self, now: int, memory: Memory, newborn: str) -> None:
+        is_followed = memory.generation in self.lives
+        is_behind = memory.beats > (self.healed_beats if is_followed else self.beats)
+        is_overruled = memory.revision > self.revision
+        if not is_behind and not is_overruled:
+            return
+        if is_overruled:
+            self.by_ops, self.message, self.revision = dict(memory.by_ops), memory.message, memory.revision
+            self.is_paused, self.is_ended = memory.is_paused, memory.is_ended
+        if not is_followed:
+            self.lives |= {memory.generation, self.generation} - {newborn}
+            self.generation, self.healed_beats, self.healed_sessions = newborn, self.beats, 0
+            self.keep(min(1.0, self.tokens), now)
+        if is_behind:
+            self._recall_sessions(now, memory, is_more=is_followed)
+            self._recall_line(now, memory)
+
+    def _recall_sessions(self, now: int, memory: Memory, *, is_more: bool) -> None:
+        known = self.healed_sessions if is_more else self.inside(now)
+        if (lost := max(0, memory.sessions - known)) > 0:
+            self.unseen = self.held_for_unseen(now) + lost
+            self.unseen_until_ms = max(self.unseen_until_ms, memory.sessions_until_ms)
+        self.healed_sessions = max(memory.sessions, known if is_more else 0)
+        self.healed_beats, self.beats = memory.beats, max(self.beats, memory.beats)
+
+    def _recall_line(self, now: int, memory: Memory) -> None:
+        for name in ("serving", "lapsed_upto", "called", "admitted", "lapsed"):
+            setattr(self, name, max(getattr(self, name), getattr(memory, name)))
+        self.batches = [batch for batch in self.batches if batch.upto > self.lapsed_upto]
+        if self.serving > max([self.lapsed_upto, *(batch.upto for batch in self.batches)]):
+            self.batches.append(Batch(self.serving, now, now))
+        self._call_again(now)
+        self.claimed = {ticket for ticket in self.claimed if self.turn(ticket) > self.lapsed_upto}
+        self.knocks = {ticket for ticket in self.knocks if self.turn(ticket) > self.lapsed_upto}
+        if memory.waiting > 0:
+            self.gather_for = memory.waiting
+            self.gather_until_ms = int(now + self.times.regather_ms + min(30_000, memory.waiting / 5))
+
+    def _call_again(self, now: int) -> None:
+        for batch in self.batches:
+            batch.called_ms, batch.deadline_ms = now, max(batch.deadline_ms, now + self.times.window_ms)
+        self.settled_upto = self.lapsed_upto if self.batches else self.settled_upto
 
     def _settle_calls(self, now: int, is_admitting: bool) -> None:
         while is_admitting and self.batches and self.batches[0].deadline_ms <= now:
@@ -164,7 +258,7 @@ class Model:
             return ["admitted", self.sessions[session]]
         if (phase := self.phase(now)) not in {"idle", "open"}:
             return ["wait", phase]
-        if self.waiting():
+        if self.waiting() or self.missing(now):
             return ["wait", "line"]
         tokens = self.refilled(now)
         if tokens - self.expected() < 1 - _ALMOST:
@@ -249,6 +343,9 @@ class Model:
     def touch(self, now: int, visits: list[tuple[str, int]]) -> Reply:
         for session, end in visits:
             if session not in self.revoked and end > now:
+                self.unseen = self.held_for_unseen(now) - (
+                    session not in self.sessions and self.held_for_unseen(now) > 0
+                )
                 self.sessions[session] = max(end, self.sessions.get(session, 0))
         return ["touched", *(session for session, _ in visits if session in self.revoked)]
 
@@ -282,7 +379,5 @@ class Model:
     def _resume(self, now: int, before: str) -> None:
         if before != "running":
             self.keep(min(1.0, self.tokens), now)
-            for batch in self.batches:
-                batch.called_ms, batch.deadline_ms = now, max(batch.deadline_ms, now + self.times.window_ms)
-            self.settled_upto = self.lapsed_upto if self.batches else self.settled_upto
+            self._call_again(now)
         self.is_paused = self.is_ended = False

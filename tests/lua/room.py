@@ -30,18 +30,27 @@ class Room:
     awaited: int | None = None
     heads: int = 0
     keep_ms: int = 3_600_000
+    regather_ms: int = 25_000
+    memory: str = ""
+    last_memory: str = ""
     rate_floor: float = 6.0
     serials: Iterator[int] = field(default_factory=count)
 
-    async def tick(self, at: int = 0, *, newborn: str = "one", known: tuple[str, str] = ("0", "")) -> dict[str, Any]:
+    async def tick(
+        self, at: int = 0, *, newborn: str = "one", known: tuple[str, str] = ("0", ""), memory: str | None = None
+    ) -> dict[str, Any]:
+        """Tick as a worker that remembers `memory`, else what `self.memory` holds: by default, nothing."""
         limits = [repr(self.rate), self.cap, self.window_ms, self.settle_ms, newborn, "commitment", self.keep_ms]
         draw = ["" if self.awaited is None else T0 + self.awaited, "none", *known]
-        reply = await self.run("rooms/tick", at, KEYS.event, *self.times(), *limits, *draw)
+        memories = [self.memory if memory is None else memory, self.regather_ms]
+        reply = await self.run("rooms/tick", at, KEYS.event, *self.times(), *limits, *draw, *memories)
         names = (
             "word generation phase now serving called waiting sessions outstanding admitted lapsed rate cap message "
-            "revision commitment spin in_force ratio circuit circuit_since spin_source roster_root roster_count"
+            "revision commitment spin in_force ratio circuit circuit_since spin_source roster_root roster_count memory"
         )
-        return dict(zip(names.split(), reply, strict=True))
+        told = dict(zip(names.split(), reply, strict=True))
+        self.last_memory = told.pop("memory")
+        return told
 
     async def ticks(self, count: int, every_ms: int, since: int = 0) -> dict[str, Any]:
         """Tick `count` times; return the last snapshot."""

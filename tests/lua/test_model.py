@@ -151,8 +151,34 @@ class RoomMachine(RuleBasedStateMachine):
         if how == 0:
             self.twin.control("end")
         elif how == 1:
-            self.twin.lose()
-            self.twin.tick()
+            self.twin.restart_workers()
+
+    @rule(worker=st.integers(0, 2))
+    def tick_by_another(self, worker: int) -> None:
+        self.twin.tick(worker)
+
+    @rule()
+    def flush(self) -> None:
+        self.twin.lose()
+        self.twin.tick()
+
+    @rule()
+    def keep_copy(self) -> None:
+        self.twin.keep_copy()
+
+    @rule(worker=st.integers(0, 2))
+    def fail_over(self, worker: int) -> None:
+        self.twin.fail_over()
+        self.twin.tick(worker)
+
+    @rule()
+    def passes_are_shown(self) -> None:
+        self.twin.touch([(name, end) for name, (end, _) in self.twin.passes.items() if end > self.twin.now])
+
+    @rule()
+    def everybody_is_back(self) -> None:
+        for ticket in self.twin.scores:
+            self.twin.join(ticket, (-1.0, 0.5, 1.0))
 
     @invariant()
     def every_promise_holds(self) -> None:

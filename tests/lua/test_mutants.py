@@ -26,9 +26,12 @@ MUTANTS: dict[str, Patch] = {
         "sessions/claim": ("keep_tokens(room, tokens - 1, now)", "keep_tokens(room, tokens, now)")
     },
     "a claim looks at no token": {"sessions/claim": ("tokens < WHOLE and", "false and")},
-    "a claim looks at no cap": {"sessions/claim": ("inside(sessions, now) >= tonumber(r[5])", "false")},
+    "a claim looks at no cap": {"sessions/claim": ("inside(room, sessions, now) >= tonumber(r[5])", "false")},
     "the cap is one too large": {
-        "sessions/claim": ("inside(sessions, now) >= tonumber(r[5])", "inside(sessions, now) > tonumber(r[5])"),
+        "sessions/claim": (
+            "inside(room, sessions, now) >= tonumber(r[5])",
+            "inside(room, sessions, now) > tonumber(r[5])",
+        ),
     },
     "a ticket claims twice": {"sessions/claim": (" or redis.call('ZSCORE', claimed, ticket) then", " then")},
     "a revoked ticket claims again": {"sessions/claim": ("if redis.call('ZSCORE', revoked, ticket) or", "if")},
@@ -46,7 +49,7 @@ MUTANTS: dict[str, Patch] = {
     "straight in past those who wait": {"rooms/enter": ("if waiting > 0 then", "if false then")},
     "straight in on a token of the called": {"rooms/enter": ("tokens - expected < WHOLE", "tokens < WHOLE")},
     "straight in on a seat of the called": {
-        "rooms/enter": ("inside(sessions, now) + expected >=", "inside(sessions, now) >=")
+        "rooms/enter": ("inside(room, sessions, now) + expected >=", "inside(room, sessions, now) >=")
     },
     "straight in takes no token": {
         "rooms/enter": ("keep_tokens(room, tokens - 1, now)", "keep_tokens(room, tokens, now)")
@@ -57,8 +60,8 @@ MUTANTS: dict[str, Patch] = {
     },
     "time is paid twice": {
         "rooms/tick": (
-            "keep_tokens(room, tokens, now)\nredis.call('HSET', line, 'expected'",
-            "redis.call('HSET', room, 'tokens', tokens)\nredis.call('HSET', line, 'expected'",
+            "keep_tokens(room, tokens, now)\n  redis.call('HINCRBY', room, 'beats'",
+            "redis.call('HSET', room, 'tokens', tokens)\n  redis.call('HINCRBY', room, 'beats'",
         )
     },
     "the called are counted on for ever": {"rooms/tick": ("if now - batch.called_ms < settle then", "if true then")},
@@ -91,6 +94,37 @@ MUTANTS: dict[str, Patch] = {
     "a seat is given away too early": {"rooms/tick": ("LINGER_MS = 2000", "LINGER_MS = 0")},
     "a lapsed ticket frees the call of another": {
         "rooms/leave": (" and turn > tonumber(l[3] or '-inf') then", " then")
+    },
+    "a full bucket is never written down": {"rooms/tick": ("is_full(room, tokens) and", "")},
+    "the threshold is lost": {
+        "rooms/tick": (
+            "then\n      redis.call('HSET', line, name, value)",
+            "then\n      redis.call('HSET', line, name, '-inf')",
+        )
+    },
+    "the lapsed are called again": {"rooms/tick": ("'serving', 'lapsed_upto', 'called'", "'serving', 'called'")},
+    "the threshold falls back": {
+        "rooms/tick": ("if not held or tonumber(value) > tonumber(held) then", "if true then"),
+    },
+    "what ops said is lost": {"rooms/tick": ("if is_overruled then", "if false then")},
+    "ops are overruled by an elder memory": {"rooms/tick": ("if is_overruled then", "if true then")},
+    "the pages hear of no loss": {"rooms/tick": ("redis.call('HSET', room, 'generation', newborn)", "")},
+    "every worker begins another life": {"rooms/tick": ("if not is_followed then", "if true then")},
+    "nobody waits for those who waited": {"rooms/tick": ("and missing == 0 then", "then")},
+    "straight in past those who are not back yet": {
+        "rooms/enter": ("\nwaiting = waiting + missing_from(room, now, waiting)", "\n")
+    },
+    "who was called before a loss has no new window": {
+        "rooms/tick": ("call_again(line, calls, now, window)\nend", "\nend")
+    },
+    "seats are given away before their passes are shown": {
+        "rooms/tick": ("+ unseen(room, now)\nend", "\nend"),
+    },
+    "a pass that is shown again takes a second seat": {
+        "sessions/touch": ("seen_again(room, now)\n    end", "\n    end")
+    },
+    "old tokens are spent twice": {
+        "rooms/tick": ("keep_tokens(room, math.min(1, tonumber(", "tostring(math.min(1, tonumber(")
     },
     "leaving frees no call": {"rooms/leave": ("  one_less(line, calls, knocks, ticket, turn)\n", "\n")},
     "somebody inside leaves the line": {
@@ -141,7 +175,7 @@ class Walk:
         self.twin.tick()
         moves: list[Callable[[], object]] = [
             self.join, self.join, self.tick, self.tick, self.tick, self.come, self.come, self.ask, self.enter,
-            self.leave, self.touch, self.release, self.change, self.pause, self.again,
+            self.leave, self.touch, self.release, self.change, self.pause, self.again, self.fail,
         ]  # fmt: skip
         for _ in range(count):
             self.chance.choice(moves)()
@@ -201,6 +235,22 @@ class Walk:
         else:
             self.twin.control("cap", str(self.chance.randint(1, 8)))
 
+    def fail(self) -> None:
+        """Lose all, or go back to a copy, or restart the workers. Then some show what they hold."""
+        self.twin.keep_copy()
+        for _ in range(self.chance.choice([0, 3])):
+            self.chance.choice([self.join, self.come, self.tick, self.change, self.leave])()
+        self.twin.tick(1)
+        self.chance.choice([self.twin.lose, self.twin.fail_over, self.twin.fail_over, self.twin.restart_workers])()
+        for worker in self.chance.sample([0, 1, 2], 2):
+            self.twin.tick(worker)
+        self.enter()
+        self.twin.touch([(name, end) for name, (end, _) in self.twin.passes.items() if end > self.twin.now])
+        for ticket in self.some(list(self.twin.scores)):
+            self.twin.join(ticket, (-1.0, 0.5, 1.0))
+        self.come()
+        self.tick()
+
     def pause(self) -> None:
         self.twin.control(self.chance.choice(["pause", "pause", "end"]))
         self.twin.tick()
@@ -226,7 +276,7 @@ def test_without_a_fault_the_walk_goes_through(client: "Redis") -> None:
 @pytest.mark.parametrize("fault", MUTANTS)
 def test_a_seeded_fault_is_caught(client: "Redis", fault: str) -> None:
     def walk() -> None:
-        for seed in range(30):
+        for seed in range(80):
             for _ in Walk(client, seed, MUTANTS[fault]).steps(150):
                 pass
 

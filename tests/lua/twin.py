@@ -1,13 +1,15 @@
 """A room twice: the scripts on a real Valkey and the model, every move made on both, every promise looked at."""
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from copy import deepcopy
 from dataclasses import dataclass
+from math import inf
 from typing import Any
 
 from redis import Redis
 
-from tests.lua.model import Model, Reply, Times
+from tests.lua.model import Memory, Model, Reply, Times
 from waitroom.kernel.scripts import load_script
 from waitroom.store.keys import RoomKeys
 
@@ -40,13 +42,14 @@ ROOM_KEYS: dict[str, list[str]] = {
         KEYS.claimed,
         KEYS.knocks,
     ],
-    "sessions/touch": [KEYS.sessions, KEYS.revoked],
+    "sessions/touch": [KEYS.sessions, KEYS.revoked, KEYS.room],
     "sessions/release": [KEYS.sessions, KEYS.revoked],
 }
 Patch = Mapping[str, tuple[str, str]]
 """What a mutant changes: script -> (text, other text)."""
 
 _KEEP_MS = 3_600_000
+ALL_KEYS = sorted({key for keys in ROOM_KEYS.values() for key in keys})
 
 
 @dataclass(frozen=True)
@@ -56,6 +59,15 @@ class _Moment:
     admitted: int
     earned: float
     allowance: float
+
+
+@dataclass(frozen=True)
+class _Worker:
+    """What one worker remembers, as the script wrote it and as the model has it."""
+
+    text: str = ""
+    memory: Memory | None = None
+    admissions: int = 0
 
 
 class Twin:
@@ -80,36 +92,98 @@ class Twin:
         self._set_spin()
         self._moments: list[_Moment] = []
         self._earned, self._earned_ms, self._changes, self._admissions = 0.0, now, 0, 0
+        self._workers: dict[int, _Worker] = {}
+        self._copy: Model | None = None
+        self._lapsed_upto, self._newborns, self._has_lost, self._lost_beats = -inf, 0, False, 0
+        self.passes: dict[str, tuple[int, int]] = {}
+        self._strangers: set[str] = set()
 
     def advance(self, ms: int) -> None:
         """Let time pass."""
         self.now += ms
 
     def lose(self) -> None:
-        """Lose all of Redis, and with it what was promised about the rate and about coming in twice."""
+        """Lose all of Redis, and with it what was promised about the rate."""
         self.client.flushdb()
         self._set_spin()
         self.model.lose()
-        self.admitted.clear()
-        self._moments.clear()
+        self._copy = None
+        self._lost()
 
-    def tick(self) -> Reply:
-        t = self.times
-        limits = [repr(t.rate), t.cap, t.window_ms, t.settle_ms]
-        reply = self._run(
-            "rooms/tick", [*self._event(), *limits, "newborn", "commitment", _KEEP_MS, "", "none", "0", ""]
-        )
-        (_, _, phase, now, serving, *counts) = reply
+    def restart_workers(self) -> None:
+        """Forget what the workers remember; what Redis loses from here on is lost."""
+        self._workers.clear()
+
+    def keep_copy(self) -> None:
+        """Do what a replica, or an append-only file, does: keep the state of now."""
+        self._copy = deepcopy(self.model)
+        self._replace(ALL_KEYS, {key: f"copy:{key}" for key in ALL_KEYS})
+
+    def fail_over(self) -> None:
+        """Go on from the copy: whatever happened since is lost."""
+        if self._copy is not None:
+            self.model = deepcopy(self._copy)
+            self._replace([f"copy:{key}" for key in ALL_KEYS], {f"copy:{key}": key for key in ALL_KEYS})
+            self._lost()
+
+    def _replace(self, keys: Iterable[str], names: Mapping[str, str]) -> None:
+        for key in keys:
+            if not self.client.copy(key, names[key], replace=True):
+                self.client.delete(names[key])
+
+    def _lost(self) -> None:
+        self._has_lost = True
+        self._moments.clear()
+        self._lost_beats = self.model.beats
+        remembered = [worker.memory for worker in self._workers.values() if worker.memory]
+        self._lapsed_upto = max([self._lapsed_upto, *(memory.lapsed_upto for memory in remembered)])
+        if not remembered:
+            self.admitted.clear()
+            self.passes.clear()
+            self._lapsed_upto = -inf
+        self.admitted = {name for name in self.admitted if self._is_lapsed(name)}
+
+    def _is_lapsed(self, ticket: str) -> bool:
+        """Whether every worker's memory says that the call of `ticket` is over."""
+        score = self.scores.get(ticket)
+        if score is None:
+            return False
+        turn = (score - self.times.spin) % 1 if 0 <= score < 1 else score
+        return turn <= self._lapsed_upto
+
+    def tick(self, worker: int = 0) -> Reply:
+        """Let `worker` tick, with what it remembers."""
+        t, before = self.times, self._workers.get(worker, _Worker())
+        self._newborns += 1
+        newborn = f"g{self._newborns}"
+        limits = [repr(t.rate), t.cap, t.window_ms, t.settle_ms, newborn, "commitment", _KEEP_MS, "", "none", "0", ""]
+        reply = self._run("rooms/tick", [*self._event(), *limits, before.text, t.regather_ms])
+        (_, generation, phase, now, serving, *counts) = reply
         seen = ["ticked", phase, float(serving), *counts[:6], float(counts[6]), *counts[7:10]]
         assert now == self.now
-        return self._agreed(seen, self.model.tick(self.now))
+        self._agreed(seen, self.model.tick(self.now, before.memory, newborn))
+        assert generation == self.model.generation
+        if self._has_lost:
+            self._healed(before, generation)
+        self._workers[worker] = _Worker(reply[-1], self.model.memory(self.now), self._admissions)
+        return seen
+
+    def _healed(self, worker: _Worker, generation: str) -> None:
+        """Look at what must be as it was, now that a worker has ticked after a loss."""
+        self._has_lost = False
+        self._strangers |= {name for name, (_, number) in self.passes.items() if number > worker.admissions}
+        if worker.memory and worker.memory.beats > self._lost_beats:
+            assert generation == f"g{self._newborns}", "the pages see that something was lost"
+            assert self.model.serving >= worker.memory.serving, "who was called is called"
+            assert self.model.lapsed_upto >= worker.memory.lapsed_upto, "who lapsed has lapsed"
+            assert self.model.revision >= worker.memory.revision, "what ops said holds"
 
     def enter(self, session: str) -> Reply:
         was_inside = self.model.sessions.get(session, 0) > self.now
         reply = self._run("rooms/enter", [session, self.now, self.times.duration_ms, *self._event()[1:]])
         self._agreed(reply, self.model.enter(session, self.now))
         if reply[0] == "admitted" and not was_inside:
-            self._look_at_admission(session)
+            self._look_at_admission(session, reply[1])
         return list(reply)
 
     def join(self, ticket: str, scores: tuple[float, float, float]) -> Reply:
@@ -136,16 +210,21 @@ class Twin:
         self._agreed(reply, self.model.claim(ticket, self.now))
         if reply[0] == "admitted" and not was_inside:
             assert is_called, "nobody comes in before their turn"
-            self._look_at_admission(ticket)
+            assert not self._is_lapsed(ticket), "who lapsed stays lapsed"
+            self._look_at_admission(ticket, reply[1])
         return list(reply)
 
     def touch(self, visits: Sequence[tuple[str, int]]) -> Reply:
         told = json.dumps([part for visit in visits for part in visit])
+        for name, end in visits:
+            if name in self.passes and end > self.passes[name][0] > self.now and name not in self.model.revoked:
+                self.passes[name] = (end, self.passes[name][1])
         return self._agreed(self._run("sessions/touch", [self.now, told]), self.model.touch(self.now, list(visits)))
 
     def release(self, session: str) -> Reply:
         until = self.now + self.times.duration_ms
         reply = self._run("sessions/release", [session, self.now, until])
+        self.passes.pop(session, None)
         return self._agreed(reply, self.model.release(session, self.now, until))
 
     def control(self, kind: str, value: str = "") -> Reply:
@@ -168,10 +247,13 @@ class Twin:
             bound = moment.earned - before.earned + before.allowance
             assert came_in <= bound + 1e-6, f"{came_in} came in where {bound} may"
 
-    def _look_at_admission(self, name: str) -> None:
+    def _look_at_admission(self, name: str, end: int) -> None:
         assert name not in self.admitted, "nobody comes in twice"
         self.admitted.add(name)
         self._admissions += 1
+        self.passes[name] = (end, self._admissions)
+        alive = {name for name, (end, _) in self.passes.items() if end > self.now}
+        assert len(alive - self._strangers) <= self.model.cap, "never more valid passes than the cap, also after a loss"
         inside: Any = self.client.zcard(KEYS.sessions)
         assert inside <= self.model.cap, "never more inside than the cap"
 

@@ -44,6 +44,10 @@ class Ops(Settings):
     listen: Listen = Field(
         Address("127.0.0.1", 8081), description="Where operators are served; keep it off the internet."
     )
+    state_file: OptionalPath = Field(
+        None,
+        description="Brings the rooms back if Redis and all workers lost them; empty takes rooms.json in redis.folder.",
+    )
 
 
 class Redis(Settings):

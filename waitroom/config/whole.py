@@ -39,6 +39,12 @@ class Config(Settings):
         if len(listens) == 2 and listens[0] == listens[1] is not None and not str(listens[0]).endswith(":0"):
             yield Fault(("ops", "listen"), "must differ from edge.listen")
 
+    @property
+    def state_file(self) -> Path | None:
+        """Where the ops process writes down what it remembers of the rooms; None: nowhere."""
+        folder = self.redis.folder
+        return self.ops.state_file or (folder / "rooms.json" if folder else None)
+
     def upstream_of(self, room: Room | None) -> Upstream:
         """Return who serves `room`, or what lies outside every room: the first."""
         named = room.upstream if room else ""

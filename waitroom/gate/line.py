@@ -95,6 +95,11 @@ class Line:
         wait = self._draw_wait(snapshot, place) if is_secret else self._wait(snapshot, place.ahead)
         return Presented(kept, self.cookies.sign_ticket(kept), place, is_secret, wait)
 
+    def show(self, pass_: Pass) -> Issued:
+        """Return the pass of somebody who is in already, and note that they are: Redis may have lost that."""
+        self.sessions.visit(pass_.room, pass_.session_id, pass_.expires_ms)
+        return self.issue(pass_.room, pass_.session_id, pass_.expires_ms)
+
     async def claim(self, ticket: Ticket) -> Issued | NotYet | Over:
         """Exchange a called ticket for a pass, once; a ticket that Redis has lost is presented again first."""
         rules, schedule = self.rooms.rules(ticket.room), self.rooms.schedule(ticket.room)

@@ -164,7 +164,9 @@ class Queueing:
         room = self._own_room(request)
         ticket = self._ticket(request, room)
         wanted = await read_json(request, Return) if request.can_read_body else Return(return_to=None)
-        outcome = await self._line.claim(ticket)
+        pass_ = self._line.held_pass(request, room)
+        is_in = pass_ is not None and pass_.session_id == ticket.ticket_id
+        outcome = self._line.show(pass_) if pass_ is not None and is_in else await self._line.claim(ticket)
         match outcome:
             case Issued(_, text, cookie):
                 body = {"state": Standing.ADMITTED, "pass": text, "return_to": return_path(wanted.return_to)}

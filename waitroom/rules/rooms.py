@@ -103,6 +103,11 @@ class RoomRules:
         """Whether who comes before an opening takes part in a draw."""
         return self.queueing in {Queueing.RANDOM, Queueing.HYBRID}
 
+    @property
+    def regather_ms(self) -> int:
+        """How long those who wait need to hear of a loss and to present their tickets again."""
+        return self.polling.ceiling_ms * 6 // 5 + 5_000
+
 
 @dataclass(frozen=True, slots=True)
 class LaneState:

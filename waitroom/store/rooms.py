@@ -80,6 +80,7 @@ class Rooms:
         self._clock = clock
         self._skew_ms = 0
         self._spins: dict[tuple[str, str], tuple[str, str]] = {}
+        self._memories: dict[str, str] = {}
 
     def names(self) -> list[str]:
         """Return the names of all rooms."""
@@ -108,8 +109,20 @@ class Rooms:
         seeds = [derive_seed(key, room, event) for key in self._draw_keys]
         return next((seed for seed in seeds if commitment(seed) == committed), seeds[-1])
 
+    def memory(self, room: str) -> str:
+        """Return what this process remembers of `room`, to be kept where it outlives the process."""
+        return self._memories.get(room, "")
+
+    def remember(self, room: str, memory: str) -> None:
+        """Take what an earlier process remembered; where Redis knows less, the next tick puts it back."""
+        self._memories.setdefault(room, memory)
+
     async def tick(self, room: str) -> Snapshot:
-        """Let time pass in `room`; return how it stands."""
+        """Let time pass in `room`; return how it stands.
+
+        Each tick gives Redis back what this process remembers from the one before: should Redis have lost data since,
+        thresholds, limits and flags are restored, under a new generation.
+        """
         rules, schedule = self.rules(room), self.schedule(room)
         keys = RoomKeys(room, schedule.event)
         seed = derive_seed(self._draw_keys[-1], room, schedule.event)
@@ -128,9 +141,11 @@ class Rooms:
                 commitment(seed),
                 _KEEP_MS,
                 *self._draw(rules, schedule),
+                self._memories.get(room, ""),
+                rules.regather_ms,
             ],
         )
-        snapshot = _snapshot(room, schedule, reply)
+        snapshot, self._memories[room] = _snapshot(room, schedule, reply[:-1]), reply[-1]
         self._remember(snapshot)
         self._skew_ms = snapshot.now_ms - self._clock.now_ms()
         return snapshot

@@ -1,5 +1,6 @@
 """Who is inside: claim, touch, release."""
 
+import asyncio
 import json
 from dataclasses import dataclass
 
@@ -48,6 +49,7 @@ class Sessions:
         self._runner = runner
         self._visits: dict[str, dict[str, int]] = {}
         self._revoked: dict[str, dict[str, int]] = {}
+        self._forgotten: set[str] = set()
 
     async def claim(self, ticket: Ticket, rules: RoomRules, schedule: Schedule) -> Admitted | NotYet | Over | Unknown:
         """Exchange a called ticket for a session, once."""
@@ -92,10 +94,18 @@ class Sessions:
         """Whether this process has heard that the session was revoked."""
         return session_id in self._revoked.get(room, {})
 
+    def recall(self, room: str) -> None:
+        """Note that Redis lost data of `room`; `flush` tells it again which sessions were ended."""
+        self._forgotten.add(room)
+
     async def flush(self, now_ms: int) -> None:
         """Write the noted visits to Redis; what fails is kept for the next time."""
         for room, expiries in self._revoked.items():
             self._revoked[room] = {id_: until for id_, until in expiries.items() if until > now_ms}
+        for room in list(self._forgotten):
+            ended = self._revoked.get(room, {})
+            await asyncio.gather(*[self.release(room, id_, until_ms=until) for id_, until in ended.items()])
+            self._forgotten.discard(room)
         for room, visits in list(self._visits.items()):
             self._visits[room] = {}
             try:
@@ -120,6 +130,8 @@ class Sessions:
         keys, visited = RoomKeys(room, ""), list(visits.items())
         for start in range(0, len(visited), _BATCH):
             told = json.dumps([part for visit in visited[start : start + _BATCH] for part in visit])
-            reply = await self._runner.run("sessions/touch", keys=[keys.sessions, keys.revoked], args=[0, told])
+            reply = await self._runner.run(
+                "sessions/touch", keys=[keys.sessions, keys.revoked, keys.room], args=[0, told]
+            )
             for session_id in reply[1:]:
                 self._revoked.setdefault(room, {})[session_id] = visits[session_id]

@@ -1,0 +1,117 @@
+-- memory: what each worker carries from one tick to the next and gives back with it, so that Redis may lose its data.
+--
+-- In the room: beats (grows with every tick that changed something), lives (the generations before this one that it goes on
+-- from), healed_beats and healed_sessions (how far the memory went that was put back). After a loss nobody is called before
+-- as many wait as did (gather_for), or before they had the time to come back (gather_until_ms).
+local ROOM_KEPT = {
+  'rate_by_ops', 'cap_by_ops', 'message', 'paused', 'ended', 'last_change', 'last_before',
+}
+local LINE_KEPT = { 'commitment', 'spin', 'spin_source', 'drawn_ms', 'roster_root', 'roster_count' }
+local LINE_GROWS = { 'serving', 'lapsed_upto', 'called', 'admitted', 'lapsed', 'batches' }
+local LIVES_LENGTH = 400
+local SPREAD_MS = 30000 -- over how long the pages spread what they ask after a loss, at most
+
+local function kept_of(key, fields)
+  local held, found = redis.call('HMGET', key, unpack(fields)), {}
+  for i, name in ipairs(fields) do
+    found[name] = held[i] or nil
+  end
+  return found
+end
+
+-- how many of those who waited before a loss are not back yet, while they may be
+local function missing_from(room, now, waiting)
+  local held = redis.call('HMGET', room, 'gather_until_ms', 'gather_for')
+  if not held[1] or now >= tonumber(held[1]) then
+    return 0
+  end
+  return math.max(0, tonumber(held[2]) - waiting)
+end
+
+local function memory_text(room, sessions, line, event, now, waiting)
+  local last = redis.call('ZREVRANGE', sessions, 0, 0, 'WITHSCORES')
+  local r = redis.call('HMGET', room, 'generation', 'beats', 'revision', 'unseen_until_ms')
+  return cjson.encode({
+    event = event,
+    generation = r[1],
+    beats = tonumber(r[2] or 0),
+    revision = tonumber(r[3] or 0),
+    waiting = waiting + missing_from(room, now, waiting),
+    sessions = inside(room, sessions, now),
+    sessions_until_ms = string.format('%d', math.max(tonumber(last[2] or 0), tonumber(r[4] or 0))),
+    room = kept_of(room, ROOM_KEPT),
+    line = { kept = kept_of(line, LINE_KEPT), grown = kept_of(line, LINE_GROWS) },
+  })
+end
+
+-- what ops said
+local function recall_control(room, memory)
+  for _, name in ipairs(ROOM_KEPT) do
+    if memory.room[name] then
+      redis.call('HSET', room, name, memory.room[name])
+    else
+      redis.call('HDEL', room, name)
+    end
+  end
+  redis.call('HSET', room, 'revision', memory.revision)
+end
+
+-- the threshold goes back to where it was: whoever was called is called, and has the whole window again
+local function recall_calls(keys, queue, line, before, from)
+  local l = redis.call('HMGET', line, 'serving', 'lapsed_upto', 'spin')
+  local serving, lapsed_upto, spin = tonumber(l[1]), l[2] or '-inf', tonumber(l[3] or 0)
+  local calls, now, window = keys[1], from[1], from[2]
+  for _, key in ipairs(keys) do
+    redis.call('ZREMRANGEBYSCORE', key, '-inf', lapsed_upto)
+  end
+  local since = math.max(before, tonumber(lapsed_upto))
+  if serving > since then
+    local left = count_upto(queue, serving, spin) - count_upto(queue, since, spin)
+    local id = redis.call('HINCRBY', line, 'batches', 1)
+    keep_batch(calls, { id = id, called_ms = now, deadline_ms = now + window, left = left, upto = serving })
+  end
+  call_again(line, calls, now, window)
+end
+
+-- thresholds and counts only grow: the later of what is there and what was remembered
+local function recall_line(line, memory)
+  for name, value in pairs(memory.line.grown) do
+    local held = redis.call('HGET', line, name)
+    if not held or tonumber(value) > tonumber(held) then
+      redis.call('HSET', line, name, value)
+    end
+  end
+  for name, value in pairs(memory.line.kept) do
+    redis.call('HSET', line, name, value)
+  end
+end
+
+-- seats of sessions that Redis has lost stay taken until a pass shows that its session is alive, or could be no more
+local function recall_sessions(room, sessions, memory, now, is_more)
+  local held = redis.call('HMGET', room, 'unseen', 'unseen_until_ms', 'healed_sessions')
+  local known = is_more and tonumber(held[3] or 0) or inside(room, sessions, now)
+  local lost = math.max(0, memory.sessions - known)
+  if lost > 0 then
+    local until_ms = math.max(tonumber(held[2] or 0), tonumber(memory.sessions_until_ms))
+    redis.call('HSET', room, 'unseen', unseen(room, now) + lost, 'unseen_until_ms', string.format('%d', until_ms))
+  end
+  redis.call('HSET', room, 'healed_sessions', math.max(memory.sessions, is_more and known or 0))
+end
+
+local function gather(room, memory, now, regather)
+  if memory.waiting > 0 then
+    local until_ms = now + regather + math.min(SPREAD_MS, memory.waiting / 5)
+    redis.call('HSET', room, 'gather_until_ms', string.format('%d', until_ms), 'gather_for', memory.waiting)
+  end
+end
+
+-- another life, which goes on from those before it: pages that see a new generation present their tickets again
+local function begin_life(room, newborn, generation, memory)
+  local before = redis.call('HGET', room, 'lives') or ''
+  if generation ~= newborn then
+    before = before .. ' ' .. generation
+    redis.call('HSET', room, 'generation', newborn)
+  end
+  local lives = before .. ' ' .. memory.generation .. ' '
+  redis.call('HSET', room, 'lives', string.sub(lives, -LIVES_LENGTH))
+end

@@ -1,0 +1,61 @@
+"""What a process remembers of a room, as text that outlives the process: checked before it is given back to Redis."""
+
+from collections.abc import Mapping
+from typing import Annotated
+
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints, TypeAdapter, ValidationError
+
+_Number = Annotated[str, StringConstraints(pattern=r"^(-inf|-?\d+(\.\d+)?(e-?\d+)?)$", max_length=40)]
+_Text = Annotated[str, StringConstraints(max_length=10_000)]
+_Count = Annotated[int, Field(ge=0, le=2**53)]
+
+
+class _Line(BaseModel):
+    """The part of an event: texts that stay, numbers that only grow."""
+
+    model_config = ConfigDict(extra="forbid", strict=True)
+
+    kept: dict[str, _Text]
+    grown: dict[str, _Number]
+
+
+class _Memory(BaseModel):
+    """One room, as `rooms/tick` tells it and takes it (lua/shared/memory.lua)."""
+
+    model_config = ConfigDict(extra="forbid", strict=True)
+
+    event: _Text
+    generation: Annotated[str, StringConstraints(pattern=r"^[0-9a-zA-Z_-]{1,64}$")]
+    beats: _Count
+    revision: _Count
+    waiting: _Count
+    sessions: _Count
+    sessions_until_ms: Annotated[str, StringConstraints(pattern=r"^\d{1,16}$")]
+    room: dict[str, _Text]
+    line: _Line
+
+
+_TEXTS = TypeAdapter(dict[str, str])
+
+
+def is_memory(text: str) -> bool:
+    """Whether `text` is what a tick of this version would tell: anything else would fail in every tick to come."""
+    try:
+        _Memory.model_validate_json(text)
+    except ValidationError:
+        return False
+    return True
+
+
+def memories_of(text: str | bytes) -> dict[str, str]:
+    """Return room -> memory of a file's content; without those that are none, and empty where it is no such file."""
+    try:
+        found = _TEXTS.validate_json(text, strict=True)
+    except ValidationError:
+        return {}
+    return {room: memory for room, memory in found.items() if is_memory(memory)}
+
+
+def as_text(memories: Mapping[str, str]) -> str:
+    """Return the content of such a file."""
+    return _TEXTS.dump_json(dict(memories)).decode()
