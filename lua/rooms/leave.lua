@@ -6,14 +6,26 @@
 -- KEYS[4]  claimed zset    ticket id -> turn, of tickets that came in while their call was alive
 -- KEYS[5]  knocks  zset    ticket id -> turn, of called tickets that were told to come back
 -- KEYS[6]  strays  zset    ticket id -> 1 if it was in the draw and left after it, 0 if it came after it
+-- KEYS[7]  room    hash    the room: rate bucket
 -- ARGV[1]  ticket  text    ticket id
+-- ARGV[2]  now     ms      0 = the clock of Redis
 -- REPLY    "left"          its place is free
 -- REPLY    "unknown"       it had none
+-- @include shared/clock
 -- @include shared/order
+-- @include shared/bucket
 -- @include shared/calls
 -- @include shared/lifetime
 local queue, line, calls, claimed, knocks, strays = KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5], KEYS[6]
-local ticket = ARGV[1]
+local room = KEYS[7]
+local ticket, now = ARGV[1], clock_ms(ARGV[2])
+
+-- the bucket held a token for whoever leaves; coming back later must find it filled no more than the rate filled it
+local function keep_what_is_due()
+  if redis.call('HEXISTS', room, 'tokens') == 1 then
+    keep_tokens(room, refilled(room, now, tonumber(redis.call('HGET', line, 'expected') or 0)), now)
+  end
+end
 
 local score = tonumber(redis.call('ZSCORE', queue, ticket))
 if not score or redis.call('ZSCORE', claimed, ticket) then
@@ -28,5 +40,6 @@ end
 redis.call('ZREM', queue, ticket)
 if turn <= tonumber(l[1] or '-inf') and turn > tonumber(l[3] or '-inf') then
   one_less(line, calls, knocks, ticket, turn)
+  keep_what_is_due()
 end
 return { 'left' }

@@ -298,12 +298,15 @@ class Model:
             return tail if tail > self.serving else self.serving + 2**-10 * (1 + tail % 1)
         return head if sum(score < 0 for score in self.queue.values()) < self.times.heads else draw
 
-    def leave(self, ticket: str) -> Reply:
+    def leave(self, ticket: str, now: int) -> Reply:
         if ticket not in self.queue:
             return ["unknown"]
         if ticket not in self.claimed:
+            was_called = self.lapsed_upto < self.turn(ticket) <= self.serving
             self.knocks.discard(ticket)
             del self.queue[ticket]
+            if was_called and self.is_loaded:
+                self.keep(self.refilled(now), now)
         return ["left"]
 
     def claim(self, ticket: str, now: int) -> Reply:  # noqa: C901, PLR0911 - one return for each REPLY of the script

@@ -88,8 +88,8 @@ class Room:
     async def enter(self, session: str, at: int = 0) -> Any:
         return await self.run("rooms/enter", session, at, self.duration_ms, KEYS.event, *self.times())
 
-    async def leave(self, ticket: str) -> Any:
-        return await self.redis.run("rooms/leave", keys=ROOM_KEYS["rooms/leave"], args=[ticket])
+    async def leave(self, ticket: str, at: int = 0) -> Any:
+        return await self.redis.run("rooms/leave", keys=ROOM_KEYS["rooms/leave"], args=[ticket, T0 + at])
 
     async def control(self, kind: str, value: str = "", at: int = 0, *, id_: str = "") -> Any:
         told = [KEYS.event, kind, value, self.window_ms, "ann", "because", id_ or f"{kind} {value} {at}"]

@@ -27,7 +27,7 @@ ROOM_KEYS: dict[str, list[str]] = {
         KEYS.knocks,
         KEYS.log,
     ],
-    "rooms/leave": [KEYS.queue, KEYS.line, KEYS.calls, KEYS.claimed, KEYS.knocks, KEYS.strays],
+    "rooms/leave": [KEYS.queue, KEYS.line, KEYS.calls, KEYS.claimed, KEYS.knocks, KEYS.strays, KEYS.room],
     "draws/spin": [KEYS.line, KEYS.audit],
     "draws/freeze": [KEYS.line],
     "rooms/health": [KEYS.room, KEYS.line, KEYS.calls, KEYS.health, KEYS.audit],
@@ -200,7 +200,7 @@ class Twin:
         return seen
 
     def leave(self, ticket: str) -> Reply:
-        return self._agreed(self._run("rooms/leave", [ticket]), self.model.leave(ticket))
+        return self._agreed(self._run("rooms/leave", [ticket, self.now]), self.model.leave(ticket, self.now))
 
     def claim(self, ticket: str) -> Reply:
         was_inside = self.model.sessions.get(ticket, 0) > self.now

@@ -193,8 +193,8 @@ class Rooms:
         keys = RoomKeys(ticket.room, ticket.event)
         reply = await self._runner.run(
             "rooms/leave",
-            keys=[keys.queue, keys.line, keys.calls, keys.claimed, keys.knocks, keys.strays],
-            args=[ticket.ticket_id],
+            keys=[keys.queue, keys.line, keys.calls, keys.claimed, keys.knocks, keys.strays, keys.room],
+            args=[ticket.ticket_id, 0],
         )
         return bool(reply[0] == "left")
 

@@ -87,3 +87,17 @@ async def test_who_leaves_after_the_opening_was_in_the_draw_and_who_left_before_
     assert await room.join("late", 1, kept=0.2)
     await room.leave("late")
     assert await redis.client.zscore(KEYS.strays, "late") == 1, "what was at the opening stays so"
+
+
+async def test_leaving_and_coming_back_together_lets_in_no_more_than_the_rate(redis: ScriptRunner) -> None:
+    room = Room(redis, rate=59.9)
+    await room.tick()
+    await room.join("t1")
+    await room.leave("t1")
+    await room.join("t0")
+    await room.ticks(30, 100)
+    await room.leave("t0", at=3_000)
+    for ticket in ("t0", "t1"):
+        await room.join(ticket, at=3_000)
+
+    assert await room.claims(["t0", "t1"], at=3_000) == ["t0"]
