@@ -98,6 +98,6 @@ async def test_leaving_and_coming_back_together_lets_in_no_more_than_the_rate(re
     await room.ticks(30, 100)
     await room.leave("t0", at=3_000)
     for ticket in ("t0", "t1"):
-        await room.join(ticket, at=3_000)
+        await room.join(ticket, at=3_000, kept=1.0)
 
     assert await room.claims(["t0", "t1"], at=3_000) == ["t0"]
