@@ -112,7 +112,12 @@ function makeSolver() {
     return ((h[0] >>> 0) * 1048576 + (h[1] >>> 12)) / 4503599627370496;
   }
 
-  return { hash: hash, hex: hex, start: start, work: work, solution: solution, score: score };
+  // What is published of a seed before the draw.
+  function fingerprint(seed) {
+    return hex(hash(fromHex(seed)));
+  }
+
+  return { hash: hash, fingerprint: fingerprint, start: start, work: work, solution: solution, score: score };
 }
 
 // What runs inside the worker: a challenge in, each found step out.

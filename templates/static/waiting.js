@@ -98,9 +98,9 @@
     if (old.generation !== pulse.generation) {
       if (me.mark) Object.assign(me.mark, { place: at, called: lane().called });
       because("The waiting room has restarted. Your place is kept.");
-      presentSoon(Object.values(old.lanes).reduce((sum, each) => sum + (each.waiting || 0), 0));
+      presentSoon(everybody(old));
     }
-    if (old.phase === "prequeue" && pulse.phase !== "prequeue") presentSoon();
+    if (old.spin !== pulse.spin || old.phase === "prequeue" && pulse.phase !== "prequeue") presentSoon();
     if (old.phase === "ended" || old.phase === "idle" && pulse.phase === "prequeue") me.asked = false;
     const ratio = pulse.rate_per_minute / old.rate_per_minute;
     if (pulse.health || old.health) { // the rate then changes all the time
@@ -131,6 +131,7 @@
     me.why = "";
   }
 
+  const everybody = told => Object.values(told.lanes).reduce((sum, each) => sum + (each.waiting || 0), 0);
   const lane = () => pulse && pulse.lanes[me.ticket && me.ticket.lane || "main"] || { serving: null, called: 0, waiting: 0 };
   const poll = () => Object.assign({}, POLL, pulse && pulse.poll);
 
@@ -143,13 +144,13 @@
     return t.score;
   }
 
-  const order = s => s >= 0 && s < 1 ? (s - (pulse.spin || 0) + 1) % 1 : s;
+  const order = s => s >= 0 && s < 1 ? (s - pulse.spin + 1) % 1 : s;
 
   function place() {
     const mark = me.mark, called = lane().called;
     if (mark) return Math.max(1, mark.place - Math.max(0, called - mark.called));
     const s = score();
-    if (s === null || s < 0 || s >= 1) return null;
+    if (s === null || s < 0 || s >= 1 || pulse.spin === null) return null;
     return Math.max(1, Math.round(order(s) * (called + lane().waiting)) - called + 1);
   }
 
@@ -478,14 +479,14 @@
   // ---- What is seen and heard
 
   function show(id, text) {
-    const at = $(id), has = text !== null && text !== undefined && text !== "";
-    if (at.hidden === has) at.hidden = !has;
-    if (has && text !== true && at.textContent !== text) at.textContent = text;
+    const at = $(id);
+    if (at.hidden !== !text) at.hidden = !text;
+    if (text && text !== true && at.textContent !== text) at.textContent = text;
   }
 
   function bar(id, part) {
     const at = $(id);
-    show(id, part === null ? null : true);
+    show(id, part !== null);
     if (part !== null) at.querySelector("i").style.setProperty("--part", Math.min(1, Math.max(0, part)));
   }
 
@@ -500,13 +501,13 @@
     const news = body.dataset.view !== view;
     body.dataset.view = view;
     [["eyebrow", eyebrow], ["headline", headline], ["lead", lead], ["go", button]].forEach(([id, text]) => show(id, text));
-    show("actions", button ? true : null);
+    show("actions", !!button);
     const inLine = !quiet && at !== null && phase !== "prequeue" && phase !== "sold_out";
     body.classList.toggle("numbered", inLine || !quiet && before_ms > 0);
     show("place", inLine ? (me.mark ? "" : "~") + count(at) : null);
     $("place").classList.toggle("long", at >= 1000000);
     const clock = !quiet && before_ms > 0;
-    show("clock", clock ? true : null);
+    show("clock", clock);
     if (clock) paintClock(before_ms);
     show("at", clock ? openingText(pulse.starts_ms, now()) : null);
     paintWork(quiet);
@@ -514,11 +515,11 @@
     paintFacts(at, quiet, phase);
     show("why", quiet ? null : failures > 1 ? "We cannot reach the waiting room at the moment. " + (me.ticket ? "Your place is kept, and this page" : "This page") + " keeps trying." : pulse && isDown() ? downText() : Date.now() < me.why_ms ? me.why : null);
     show("message-text", pulse && pulse.message || "");
-    show("message", pulse && pulse.message ? true : null);
+    show("message", !!(pulse && pulse.message));
     show("live", failures ? "Reconnecting…" : pulse ? "Live" : "Connecting…");
     $("live").classList.toggle("away", failures > 0);
-    show("tools", quiet ? null : true);
-    show("leave", me.ticket ? true : null);
+    show("tools", !quiet);
+    show("leave", !!me.ticket);
     show("note", me.turn ? "Your place inside is kept for a few minutes." : quiet ? "You can close this page." : "Keep this page open. A reload does not cost you your place.");
     paintOrder(draw);
     paintTitle(at, before_ms);
@@ -553,7 +554,7 @@
     const left = pulse && me.ticket ? wait() : null;
     if (quiet || !me.ticket || phase === "sold_out") return show("facts", null);
     show("facts", true);
-    const here = Object.values(pulse.lanes).reduce((sum, each) => sum + (each.waiting || 0), 0);
+    const here = everybody(pulse);
     show("ahead-label", at === null ? "People here" : "Ahead of you");
     $("own").parentNode.hidden = at === null || phase !== "prequeue";
     show("own", count(at || 0));
@@ -563,10 +564,11 @@
   }
 
   function paintOrder(draw) {
-    show("order", me.ticket ? true : null);
+    show("order", !!me.ticket);
     if (!me.ticket) return;
     const s = score(), drawn = draw || s !== null && s >= 0 && s < 1;
-    show("order-text", orderText({ draw: drawn }));
+    show("order-text", orderText(drawn));
+    show("check", drawn);
     const rows = [["Your ticket", me.ticket.ticket_id]];
     if (drawn) rows.push(["Fingerprint", pulse.commitment], ["Seed", pulse.seed || "revealed at the opening"]);
     if (drawn && pulse.seed && s !== null && me.ticket.ticket_id) rows.push(["Your number", s.toFixed(6)], ["Checked here", checkDraw(s)]);
@@ -578,8 +580,7 @@
 
   // Worked out here, from what is public: the page takes nobody's word for it, not even the server's.
   function checkDraw(s) {
-    const seed = pulse.seed, isSeed = solver.hex(solver.hash(seed.match(/../g).map(x => parseInt(x, 16)))) === pulse.commitment;
-    return isSeed && solver.score(seed, me.ticket.ticket_id) === s ? "The seed fits the fingerprint, and your number fits the seed." : "This does NOT fit what was published.";
+    return solver.fingerprint(pulse.seed) === pulse.commitment && solver.score(pulse.seed, me.ticket.ticket_id) === s ? "Seed and number fit what was published." : "This does NOT fit what was published.";
   }
 
   function paintTitle(at, before_ms) {

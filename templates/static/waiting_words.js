@@ -65,7 +65,7 @@ function movedBackText(by) {
     : "Your number went up by " + count(by) + ": people who asked for a place before you have only now finished the check.";
 }
 
-function orderText(s) {
-  if (s.draw) return "Everybody who is here before the opening takes part in a draw. The seed of the draw is fixed already: its fingerprint is published, the seed itself is revealed at the opening, and then anybody can check every place.";
+function orderText(drawn) {
+  if (drawn) return "Everybody who is here before the opening takes part in a draw. Its seed is fixed already: the fingerprint is published now, the seed at the opening, and then anybody can check every place.";
   return "By the moment you asked for a place, to the millisecond. A slow phone or a reload costs nothing, and nobody can ask twice for a better place.";
 }

@@ -7,8 +7,9 @@ from waitroom.rules.rooms import Polling, Snapshot
 def pulse(snapshot: Snapshot, polling: Polling, seed: bytes) -> dict[str, object]:
     """Return the pulse; the seed of the draw is in it only once the draw is over.
 
-    Times in ms since 1970 on Redis's clock; `serving` is null until somebody was called; `health` is there only
-    while the upstream suffers, and `rate_per_minute` is then what that leaves of the rate.
+    Times in ms since 1970 on Redis's clock; `serving` is null until somebody was called, `spin` until it is known how
+    the draw is turned; `health` is there only while the upstream suffers, and `rate_per_minute` is then what that
+    leaves of the rate.
     """
     lanes = {
         name: {"serving": lane.serving, "called": lane.called, "waiting": lane.waiting}
@@ -28,15 +29,15 @@ def pulse(snapshot: Snapshot, polling: Polling, seed: bytes) -> dict[str, object
         "poll": {"floor_ms": polling.floor_ms, "ceiling_ms": polling.ceiling_ms, "divisor": polling.divisor},
         "commitment": snapshot.commitment,
         "seed": seed.hex() if snapshot.is_drawn else None,
-        "spin": snapshot.spin,
+        "spin": snapshot.spin if snapshot.is_spun else None,
         "message": snapshot.message or None,
         **({} if health is None else {"health": health}),
     }
 
 
 def is_undecided(snapshot: Snapshot, score: float) -> bool:
-    """Whether nobody can know the place of `score` yet: before the draw, in it (that is a secret) or behind it.
+    """Whether nobody can know the place of `score` yet: before the draw is turned, in it (a secret) or behind it.
 
     Who stands behind the draw would see their number rise with everybody who still joins it.
     """
-    return score >= 0 and snapshot.starts_ms is not None and not snapshot.is_drawn
+    return score >= 0 and snapshot.starts_ms is not None and not (snapshot.is_drawn and snapshot.is_spun)

@@ -58,6 +58,7 @@ class FakeRoom:
     wait: dict[str, float] | None = field(default_factory=lambda: {"low": 240.0, "likely": 301.0, "high": 420.0})
     terms: Terms = field(default_factory=lambda: Terms(steps=16, difficulty=10))
     poll: dict[str, int] = field(default_factory=lambda: {"floor_ms": 100, "ceiling_ms": 300, "divisor": 10})
+    spin: float | None = 0
     refusals: dict[str, list[web.Response]] = field(default_factory=dict)
     log: list[tuple[float, str]] = field(default_factory=list)
     tickets: set[str] = field(default_factory=set)
@@ -81,7 +82,7 @@ class FakeRoom:
             "poll": self.poll,
             "commitment": sha256(SEED).hexdigest(),
             "seed": self.seed.hex() if self.seed else None,
-            "spin": 0,
+            "spin": self.spin,
             "message": self.message,
         } | ({"health": self.health} if self.health else {})
 
@@ -282,7 +283,7 @@ async def test_at_the_opening_the_page_works_out_its_own_score_and_checks_the_dr
     await expect(page.locator("#place")).to_have_text("7")
     await page.locator("summary").click()
     await expect(page.locator("#proof")).to_contain_text(f"{score:.6f}")
-    await expect(page.locator("#proof")).to_contain_text("The seed fits the fingerprint")
+    await expect(page.locator("#proof")).to_contain_text("Seed and number fit")
 
     room.serving = score - 2**-52
     await asyncio.sleep(0.7)
@@ -290,6 +291,27 @@ async def test_at_the_opening_the_page_works_out_its_own_score_and_checks_the_dr
     room.serving = score
 
     await expect(page.locator("h1")).to_have_text("Welcome to the store")
+    assert faults == []
+
+
+async def test_while_the_spin_is_awaited_nobody_is_told_a_place(visitor: BrowserContext, room: FakeRoom) -> None:
+    room.phase, room.seed, room.spin = "open", SEED, None
+    room.score, room.place, room.wait, room.called, room.waiting = None, None, None, 0, 1000
+
+    page, faults = await opened(visitor, room)
+    await expect(page.locator("#lead")).to_have_text("Your place is being worked out.")
+    await expect(page.locator("#place")).to_be_hidden()
+    (ticket_id,) = room.tickets
+    asked = len(room.calls("queue/status"))
+    room.spin = 0.5
+    turned = round((drawn(ticket_id) - 0.5) % 1 * 1000) + 1
+    await expect(page.locator("#place")).to_have_text(f"~{turned:,}")
+
+    await page.locator("summary").click()
+    await expect(page.locator("#check")).to_have_attribute("href", "/.waitroom/drop/proof.html")
+    room.score, room.place = drawn(ticket_id), 7
+    await expect(page.locator("#place")).to_have_text("7")
+    assert len(room.calls("queue/status")) > asked, "it asks for its exact place once there is one"
     assert faults == []
 
 

@@ -33,6 +33,14 @@ def test_before_the_draw_only_the_head_has_a_place(score: float, is_secret: bool
     assert not is_undecided(snapshot(), score)
 
 
+def test_until_the_draw_is_turned_there_is_no_spin_and_no_place() -> None:
+    awaiting = replace(snapshot(), spin_source=None)
+
+    assert (pulse(awaiting, Polling(), SEED)["spin"], pulse(snapshot(), Polling(), SEED)["spin"]) == (None, 0.0)
+    assert [is_undecided(awaiting, score) for score in (-1.0, 0.5, 1.5)] == [False, True, True]
+    assert not is_undecided(replace(awaiting, starts_ms=None), 1.5)
+
+
 def test_a_store_that_suffers_shows_in_the_pulse_and_one_that_is_well_does_not() -> None:
     slowed = replace(snapshot(), health=Health(0.5, Circuit.CLOSED, 0, 300.0))
 
