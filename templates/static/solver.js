@@ -53,7 +53,7 @@ function makeSolver() {
   }
 
   function fromHex(text) {
-    return text.match(/../g).map(function (pair) { return parseInt(pair, 16); });
+    return (text.match(/../g) || []).map(function (pair) { return parseInt(pair, 16); });
   }
 
   function wordBytes(words) {
@@ -112,12 +112,12 @@ function makeSolver() {
     return ((h[0] >>> 0) * 1048576 + (h[1] >>> 12)) / 4503599627370496;
   }
 
-  // What is published of a seed before the draw.
+  // SHA-256 of bytes given in hex: of a seed, what is published before the draw.
   function fingerprint(seed) {
     return hex(hash(fromHex(seed)));
   }
 
-  return { hash: hash, fingerprint: fingerprint, start: start, work: work, solution: solution, score: score };
+  return { fingerprint: fingerprint, start: start, work: work, solution: solution, score: score };
 }
 
 // What runs inside the worker: a challenge in, each found step out.

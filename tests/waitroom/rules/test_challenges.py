@@ -118,14 +118,14 @@ def test_the_solver_of_the_page_finds_the_vectors(flags: list[str]) -> None:
     if node is None:
         pytest.skip("LOUD: node is not installed, so the page's solver was NOT compared with the reference")
     script = f"""
-      const {{ hash, hex, start, work, solution }} = require({json.dumps(str(SOLVER_JS))})();
+      const {{ fingerprint, start, work, solution }} = require({json.dumps(str(SOLVER_JS))})();
       const out = [];
       for (const challenge of {json.dumps([vector.challenge for vector in VECTORS])}) {{
         const state = start(challenge, []);
         while (!work(state, 1000));
         out.push(solution(state));
       }}
-      out.push(hex(hash([97, 98, 99])), hex(hash(new Array(1000).fill(97))), hex(hash([])));
+      out.push(fingerprint("616263"), fingerprint("61".repeat(1000)), fingerprint(""));
       console.log(JSON.stringify(out));
     """
 
