@@ -21,6 +21,8 @@ from waitroom.gate.line import Line
 from waitroom.gate.looks import look
 from waitroom.gate.probes import Probes
 from waitroom.gate.problem_pages import ProblemPages
+from waitroom.gate.proof_page import ProofPage
+from waitroom.gate.proofs import Proofs
 from waitroom.gate.pulses import Pulses
 from waitroom.gate.queueing import Queueing
 from waitroom.gate.waiting import WaitingPage
@@ -48,6 +50,7 @@ from waitroom.proxy.watched import WatchedUpstream
 from waitroom.rules.challenges import ChallengeKeys, Terms
 from waitroom.rules.routes import Route, Routes
 from waitroom.rules.watch import Watch
+from waitroom.store.admissions import AdmissionLog
 from waitroom.store.audit import Audit
 from waitroom.store.board import Board
 from waitroom.store.draws import Draws
@@ -153,8 +156,9 @@ class Edge:
         self._forwarders = {name: Forwarder(upstream) for name, upstream in upstreams.items()}
         self._forwarders |= {_behind(name): Forwarder(watched) for name, watched in self._watched.items()}
         draws = Draws(runner, secrets.token_hex(6))
-        self._wheels = Wheels(draws, self.errands, clock)
-        self.roster = RosterKeeper(self.rooms, self.board, draws, self._wheels)
+        wheels, admissions = Wheels(draws, self.errands, clock), AdmissionLog(draws, self.errands, clock)
+        self._proofs = Proofs(self.rooms, self.board, admissions, wheels, self.errands, clock)
+        self.roster = RosterKeeper(self.rooms, self.board, draws, wheels)
         self.beacon = BeaconWatch(self.rooms, self.board, draws, {room.name: room.beacon.urls for room in config.rooms})
         self.health = HealthFeedback(self.rooms, HealthReports(runner), watches, self._try, clock=clock)
 
@@ -176,6 +180,8 @@ class Edge:
                 web.get("/.waitroom/healthz", probes.healthz),
                 web.get("/.waitroom/readyz", probes.readyz),
                 web.get(f"{own}/pulse", pulses.answer),
+                web.get(f"{own}/proof", self._proofs.answer),
+                web.get(f"{own}/proof.html", ProofPage(self.rooms, templates, looks, self._clock).answer),
                 web.get(f"{own}/wait", door.wait),
                 web.post(f"{own}/challenge", queueing.challenge),
                 web.post(f"{own}/queue/register", queueing.register),
