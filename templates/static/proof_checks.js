@@ -29,7 +29,7 @@ function checkProof(solver, proof, ticket) {
     }
     const isOurs = source.randomness !== null && fraction(sha(hex("wr-spin\0") + source.randomness)) === spin;
     fits(isOurs, "Spin", spin.toFixed(6) + " follows from " + named() + ".", "It does not follow from the randomness that is named.");
-    if (source.signature) fits(sha(source.signature) === source.randomness, "Beacon", "The randomness is the hash of the beacon's signature.", "The randomness is not the hash of the signature.");
+    if (source.kind === "drand") fits(sha(source.signature || "") === source.randomness, "Beacon", "The randomness is the hash of the beacon's signature.", "The randomness is not the hash of the signature.");
     if (source.kind === "manual") fits(hex(source.value || "") === source.randomness, "Value", "“" + source.value + "” was typed. Ask the witness.", "The value is not the randomness.");
   }
 

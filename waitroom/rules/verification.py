@@ -152,8 +152,8 @@ def _randomness(source: Source) -> Iterator[Check]:
         is_text = source.value is not None and source.value.encode().hex() == source.randomness
         told = f'typed before a witness: "{source.value}"; ask the witness'
         yield Check("randomness", Outcome.FITS if is_text else Outcome.WRONG, told)
-    if source.signature is not None:
-        is_hash = sha256(bytes.fromhex(source.signature)).hexdigest() == source.randomness
+    if source.kind == BeaconKind.DRAND:
+        is_hash = sha256(bytes.fromhex(source.signature or "")).hexdigest() == source.randomness
         told = f"the hash of the beacon's signature; compare with /{source.chain_hash}/public/{source.round} of drand"
         yield Check("randomness", Outcome.FITS if is_hash else Outcome.WRONG, told)
 

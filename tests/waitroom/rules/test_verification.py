@@ -88,7 +88,7 @@ def test_whoever_is_not_called_yet_is_told_so() -> None:
         ("spin", lambda d: d["spin_source"].update(randomness=None)),
         ("spin", lambda d: d["spin_source"].update(kind="none")),
         ("randomness", lambda d: d["spin_source"].update(value="3 17 29")),
-        ("randomness", lambda d: d["spin_source"].update(signature="00")),
+        ("randomness", lambda d: d["spin_source"].update(kind="drand")),
         ("roster", lambda d: d["ticket"]["inclusion"].update(index=d["ticket"]["inclusion"]["index"] ^ 1)),
         ("roster", lambda d: d["ticket"]["inclusion"]["path"].pop()),
         ("roster", lambda d: d["ticket"]["inclusion"]["path"].reverse()),
