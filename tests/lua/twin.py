@@ -135,16 +135,13 @@ class Twin:
         self._has_lost = True
         self._moments.clear()
         self._lost_beats = self.model.beats
-        remembered = [worker.memory for worker in self._workers.values() if worker.memory]
-        self._lapsed_upto = max([self._lapsed_upto, *(memory.lapsed_upto for memory in remembered)])
-        if not remembered:
-            self.admitted.clear()
+        self._lapsed_upto = -inf
+        self.admitted.clear()  # until the call of their batch lapses, or their pass is shown
+        if not any(worker.memory for worker in self._workers.values()):
             self.passes.clear()
-            self._lapsed_upto = -inf
-        self.admitted = {name for name in self.admitted if self._is_lapsed(name)}
 
     def _is_lapsed(self, ticket: str) -> bool:
-        """Whether every worker's memory says that the call of `ticket` is over."""
+        """Whether a worker that ticked since the last loss remembers that the call of `ticket` is over."""
         score = self.scores.get(ticket)
         if score is None:
             return False
@@ -163,6 +160,8 @@ class Twin:
         assert now == self.now
         self._agreed(seen, self.model.tick(self.now, before.memory, newborn))
         assert generation == self.model.generation
+        if before.memory:
+            self._lapsed_upto = max(self._lapsed_upto, before.memory.lapsed_upto)
         if self._has_lost:
             self._healed(before, generation)
         self._workers[worker] = _Worker(reply[-1], self.model.memory(self.now), self._admissions)
