@@ -4,10 +4,11 @@
 -- KEYS[2]  line    hash    the event
 -- KEYS[3]  calls   zset    batches of called tickets -> last turn
 -- KEYS[4]  audit   stream  every change
+-- KEYS[5]  sessions zset   session id -> end, ms since 1970
 -- ARGV[1]  now     ms      0 = the clock of Redis
 -- ARGV[2]  event   text    the event that counts now
--- ARGV[3]  kind    text    rate, cap, pause, resume, end, message
--- ARGV[4]  value   text    the new rate, cap or message
+-- ARGV[3]  kind    text    rate, cap, pause, resume, end, message, sold-out, close, open-all, revoke-all
+-- ARGV[4]  value   text    the new rate, cap or message; of open-all how long, in ms
 -- ARGV[5]  window  ms      how long a called ticket has to come in, from a resume on
 -- ARGV[6]  who     text
 -- ARGV[7]  why     text
@@ -19,7 +20,7 @@
 -- @include shared/calls
 -- @include shared/audit
 -- @include shared/health
-local room, line, calls, audit = KEYS[1], KEYS[2], KEYS[3], KEYS[4]
+local room, line, calls, audit, sessions = KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5]
 local now, event, kind, value = clock_ms(ARGV[1]), ARGV[2], ARGV[3], ARGV[4]
 local window, who, why, id = tonumber(ARGV[5]), ARGV[6], ARGV[7], ARGV[8]
 
@@ -32,8 +33,14 @@ if last[1] == id then
 end
 
 local function flags()
-  local held = redis.call('HMGET', room, 'paused', 'ended')
-  return held[2] == event and 'ended' or held[1] == '1' and 'paused' or 'running'
+  local held = redis.call('HMGET', room, 'paused', 'ended', 'closed', 'sold_out', 'open_until_ms')
+  if held[3] == '1' then
+    return 'closed'
+  end
+  if now < tonumber(held[5] or 0) then
+    return 'open to all'
+  end
+  return held[2] == event and 'ended' or held[4] == event and 'sold-out' or held[1] == '1' and 'paused' or 'running'
 end
 
 local change = {}
@@ -65,13 +72,35 @@ function change.resume()
     keep_tokens(room, math.min(1, tonumber(redis.call('HGET', room, 'tokens'))), now)
     call_again(line, calls, now, window)
   end
-  redis.call('HDEL', room, 'paused', 'ended')
+  redis.call('HDEL', room, 'paused', 'ended', 'sold_out', 'closed', 'open_until_ms')
   return before
 end
 change['end'] = function()
   local before = flags()
   redis.call('HSET', room, 'ended', event)
   return before
+end
+change['sold-out'] = function()
+  local before = flags()
+  redis.call('HSET', room, 'sold_out', event)
+  return before
+end
+change.close = function() -- everybody is refused, with a pass or without, until a resume
+  local before = flags()
+  redis.call('HSET', room, 'closed', '1')
+  return before
+end
+change['open-all'] = function() -- everybody comes in, whatever the limits say, until then or a resume
+  local before = flags()
+  redis.call('HSET', room, 'open_until_ms', string.format('%d', now + tonumber(value)))
+  return before
+end
+change['revoke-all'] = function() -- passes issued up to now are worth nothing, and their seats are free
+  local before = redis.call('ZCARD', sessions)
+  redis.call('HSET', room, 'revoked_before_ms', string.format('%d', now))
+  redis.call('HDEL', room, 'unseen', 'unseen_until_ms')
+  redis.call('UNLINK', sessions)
+  return tostring(before)
 end
 
 local before = change[kind]() or ''

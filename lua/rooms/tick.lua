@@ -30,7 +30,7 @@
 -- ARGV[18] regather    ms      how long those who wait need to present their tickets again, should Redis have lost them
 -- REPLY    "ticked", generation, phase, now, serving, called, waiting, sessions, outstanding, admitted, lapsed,
 --          rate, cap, message, revision, commitment, spin, rate in force, health ratio, circuit, circuit since,
---          spin source, roster root, roster count, memory
+--          spin source, roster root, roster count, closed, open until, revoked before, memory
 -- @include shared/clock
 -- @include shared/order
 -- @include shared/phase
@@ -191,6 +191,9 @@ local spin = tonumber(redis.call('HGET', line, 'spin'))
 local serving = tonumber(redis.call('HGET', line, 'serving'))
 local waiting = redis.call('ZCARD', queue) - count_upto(queue, serving, spin)
 local missing = missing_from(room, now, waiting)
+if missing == 0 then
+  redis.call('HDEL', room, 'gather_until_ms', 'gather_for') -- once they are back they are back
+end
 local phase = phase_of(room, event, times, now, waiting + missing)
 local is_admitting = (phase == 'open' or phase == 'idle') and is_spun and not is_shut(room)
 local outstanding, expected = settle_calls(is_admitting) -- while nobody can answer, no call runs out
@@ -228,5 +231,6 @@ return {
   'ticked', r[1], phase, now, l[1], tonumber(l[2] or 0), waiting, seats, outstanding, tonumber(l[3] or 0),
   tonumber(l[4] or 0), r[2], tonumber(r[3]), r[4], tonumber(r[5]), l[5], l[6], r[6], r[7] or '1',
   r[8] or 'closed', tonumber(r[9] or 0), l[7] or '', l[8] or '', tonumber(l[9] or 0),
-  memory_text(room, sessions, line, event, now, waiting),
+  redis.call('HGET', room, 'closed') or '0', tonumber(redis.call('HGET', room, 'open_until_ms') or 0),
+  tonumber(redis.call('HGET', room, 'revoked_before_ms') or 0), memory_text(room, sessions, line, event, now, waiting),
 }

@@ -23,6 +23,7 @@
 -- REPLY    "unloaded"        the room has no state: tick first
 -- @include shared/clock
 -- @include shared/order
+-- @include shared/phase
 -- @include shared/bucket
 -- @include shared/calls
 -- @include shared/health
@@ -34,7 +35,7 @@ local MOMENT_MS = 5000 -- a session may end, or a pause, at any moment: ask agai
 local PATIENCE_MS = 30000 -- how much later than told somebody may come back
 local ticket, now, duration, event, ends = ARGV[1], clock_ms(ARGV[2]), tonumber(ARGV[3]), ARGV[4], tonumber(ARGV[5])
 
-local r = redis.call('HMGET', room, 'generation', 'ended', 'paused', 'rate_per_minute', 'total_active_users')
+local r = redis.call('HMGET', room, 'generation', 'ended', 'rate_per_minute', 'total_active_users')
 local l = redis.call('HMGET', line, 'serving', 'spin', 'lapsed_upto', 'expected')
 if not r[1] or not l[1] then
   return { 'unloaded' }
@@ -61,15 +62,15 @@ end
 if turn <= tonumber(l[3] or '-inf') then
   return { 'lapsed' }
 end
-if r[3] == '1' then
+if is_held(room, event) then
   return { 'later', MOMENT_MS }
 end
 if is_shut(room) then
   return { 'later', MOMENT_MS }
 end
 local tokens = refilled(room, now, tonumber(l[4] or 0))
-local wait = tokens < WHOLE and next_token_ms(tokens, tonumber(r[4]))
-  or inside(room, sessions, now) >= tonumber(r[5]) and MOMENT_MS
+local wait = tokens < WHOLE and next_token_ms(tokens, tonumber(r[3]))
+  or inside(room, sessions, now) >= tonumber(r[4]) and MOMENT_MS
 if wait then
   knock(line, calls, knocks, ticket, turn, now + wait + PATIENCE_MS)
   end_with(knocks, room)

@@ -4,7 +4,8 @@
 -- from), healed_beats and healed_sessions (how far the memory went that was put back). After a loss nobody is called before
 -- as many wait as did (gather_for), or before they had the time to come back (gather_until_ms).
 local ROOM_KEPT = {
-  'rate_by_ops', 'cap_by_ops', 'message', 'paused', 'ended', 'last_change', 'last_before',
+  'rate_by_ops', 'cap_by_ops', 'message', 'paused', 'ended', 'sold_out', 'closed', 'open_until_ms',
+  'revoked_before_ms', 'last_change', 'last_before',
 }
 local LINE_KEPT = { 'commitment', 'spin', 'spin_source', 'drawn_ms', 'roster_root', 'roster_count' }
 local LINE_GROWS = { 'serving', 'lapsed_upto', 'called', 'admitted', 'lapsed', 'batches' }

@@ -174,6 +174,8 @@ class Model:
             self._heal(now, memory, newborn)
         self.rate = float(self.by_ops.get("rate", self.times.rate))
         self.cap = int(self.by_ops.get("cap", self.times.cap))
+        if not self.missing(now):
+            self.gather_for = 0
         phase = self.phase(now)
         is_admitting = phase in {"open", "idle"}
         self._settle_calls(now, is_admitting)

@@ -46,7 +46,8 @@ class Room:
         reply = await self.run("rooms/tick", at, KEYS.event, *self.times(), *limits, *draw, *memories)
         names = (
             "word generation phase now serving called waiting sessions outstanding admitted lapsed rate cap message "
-            "revision commitment spin in_force ratio circuit circuit_since spin_source roster_root roster_count memory"
+            "revision commitment spin in_force ratio circuit circuit_since spin_source roster_root roster_count "
+            "closed open_until revoked_before memory"
         )
         told = dict(zip(names.split(), reply, strict=True))
         self.last_memory = told.pop("memory")
@@ -101,9 +102,9 @@ class Room:
         terms = [repr(self.rate_floor), 10_000, 20, "0.05", "0.5", 300_000, 5_000, self.window_ms]
         return await self.run("rooms/health", at, *told, *terms)
 
-    async def touch(self, visits: dict[str, int], at: int = 0) -> Any:
+    async def touch(self, visits: dict[str, int], at: int = 0, *, revoked_before: int = 0) -> Any:
         told = json.dumps([part for name, end in visits.items() for part in (name, T0 + end)])
-        return await self.run("sessions/touch", at, told)
+        return await self.run("sessions/touch", at, told, revoked_before and T0 + revoked_before)
 
     async def release(self, session: str, at: int = 0, until: int = 300_000) -> Any:
         return await self.run("sessions/release", session, at, T0 + until)

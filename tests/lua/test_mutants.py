@@ -26,11 +26,11 @@ MUTANTS: dict[str, Patch] = {
         "sessions/claim": ("keep_tokens(room, tokens - 1, now)", "keep_tokens(room, tokens, now)")
     },
     "a claim looks at no token": {"sessions/claim": ("tokens < WHOLE and", "false and")},
-    "a claim looks at no cap": {"sessions/claim": ("inside(room, sessions, now) >= tonumber(r[5])", "false")},
+    "a claim looks at no cap": {"sessions/claim": ("inside(room, sessions, now) >= tonumber(r[4])", "false")},
     "the cap is one too large": {
         "sessions/claim": (
-            "inside(room, sessions, now) >= tonumber(r[5])",
-            "inside(room, sessions, now) > tonumber(r[5])",
+            "inside(room, sessions, now) >= tonumber(r[4])",
+            "inside(room, sessions, now) > tonumber(r[4])",
         ),
     },
     "a ticket claims twice": {"sessions/claim": (" or redis.call('ZSCORE', claimed, ticket) then", " then")},
@@ -42,7 +42,9 @@ MUTANTS: dict[str, Patch] = {
     "whoever is told to come back is not counted on": {
         "sessions/claim": ("knock(line, calls, knocks, ticket, turn, now + wait + PATIENCE_MS)", ""),
     },
-    "a claim gets past a pause": {"sessions/claim": ("if r[3] == '1' then", "if false then")},
+    "a claim gets past a pause": {
+        "sessions/claim": ("if is_held(room, event) then\n  return", "if false then\n  return")
+    },
     "a claim gets past the end": {
         "sessions/claim": ("if r[2] == event or (ends and now >= ends) then", "if false then")
     },

@@ -31,7 +31,7 @@ ROOM_KEYS: dict[str, list[str]] = {
     "draws/spin": [KEYS.line, KEYS.audit],
     "draws/freeze": [KEYS.line],
     "rooms/health": [KEYS.room, KEYS.line, KEYS.calls, KEYS.health, KEYS.audit],
-    "rooms/control": [KEYS.room, KEYS.line, KEYS.calls, KEYS.audit],
+    "rooms/control": [KEYS.room, KEYS.line, KEYS.calls, KEYS.audit, KEYS.sessions],
     "sessions/claim": [
         KEYS.room,
         KEYS.sessions,
@@ -218,7 +218,7 @@ class Twin:
         for name, end in visits:
             if name in self.passes and end > self.passes[name][0] > self.now and name not in self.model.revoked:
                 self.passes[name] = (end, self.passes[name][1])
-        return self._agreed(self._run("sessions/touch", [self.now, told]), self.model.touch(self.now, list(visits)))
+        return self._agreed(self._run("sessions/touch", [self.now, told, 0]), self.model.touch(self.now, list(visits)))
 
     def release(self, session: str) -> Reply:
         until = self.now + self.times.duration_ms

@@ -1,6 +1,7 @@
 """Ask for a verdict on every visit, and act on it."""
 
 import logging
+import secrets
 from collections.abc import Awaitable, Callable, Sequence
 from typing import assert_never
 
@@ -14,8 +15,9 @@ from waitroom.kernel.errors import Refused, StoreUnavailable, WaitroomError
 from waitroom.kernel.tasks import Errands
 from waitroom.kernel.tokens import Pass, Ticket, UpstreamPassSigner
 from waitroom.rules.return_paths import return_path
+from waitroom.rules.rooms import Queueing
 from waitroom.rules.routes import Route, Routes
-from waitroom.rules.verdicts import Enter, Forward, Refuse, Verdict, Wait, verdict
+from waitroom.rules.verdicts import Enter, Forward, Refuse, Verdict, Wait, Welcome, verdict
 from waitroom.store.rooms import Entered, Standing
 from waitroom.store.sessions import Over
 
@@ -27,6 +29,8 @@ log = logging.getLogger(__name__)
 
 _UPSTREAM_FAULTS = frozenset({502, 503, 504})
 _UPSTREAM_PASS_MS = 60_000
+_REOPENS_S = 30
+"""When somebody before a room that ops closed may try again."""
 _FRESH_S = 5.0
 """A tick older than this says nothing about whether there is room."""
 _RENEW_RATIO = 0.1
@@ -62,7 +66,8 @@ class Door:
         rules = self._line.rooms.rules(route.room)
         pass_ = self._line.held_pass(request, route.room)
         is_fresh = self._line.board.age_s(route.room) < _FRESH_S
-        found = verdict(rules.queueing, self._line.board.get(route.room), pass_, is_fresh=is_fresh)
+        snapshot, now_ms = self._line.board.get(route.room), self._line.rooms.now_ms()
+        found = verdict(rules.queueing, snapshot, pass_, is_fresh=is_fresh, now_ms=now_ms)
         counters.REQUESTS.labels(route.room, type(found).__name__.lower()).inc()
         return await self._act(request, route, found)
 
@@ -85,10 +90,13 @@ class Door:
                 if issued is None:
                     return await self._queue(request, route.room)
                 return await self._admit(request, route, issued.pass_, is_new=True)
+            case Welcome(until_ms):
+                issued = self._line.issue(route.room, secrets.token_urlsafe(15), until_ms)
+                return await self._admit(request, route, issued.pass_, is_new=True)
             case Wait():
                 return await self._queue(request, route.room)
             case Refuse():
-                raise Refused(403, "closed", "This part of the site is closed at the moment.")
+                raise _closed(is_for_good=self._line.rooms.rules(route.room).queueing is Queueing.REJECT)
             case _:
                 assert_never(found)
 
@@ -115,7 +123,7 @@ class Door:
                 _ = self._errands.begin(self._line.end(pass_), name="release session")
                 return [("Set-Cookie", self._line.cookies.no_pass(route.room))]
             if is_new:
-                return [("Set-Cookie", self._line.issue(route.room, pass_.session_id, pass_.expires_ms).cookie)]
+                return [("Set-Cookie", self._line.renew(pass_, pass_.expires_ms).cookie)]
             return self._renewed(route.room, pass_)
 
         try:
@@ -133,7 +141,7 @@ class Door:
             return ()
         expires_ms = now_ms + rules.session_duration_ms
         self._line.sessions.visit(room, pass_.session_id, expires_ms)
-        return [("Set-Cookie", self._line.issue(room, pass_.session_id, expires_ms).cookie)]
+        return [("Set-Cookie", self._line.renew(pass_, expires_ms).cookie)]
 
     async def _queue(self, request: web.Request, room: str) -> web.StreamResponse:
         """Answer somebody who has to wait: the page for who looks at one, else a problem that says where to join."""
@@ -168,6 +176,11 @@ def _without_upstream(fault: WaitroomError, cookies: Sequence[tuple[str, str]]) 
     for name, value in cookies:
         answer.headers.add(name, value)
     return answer
+
+
+def _closed(*, is_for_good: bool) -> Refused:
+    told = "This part of the site is closed at the moment."
+    return Refused(403, "closed", told) if is_for_good else Refused(503, "closed", told, retry_after_s=_REOPENS_S)
 
 
 def _here(request: web.Request) -> str:

@@ -76,7 +76,8 @@ class Line:
         pass_ = self.cookies.pass_(request, room, self.rooms.now_ms())
         if pass_ is None or self.sessions.is_revoked(room, pass_.session_id):
             return None
-        return pass_
+        snapshot = self.board.get(room)
+        return pass_ if snapshot is None or pass_.admitted_ms > snapshot.revoked_before_ms else None
 
     def slow_ticket(self, room: str) -> Ticket:
         """Return a new ticket for somebody who cannot compute: it pays in waiting time."""
@@ -98,7 +99,7 @@ class Line:
     def show(self, pass_: Pass) -> Issued:
         """Return the pass of somebody who is in already, and note that they are: Redis may have lost that."""
         self.sessions.visit(pass_.room, pass_.session_id, pass_.expires_ms)
-        return self.issue(pass_.room, pass_.session_id, pass_.expires_ms)
+        return self.renew(pass_, pass_.expires_ms)
 
     async def claim(self, ticket: Ticket) -> Issued | NotYet | Over:
         """Exchange a called ticket for a pass, once; a ticket that Redis has lost is presented again first."""
@@ -127,9 +128,13 @@ class Line:
         await self.sessions.release(pass_.room, pass_.session_id, until_ms=max(pass_.expires_ms, longest_ms))
 
     def issue(self, room: str, session_id: str, expires_ms: int) -> Issued:
-        """Return the pass of a session that ends at `expires_ms`."""
-        now_ms = self.rooms.now_ms()
-        pass_ = Pass(room, session_id, now_ms, expires_ms)
+        """Return the pass of somebody who comes in now, for a session that ends at `expires_ms`."""
+        return self.renew(Pass(room, session_id, self.rooms.now_ms(), expires_ms), expires_ms)
+
+    def renew(self, pass_: Pass, expires_ms: int) -> Issued:
+        """Return `pass_` with another end; when it was admitted stays, for ops revoke all passes up to an instant."""
+        now_ms, room = self.rooms.now_ms(), pass_.room
+        pass_ = replace(pass_, expires_ms=expires_ms)
         text = self.cookies.sign_pass(pass_)
         max_age_s = max(1, (expires_ms - now_ms) // 1000)
         return Issued(pass_, text, self.cookies.pass_cookie(room, text, max_age_s))

@@ -34,6 +34,7 @@ class Ticker:
                 faults.append(outcome)
             else:
                 self._notice_loss(outcome)
+                self._sessions.heed(outcome.room, outcome.revoked_before_ms)
                 self._board.put(outcome)
         if faults:
             raise faults[0]

@@ -4,6 +4,7 @@ from waitroom.kernel.errors import Refused
 from waitroom.rules.rooms import Change, ChangeKind
 
 _MESSAGE_LIMIT = 500
+_LONGEST_OPEN_MS = 24 * 3600 * 1000
 _MOST = 100_000_000
 """The same as the configuration takes: a bound against slips of the finger, not against ambition."""
 
@@ -26,15 +27,17 @@ def value_of(change: Change) -> str:
             if len(change.value) > _MESSAGE_LIMIT:
                 raise Refused(422, "too-long", f"A message has at most {_MESSAGE_LIMIT} characters.")
             return change.value
-        case ChangeKind.PAUSE | ChangeKind.RESUME | ChangeKind.END:
+        case ChangeKind.OPEN_ALL:
+            return str(int(_number(change.value, "time", least=1000, most=_LONGEST_OPEN_MS)))
+        case _:
             return ""
 
 
-def _number(text: str, name: str, *, least: float) -> float:
+def _number(text: str, name: str, *, least: float, most: float = _MOST) -> float:
     try:
         number = float(text)
     except ValueError:
         number = float("nan")
-    if not least <= number <= _MOST:
-        raise Refused(422, f"bad-{name}", f"The {name} must be a number from {least:g} to {_MOST:,}.")
+    if not least <= number <= most:
+        raise Refused(422, f"bad-{name}", f"The {name} must be a number from {least:g} to {most:,}.")
     return number

@@ -45,11 +45,15 @@ class ChangeKind(StrEnum):
     RESUME = "resume"
     END = "end"
     MESSAGE = "message"
+    SOLD_OUT = "sold-out"
+    CLOSE = "close"
+    OPEN_ALL = "open-all"
+    REVOKE_ALL = "revoke-all"
 
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """One change by ops: a rate per minute, a cap in sessions, a message; the rest need no value."""
+    """One change by ops: a rate per minute, a cap in sessions, a message, ms to be open to all."""
 
     kind: ChangeKind
     value: str = ""
@@ -149,6 +153,13 @@ class Snapshot:
     health: Health = WELL
     spin_source: SpinSource | None = None
     roster: Roster | None = None
+    is_closed: bool = False
+    open_until_ms: int = 0
+    revoked_before_ms: int = 0
+
+    def is_open_to_all(self, now_ms: int) -> bool:
+        """Whether ops let everybody through at `now_ms`, whatever the limits say."""
+        return now_ms < self.open_until_ms
 
     @property
     def effective_rate_per_minute(self) -> float:

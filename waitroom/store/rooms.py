@@ -210,7 +210,7 @@ class Rooms:
         await self._run(
             room,
             "rooms/control",
-            keys=[keys.room, keys.line, keys.calls, keys.audit],
+            keys=[keys.room, keys.line, keys.calls, keys.audit, keys.sessions],
             args=[0, schedule.event, change.kind, value, rules.claim_window_ms, who, why, secrets.token_hex(8)],
         )
         return await self.tick(room)
@@ -268,7 +268,7 @@ def _text(number: int | None) -> str:
 def _snapshot(room: str, schedule: Schedule, reply: list[Any]) -> Snapshot:
     (_, generation, phase, now_ms, serving, called, waiting, inside, outstanding, *rest) = reply
     admitted, lapsed, rate, cap, message, revision, committed, spin, in_force, *rest = rest
-    ratio, circuit, since_ms, source, root, count = rest
+    ratio, circuit, since_ms, source, root, count, closed, open_until_ms, revoked_before_ms = rest
     threshold = None if serving == "-inf" else float(serving)
     return Snapshot(
         room=room,
@@ -293,4 +293,7 @@ def _snapshot(room: str, schedule: Schedule, reply: list[Any]) -> Snapshot:
         spin_source=source_from(source),
         roster=Roster(count, root) if root else None,
         health=Health(float(ratio), Circuit(circuit), since_ms, float(in_force)),
+        is_closed=closed == "1",
+        open_until_ms=open_until_ms,
+        revoked_before_ms=revoked_before_ms,
     )

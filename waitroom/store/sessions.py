@@ -50,6 +50,7 @@ class Sessions:
         self._visits: dict[str, dict[str, int]] = {}
         self._revoked: dict[str, dict[str, int]] = {}
         self._forgotten: set[str] = set()
+        self._revoked_before: dict[str, int] = {}
 
     async def claim(self, ticket: Ticket, rules: RoomRules, schedule: Schedule) -> Admitted | NotYet | Over | Unknown:
         """Exchange a called ticket for a session, once."""
@@ -94,6 +95,12 @@ class Sessions:
         """Whether this process has heard that the session was revoked."""
         return session_id in self._revoked.get(room, {})
 
+    def heed(self, room: str, revoked_before_ms: int) -> None:
+        """Take when ops last revoked every pass of `room`: visits noted with one of those are not written."""
+        if revoked_before_ms > self._revoked_before.get(room, 0):
+            self._revoked_before[room] = revoked_before_ms
+            self._visits.pop(room, None)
+
     def recall(self, room: str) -> None:
         """Note that Redis lost data of `room`; `flush` tells it again which sessions were ended."""
         self._forgotten.add(room)
@@ -131,7 +138,9 @@ class Sessions:
         for start in range(0, len(visited), _BATCH):
             told = json.dumps([part for visit in visited[start : start + _BATCH] for part in visit])
             reply = await self._runner.run(
-                "sessions/touch", keys=[keys.sessions, keys.revoked, keys.room], args=[0, told]
+                "sessions/touch",
+                keys=[keys.sessions, keys.revoked, keys.room],
+                args=[0, told, self._revoked_before.get(room, 0)],
             )
             for session_id in reply[1:]:
                 self._revoked.setdefault(room, {})[session_id] = visits[session_id]

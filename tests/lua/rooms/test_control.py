@@ -109,3 +109,68 @@ async def test_the_audit_is_kept_for_a_season_and_no_longer(redis: ScriptRunner)
     await room.control("pause")
 
     assert 80 < await redis.client.pttl(KEYS.audit) / 86_400_000 <= 90
+
+
+async def test_sold_out_calls_nobody_and_keeps_every_place_until_a_resume(redis: ScriptRunner) -> None:
+    room = Room(redis, starts=0, cap=1000)
+    await room.tick()
+    await room.crowd(30)
+    before = await room.tick(1000)
+    await room.control("sold-out", at=1000)
+    held = await room.tick(5000)
+
+    assert (held["phase"], held["called"], held["waiting"]) == ("sold_out", before["called"], before["waiting"])
+    assert (await room.claim("t1", 5000))[0] == "later"
+    assert (await room.enter("s1", 5000)) == ["wait", "sold_out"]
+    assert (await room.control("resume", at=6000))[1] == "sold-out"
+    assert (await room.ticks(40, 1000, since=6000))["called"] > before["called"]
+
+
+async def test_a_closed_room_admits_nobody_until_a_resume(redis: ScriptRunner) -> None:
+    room = Room(redis)
+    await room.tick()
+    await room.control("close", at=10)
+    closed = await room.tick(20)
+
+    assert (closed["closed"], closed["phase"]) == ("1", "paused")
+    assert (await room.enter("s1", 30)) == ["wait", "paused"]
+    assert (await room.control("resume", at=40))[1] == "closed"
+    assert (await room.tick(50))["closed"] == "0"
+    assert (await room.enter("s1", 60))[0] == "admitted"
+
+
+async def test_open_to_all_has_a_deadline(redis: ScriptRunner) -> None:
+    room = Room(redis)
+    await room.tick()
+    await room.control("open-all", "600000", at=1000)
+
+    assert (await room.tick(2000))["open_until"] == T0 + 601_000
+    assert (await room.control("resume", at=3000))[1] == "open to all"
+    assert (await room.tick(4000))["open_until"] == 0
+
+
+async def test_revoke_all_frees_every_seat_and_renews_nobody_who_was_inside(redis: ScriptRunner) -> None:
+    room = Room(redis, rate=60_000, cap=10)
+    await room.tick()
+    for number in range(10):
+        await room.enter(f"s{number}", 1000)
+
+    assert (await room.control("revoke-all", at=2000))[1] == "10"
+    after = await room.tick(2000)
+    assert (after["sessions"], after["revoked_before"]) == (0, T0 + 2000)
+    assert await room.touch({"s1": 300_000}, 2100) == ["outdated"]
+    assert (await room.enter("next", 2200))[0] == "admitted"
+    assert await room.touch({"next": 300_000}, 2300, revoked_before=2000) == ["touched"]
+
+
+async def test_what_ops_closed_stays_so_when_redis_loses_it(redis: ScriptRunner) -> None:
+    room = Room(redis, starts=0)
+    await room.tick()
+    for kind, value in (("sold-out", ""), ("close", ""), ("open-all", "600000"), ("revoke-all", "")):
+        await room.control(kind, value, at=1000)
+    before = await room.tick(1000)
+    await redis.client.flushdb()
+    after = await room.tick(2000, newborn="two", memory=room.last_memory)
+
+    kept = ("phase", "closed", "open_until", "revoked_before", "revision")
+    assert {name: after[name] for name in kept} == {name: before[name] for name in kept}

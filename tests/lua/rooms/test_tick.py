@@ -38,6 +38,9 @@ async def test_a_new_room_is_born_with_one_token_and_its_limits(redis: ScriptRun
         "spin_source": "",
         "roster_root": "",
         "roster_count": 0,
+        "closed": "0",
+        "open_until": 0,
+        "revoked_before": 0,
     }
 
 

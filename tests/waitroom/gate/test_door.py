@@ -1,5 +1,6 @@
 """The catch-all before the store: who is carried there, who waits, who is told why."""
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -9,6 +10,7 @@ from tests.edges import HTML, Front, Store, as_app, front
 from waitroom.kernel.embedded import EmbeddedServer
 from waitroom.kernel.redis import RedisSettings, ScriptRunner, connected
 from waitroom.kernel.tokens import Keys, Pass, PassSigner, UpstreamPassSigner
+from waitroom.rules.rooms import Change, ChangeKind
 
 ALWAYS_ON: dict[str, Any] = {"queueing_method": "fifo", "new_users_per_minute": 60_000.0}
 
@@ -238,7 +240,7 @@ async def test_without_javascript_each_load_does_a_step(redis: ScriptRunner, key
         ticket = joined.headers["Set-Cookie"].split(";")[0]
         waiting = await before.get("/drop/shoe?size=9", headers={**HTML, "Cookie": ticket})
         page = await waiting.text()
-    async with front(redis, keys, store, opens_in_s=-1) as after:
+    async with front(redis, keys, store, opens_in_s=-1, new_users_per_minute=1) as after:  # no token for a newcomer
         await after.tick()
         called = await after.get("/drop/shoe?size=9", headers={**HTML, "Cookie": ticket})
 
@@ -275,3 +277,60 @@ async def test_while_redis_is_gone_the_page_is_served_and_passes_work(
         assert "waiting room" in await stranger.text()
         assert await insider.text() == "the store"
         assert pulse.status == solved.status == 200
+
+
+async def test_a_room_that_ops_closed_refuses_everybody_until_it_is_resumed(
+    redis: ScriptRunner, keys: Keys, store: Store
+) -> None:
+    async with front(redis, keys, store) as shop:
+        inside = {**HTML, "Cookie": (await shop.get("/drop/", headers=HTML)).headers["Set-Cookie"].split(";")[0]}
+        await shop.edge.rooms.control("drop", Change(ChangeKind.CLOSE), who="ann")
+        await shop.tick()
+        refused = [await shop.get("/drop/", headers=headers) for headers in (inside, HTML, {})]
+        await shop.edge.rooms.control("drop", Change(ChangeKind.RESUME), who="ann")
+        await shop.tick()
+        again = await shop.get("/drop/", headers=inside)
+
+    assert [answer.status for answer in refused] == [503, 503, 503]
+    assert all("Retry-After" in answer.headers for answer in refused)
+    assert again.status == 200
+
+
+async def test_while_ops_let_everybody_through_nobody_waits_whatever_the_limits_say(
+    redis: ScriptRunner, keys: Keys, store: Store
+) -> None:
+    async with front(redis, keys, store, total_active_users=1, new_users_per_minute=1) as shop:
+        await shop.edge.rooms.control("drop", Change(ChangeKind.OPEN_ALL, "60000"), who="ann")
+        await shop.tick()
+        answers = [await shop.get("/drop/", headers=HTML) for _ in range(3)]
+        texts = [await answer.text() for answer in answers]
+        await shop.edge.rooms.control("drop", Change(ChangeKind.RESUME), who="ann")
+        await shop.tick()
+        kept = await shop.get("/drop/", headers={**HTML, "Cookie": answers[0].headers["Set-Cookie"].split(";")[0]})
+        kept_text = await kept.text()
+
+    assert texts == ["the store"] * 3
+    assert kept_text == "the store", "who came in stays in"
+
+
+async def test_every_pass_can_be_revoked_also_one_that_was_renewed(
+    redis: ScriptRunner, keys: Keys, store: Store
+) -> None:
+    async with front(redis, keys, store, **ALWAYS_ON) as shop:
+        name, _, text = (await pass_of(shop)).partition("=")
+        signer = PassSigner(keys)
+        held = signer.verify(text, room="drop", now_ms=shop.edge.rooms.now_ms())
+        renewed = signer.sign(replace(held, expires_ms=held.expires_ms + 60_000))
+        await shop.edge.rooms.control("drop", Change(ChangeKind.REVOKE_ALL), who="ann")
+        await shop.tick()
+        states = []
+        for token in (text, renewed):
+            answer = await shop.get("/.waitroom/drop/queue/status", headers={"Cookie": f"{name}={token}"})
+            states.append(answer.status)
+        fresh = await pass_of(shop)
+        allowed = await shop.get("/drop/", headers={**HTML, "Cookie": fresh})
+        await shop.edge.toucher.step()
+
+        assert states == [404, 404], "no pass, no ticket"
+        assert await allowed.text() == "the store"
+        assert (await shop.edge.rooms.tick("drop")).sessions == 1
