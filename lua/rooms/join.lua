@@ -17,10 +17,12 @@
 -- ARGV[8]  heads     number  how many of those there are at most
 -- ARGV[9]  draw      number  score, should it come before the opening after those
 -- ARGV[10] tail      number  score, should it come after the opening
+-- ARGV[11] most      number  how many may wait; 0 = as many as come
 -- REPLY    "waiting", score, ahead, waiting, called, was_known
 -- REPLY    "called", score, 0, waiting, called, was_known
 -- REPLY    "admitted", score, 0, waiting, called, was_known
 -- REPLY    "lapsed", score, 0, waiting, called, was_known   it was called and did not come in time
+-- REPLY    "full"            as many wait as may, and this ticket never had a place
 -- REPLY    "ended"           the room takes nobody any more
 -- REPLY    "unloaded"        the room has no state: tick first
 -- @include shared/clock
@@ -31,6 +33,7 @@ local room, queue, line, claimed, sessions, calls = KEYS[1], KEYS[2], KEYS[3], K
 local strays = KEYS[7]
 local ticket, now, event, starts, ends = ARGV[1], clock_ms(ARGV[2]), ARGV[3], tonumber(ARGV[4]), tonumber(ARGV[5])
 local kept, head, heads, draw, tail = tonumber(ARGV[6]), ARGV[7], tonumber(ARGV[8]), ARGV[9], ARGV[10]
+local most = tonumber(ARGV[11])
 
 if redis.call('HEXISTS', room, 'generation') == 0 or redis.call('HEXISTS', line, 'serving') == 0 then
   return { 'unloaded' }
@@ -63,6 +66,9 @@ local has_come = redis.call('ZSCORE', claimed, ticket)
 if not score then
   if redis.call('HGET', room, 'ended') == event or (ends and now >= ends) then
     return { 'ended' }
+  end
+  if most > 0 and not kept and redis.call('ZCARD', queue) - count_upto(queue, serving, spin) >= most then
+    return { 'full' }
   end
   score = kept or new_score()
   redis.call('ZADD', queue, 'NX', number_text(score), ticket)

@@ -29,6 +29,7 @@ class Room:
     ends: int | None = None
     awaited: int | None = None
     heads: int = 0
+    max_waiting: int = 0
     keep_ms: int = 3_600_000
     regather_ms: int = 25_000
     memory: str = ""
@@ -68,6 +69,7 @@ class Room:
             self.heads,
             repr(other.get("draw", score)),
             repr(other.get("tail", score)),
+            self.max_waiting,
         ]
         kept_text = "" if kept is None else repr(kept)
         return await self.run("rooms/join", ticket, at, KEYS.event, *self.times()[1:], kept_text, *scores)

@@ -190,7 +190,7 @@ class Twin:
         kept = self.scores.get(ticket)
         head, draw, tail = scores
         times = ["" if time is None else time for time in (self.times.starts, self.times.ends)]
-        told = ["" if kept is None else repr(kept), repr(head), self.times.heads, repr(draw), repr(tail)]
+        told = ["" if kept is None else repr(kept), repr(head), self.times.heads, repr(draw), repr(tail), 0]
         reply = self._run("rooms/join", [ticket, self.now, KEYS.event, *times, *told])
         seen = [reply[0], float(reply[1]), *reply[2:]] if len(reply) > 1 else reply
         self._agreed(seen, self.model.join(ticket, self.now, (kept, *scores)))

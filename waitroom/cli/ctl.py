@@ -22,6 +22,7 @@ from waitroom.config import Config, read
 from waitroom.kernel.clock import SystemClock
 from waitroom.kernel.errors import ConfigFault, WaitroomError
 from waitroom.kernel.settings import read_private
+from waitroom.kernel.units import duration_ms
 
 URL_VARIABLE = "WAITROOM_OPS_URL"
 DEFAULT_URL = "http://127.0.0.1:8081"
@@ -36,6 +37,10 @@ _CHANGES = {
     "resume": "go on calling, after a pause or an end",
     "message": "tell everybody in line something; an empty text takes it away",
     "end": "end the event for everybody who waits",
+    "sold-out": "say that all is sold: nobody is called until resumed; nobody loses a place",
+    "close": "refuse everybody, also who is inside, until resumed",
+    "open-all": "let everybody through for a while, whatever the limits say",
+    "revoke-all": "end every session: who is inside waits again",
 }
 
 
@@ -113,6 +118,9 @@ async def _change(screen: Console, client: OpsClient, asked: argparse.Namespace)
     match asked.verb:
         case "rate":
             body["per_minute"] = asked.value
+            body["force"] = asked.force
+        case "open-all":
+            body["for_s"] = asked.until / 1000
         case "cap":
             body["total_active_users"] = asked.value
         case "message":
@@ -155,6 +163,9 @@ def _add_value(parser: argparse.ArgumentParser, verb: str) -> None:
     match verb:
         case "rate":
             parser.add_argument("value", type=float, metavar="PER_MINUTE")
+            parser.add_argument("--force", action="store_true", help="also above new_users_per_minute_ceiling")
+        case "open-all":
+            parser.add_argument("--until", type=_time, required=True, metavar="10m", help="for how long")
         case "cap":
             parser.add_argument("value", type=int, metavar="SESSIONS")
         case "message":
@@ -163,6 +174,13 @@ def _add_value(parser: argparse.ArgumentParser, verb: str) -> None:
             parser.add_argument("-y", "--yes", action="store_true", help="do not ask back")
         case _:
             pass
+
+
+def _time(text: str) -> int:
+    try:
+        return duration_ms(text)
+    except ValueError as fault:
+        raise argparse.ArgumentTypeError(str(fault)) from fault
 
 
 def _config(asked: argparse.Namespace) -> Config | None:

@@ -59,6 +59,13 @@ def changed(entry: Told) -> str:
             return str(what)
 
 
+_SAID = {
+    "close": "closed to everybody until it is resumed",
+    "open-all": "open to everybody for that time, or until it is resumed",
+    "revoke-all": "every pass revoked",
+}
+
+
 def outcome(what: str, before: Told, after: Told) -> str:
     """Return in one line what a change did."""
     name, people = after["room"], f"{after['waiting']:,} waiting"
@@ -71,6 +78,8 @@ def outcome(what: str, before: Told, after: Told) -> str:
             return f"{name}: cap {caps}, {after['sessions']:,} inside"
         case "message":
             return f"{name}: {people} read: {after['message']}" if after["message"] else f"{name}: message taken away"
+        case "close" | "open-all" | "revoke-all":
+            return f"{name}: {_SAID[what]}; {before['sessions']:,} were inside"
         case _:
             return f"{name}: {before['phase']} → {after['phase']}, {people}"
 

@@ -133,6 +133,19 @@ class Room(Settings):
         allow_inf_nan=False,
         description="Admissions a minute, at most; 0.2 is one in five minutes.",
     )
+    new_users_per_minute_ceiling: float = Field(
+        0.0,
+        ge=0,
+        le=100_000_000,
+        allow_inf_nan=False,
+        description="A rate above this takes --force while the room runs; 0 is none.",
+    )
+    max_waiting: int = Field(
+        0,
+        ge=0,
+        le=100_000_000,
+        description="Places in line, at most; who comes then is told that it is full. 0 is no limit.",
+    )
     session_duration_ms: Annotated[DurationMs, between("1s", "24h")] = Field(
         duration_ms("5m"), description="How long somebody admitted stays inside without doing anything."
     )
@@ -159,6 +172,8 @@ class Room(Settings):
             faults.append(
                 Fault(("beacon", "kind"), 'turns a draw: works only with queueing_method "random" or "hybrid"')
             )
+        if 0 < self.new_users_per_minute_ceiling < self.new_users_per_minute:
+            faults.append(Fault(("new_users_per_minute_ceiling",), "must not be below new_users_per_minute"))
         if faults:
             raise Faults(faults)
         return self

@@ -1,5 +1,7 @@
 """What the configuration of a room says, in the words of the rules."""
 
+from math import inf
+
 from waitroom.config.rooms import Room
 from waitroom.rules.beacons import Beacon
 from waitroom.rules.health import HealthRules
@@ -14,6 +16,8 @@ def room_rules(room: Room) -> RoomRules:
         fifo_head=room.fifo_head,
         total_active_users=room.total_active_users,
         new_users_per_minute=room.new_users_per_minute,
+        rate_ceiling_per_minute=room.new_users_per_minute_ceiling or inf,
+        max_waiting=room.max_waiting,
         session_duration_ms=room.session_duration_ms,
         renews_sessions=not room.disable_session_renewal,
         claim_window_ms=room.claim_window_ms,

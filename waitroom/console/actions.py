@@ -36,6 +36,7 @@ class AskedRate(_Asked):
     """A new rate."""
 
     per_minute: float = Field(gt=0, le=MOST, allow_inf_nan=False)
+    force: bool = False
 
 
 class AskedCap(_Asked):
@@ -50,6 +51,12 @@ class AskedMessage(_Asked):
     text: Line = Field(max_length=MESSAGE_LENGTH)
 
 
+class AskedTime(_Asked):
+    """How long something holds."""
+
+    for_s: float = Field(ge=1, le=24 * 3600, allow_inf_nan=False)
+
+
 class AskedPlain(_Asked):
     """A change that needs no value."""
 
@@ -59,6 +66,7 @@ _HINTS: dict[type[_Asked], str] = {
     AskedRate: 'Send {"per_minute": 600}: a number above 0. To admit nobody, pause the room.',
     AskedCap: f'Send {{"total_active_users": 500}}: a whole number from 0 to {MOST}.',
     AskedMessage: f'Send {{"text": "…"}} of at most {MESSAGE_LENGTH} characters; an empty one takes the message away.',
+    AskedTime: 'Send {"for_s": 600}: for how many seconds, from 1 to 86400.',
     AskedPlain: 'Send nothing, or {"why": "…"}.',
 }
 
@@ -80,6 +88,10 @@ class Actions:
             "pause": self.pause,
             "resume": self.resume,
             "end": self.end,
+            "sold-out": self.sold_out,
+            "close": self.close,
+            "open-all": self.open_all,
+            "revoke-all": self.revoke_all,
         }
         return [
             web.post(f"/api/rooms/{{room}}/{what}", self._guard.needs(Role.OPERATOR, handler))
@@ -89,7 +101,8 @@ class Actions:
     async def rate(self, request: web.Request, operator: Operator) -> web.StreamResponse:
         """Set how many are admitted a minute."""
         asked = await _read(request, AskedRate)
-        return await self._change(request, operator, Change(ChangeKind.RATE, _number(asked.per_minute)), asked.why)
+        change = Change(ChangeKind.RATE, _number(asked.per_minute), is_forced=asked.force)
+        return await self._change(request, operator, change, asked.why)
 
     async def cap(self, request: web.Request, operator: Operator) -> web.StreamResponse:
         """Set how many may be inside at the same time."""
@@ -112,6 +125,24 @@ class Actions:
     async def end(self, request: web.Request, operator: Operator) -> web.StreamResponse:
         """End the event for everybody who waits."""
         return await self._plain(request, operator, ChangeKind.END)
+
+    async def sold_out(self, request: web.Request, operator: Operator) -> web.StreamResponse:
+        """Say that all is sold; everybody keeps their place until a resume."""
+        return await self._plain(request, operator, ChangeKind.SOLD_OUT)
+
+    async def close(self, request: web.Request, operator: Operator) -> web.StreamResponse:
+        """Refuse everybody, with a pass or without, until a resume."""
+        return await self._plain(request, operator, ChangeKind.CLOSE)
+
+    async def open_all(self, request: web.Request, operator: Operator) -> web.StreamResponse:
+        """Let everybody through for a while, whatever the limits say."""
+        asked = await _read(request, AskedTime)
+        change = Change(ChangeKind.OPEN_ALL, str(round(asked.for_s * 1000)))
+        return await self._change(request, operator, change, asked.why)
+
+    async def revoke_all(self, request: web.Request, operator: Operator) -> web.StreamResponse:
+        """End every session: who is inside waits again."""
+        return await self._plain(request, operator, ChangeKind.REVOKE_ALL)
 
     async def _plain(self, request: web.Request, operator: Operator, kind: ChangeKind) -> web.StreamResponse:
         asked = await _read(request, AskedPlain) if request.can_read_body else AskedPlain()

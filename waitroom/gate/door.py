@@ -148,6 +148,8 @@ class Door:
         if not _is_navigation(request):
             raise _must_wait(room)
         ticket = self._line.held_ticket(request, room)
+        if ticket is None:
+            self._line.refuse_if_full(room)
         if ticket is None or not ticket.is_slow:
             return self._pages.prepared(room).answer(request)
         return await self._serve_slow(request, room, ticket)

@@ -16,7 +16,7 @@ from waitroom.rules.pacing import WaitRange, wait_range
 from waitroom.rules.pulse import is_undecided
 from waitroom.rules.rooms import MAIN, Snapshot
 from waitroom.store.board import Board
-from waitroom.store.rooms import Place, Rooms
+from waitroom.store.rooms import Place, Rooms, full
 from waitroom.store.sessions import Admitted, NotYet, Over, Sessions, Unknown
 
 
@@ -78,6 +78,16 @@ class Line:
             return None
         snapshot = self.board.get(room)
         return pass_ if snapshot is None or pass_.admitted_ms > snapshot.revoked_before_ms else None
+
+    def refuse_if_full(self, room: str) -> None:
+        """Spare somebody without a place the work for one that they would not get.
+
+        Raises:
+            Refused: 503, as many wait as may.
+        """
+        snapshot, most = self.board.get(room), self.rooms.rules(room).max_waiting
+        if snapshot is not None and 0 < most <= snapshot.main.waiting:
+            raise full()
 
     def slow_ticket(self, room: str) -> Ticket:
         """Return a new ticket for somebody who cannot compute: it pays in waiting time."""

@@ -33,6 +33,17 @@ def value_of(change: Change) -> str:
             return ""
 
 
+def refuse_above_ceiling(change: Change, ceiling_per_minute: float) -> None:
+    """Hold back a slip of the finger.
+
+    Raises:
+        Refused: 409, the rate is above the ceiling, and nobody forced it.
+    """
+    if change.kind is ChangeKind.RATE and not change.is_forced and float(change.value) > ceiling_per_minute:
+        told = f"The configuration says at most {ceiling_per_minute:g} a minute. Force it if you mean it."
+        raise Refused(409, "above-ceiling", told, extra={"ceiling_per_minute": ceiling_per_minute})
+
+
 def _number(text: str, name: str, *, least: float, most: float = _MOST) -> float:
     try:
         number = float(text)

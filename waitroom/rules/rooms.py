@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
+from math import inf
 
 from waitroom.rules.beacons import NO_BEACON, Beacon, SpinSource
 from waitroom.rules.health import WELL, Health, HealthRules
@@ -57,6 +58,7 @@ class Change:
 
     kind: ChangeKind
     value: str = ""
+    is_forced: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,6 +89,8 @@ class RoomRules:
     fifo_head: int = 0
     total_active_users: int = 500
     new_users_per_minute: float = 600.0
+    rate_ceiling_per_minute: float = inf
+    max_waiting: int = 0
     session_duration_ms: int = 300_000
     renews_sessions: bool = True
     claim_window_ms: int = 120_000

@@ -10,15 +10,10 @@ from waitroom.kernel.clock import Clock
 from waitroom.kernel.errors import Refused, StoreUnavailable
 from waitroom.kernel.redis import ScriptRunner
 from waitroom.kernel.tokens import Keys, Ticket
-from waitroom.rules.beacons import BeaconKind, source_from, source_text, unspun
-from waitroom.rules.changes import value_of
-from waitroom.rules.health import Circuit, Health
-from waitroom.rules.proofs import Roster
+from waitroom.rules.beacons import BeaconKind, source_text, unspun
+from waitroom.rules.changes import refuse_above_ceiling, value_of
 from waitroom.rules.rooms import (
-    MAIN,
     Change,
-    LaneState,
-    Phase,
     Queueing,
     RoomRules,
     Schedule,
@@ -27,9 +22,11 @@ from waitroom.rules.rooms import (
 )
 from waitroom.rules.scores import commitment, derive_seed, draw_score, head_score, tail_score
 from waitroom.store.keys import RoomKeys
+from waitroom.store.snapshots import snapshot_of
 
 _EVERYBODY = 2**53
 """More first arrivals than there will ever be: in a fifo room all of them keep their order."""
+_FULL_RETRY_S = 30
 _KEEP_MS = 7 * 24 * 3600 * 1000
 
 
@@ -145,7 +142,7 @@ class Rooms:
                 rules.regather_ms,
             ],
         )
-        snapshot, self._memories[room] = _snapshot(room, schedule, reply[:-1]), reply[-1]
+        snapshot, self._memories[room] = snapshot_of(room, schedule, reply[:-1]), reply[-1]
         self._remember(snapshot)
         self._skew_ms = snapshot.now_ms - self._clock.now_ms()
         return snapshot
@@ -166,7 +163,7 @@ class Rooms:
         """Give `ticket` its place, once; a ticket that was given before comes back to its old score.
 
         Raises:
-            Refused: 410, the room takes nobody any more.
+            Refused: 410, the room takes nobody any more; 503, it is full, and this ticket never had a place.
         """
         schedule = self.schedule(ticket.room)
         keys = RoomKeys(ticket.room, ticket.event)
@@ -182,8 +179,11 @@ class Rooms:
                 _text(schedule.starts_ms),
                 _text(schedule.ends_ms),
                 *self._scores(ticket, schedule.starts_ms or 0, seed, is_new=is_new),
+                self.rules(ticket.room).max_waiting,
             ],
         )
+        if reply[0] == "full":
+            raise full()
         if reply[0] == "ended":
             raise Refused(410, "ended", "This waiting room is closed: it takes nobody any more.")
         return Place(Standing(reply[0]), float(reply[1]), reply[2], reply[3], reply[4], bool(reply[5]))
@@ -202,11 +202,12 @@ class Rooms:
         """Make a change by ops and write it down; return how the room stands after it.
 
         Raises:
-            Refused: 422, the value does not fit.
+            Refused: 422, the value does not fit; 409, the rate is above its ceiling, and nobody forced it.
         """
         rules, schedule = self.rules(room), self.schedule(room)
         keys = RoomKeys(room, schedule.event)
         value = value_of(change)
+        refuse_above_ceiling(change, rules.rate_ceiling_per_minute)
         await self._run(
             room,
             "rooms/control",
@@ -257,43 +258,15 @@ class Rooms:
         return [kept, repr(head), str(heads), repr(draw), repr(tail)]
 
 
+def full() -> Refused:
+    """Return the answer to who comes when as many wait as may."""
+    told = "The waiting room is full at the moment. Please try again shortly."
+    return Refused(503, "full", told, retry_after_s=_FULL_RETRY_S)
+
+
 def _times(schedule: Schedule) -> list[str]:
     return [_text(schedule.prequeue_ms), _text(schedule.starts_ms), _text(schedule.ends_ms)]
 
 
 def _text(number: int | None) -> str:
     return "" if number is None else str(number)
-
-
-def _snapshot(room: str, schedule: Schedule, reply: list[Any]) -> Snapshot:
-    (_, generation, phase, now_ms, serving, called, waiting, inside, outstanding, *rest) = reply
-    admitted, lapsed, rate, cap, message, revision, committed, spin, in_force, *rest = rest
-    ratio, circuit, since_ms, source, root, count, closed, open_until_ms, revoked_before_ms = rest
-    threshold = None if serving == "-inf" else float(serving)
-    return Snapshot(
-        room=room,
-        event=schedule.event,
-        generation=generation,
-        phase=Phase(phase),
-        now_ms=now_ms,
-        prequeue_ms=schedule.prequeue_ms,
-        starts_ms=schedule.starts_ms,
-        ends_ms=schedule.ends_ms,
-        lanes={MAIN: LaneState(threshold, called, waiting)},
-        rate_per_minute=float(rate),
-        total_active_users=cap,
-        sessions=inside,
-        outstanding=outstanding,
-        admitted=admitted,
-        lapsed=lapsed,
-        message=message,
-        revision=revision,
-        commitment=committed,
-        spin=float(spin),
-        spin_source=source_from(source),
-        roster=Roster(count, root) if root else None,
-        health=Health(float(ratio), Circuit(circuit), since_ms, float(in_force)),
-        is_closed=closed == "1",
-        open_until_ms=open_until_ms,
-        revoked_before_ms=revoked_before_ms,
-    )

@@ -181,3 +181,16 @@ async def test_who_comes_to_the_draw_after_the_opening_is_marked(redis: ScriptRu
     assert await redis.client.pttl(KEYS.strays) > 0
     await room.leave("left before")
     assert await redis.client.zscore(KEYS.strays, "left before") == 0, "and does not become one who was there"
+
+
+async def test_a_full_room_takes_no_newcomer_and_everybody_who_had_a_place(redis: ScriptRunner) -> None:
+    room = Room(redis, prequeue=-60_000, starts=60_000, max_waiting=3)
+    await room.tick()
+    await room.crowd(3)
+
+    assert await room.join("late", 10) == ["full"]
+    assert (await room.join("t1", 20))[0] == "waiting", "known"
+    assert (await room.join("lost", 30, kept=9.0))[0] == "waiting", "Redis had lost it"
+    await room.leave("t2")
+    await room.leave("t3")
+    assert (await room.join("late", 40))[0] == "waiting"

@@ -69,6 +69,10 @@ async def test_status_shows_every_room_or_one(ctl: Ctl, capsys: pytest.CaptureFi
         (["pause", "drop"], "idle → paused"),
         (["resume", "drop"], "idle → idle"),
         (["end", "drop"], "idle → ended"),
+        (["sold-out", "drop"], "idle → sold_out"),
+        (["close", "drop"], "drop: closed to everybody"),
+        (["open-all", "drop", "--until", "10m"], "drop: open to everybody"),
+        (["revoke-all", "drop"], "drop: every pass revoked; 0 were inside"),
     ],
 )
 async def test_a_change_is_made_and_told(

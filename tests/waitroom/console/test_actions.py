@@ -28,6 +28,11 @@ Client = TestClient[web.Request, web.Application]
         ("message", {"text": ""}, "message", ""),
         ("pause", None, "phase", "paused"),
         ("end", {"why": "sold out"}, "phase", "ended"),
+        ("sold-out", None, "phase", "sold_out"),
+        ("close", None, "phase", "paused"),
+        ("open-all", {"for_s": 60, "why": "the room is in the way"}, "phase", "idle"),
+        ("revoke-all", None, "sessions", 0),
+        ("rate", {"per_minute": 90, "force": True}, "rate_per_minute", 90.0),
     ],
 )
 async def test_a_change_holds_at_once_and_the_answer_shows_it(
@@ -62,6 +67,8 @@ async def test_resume_undoes_a_pause_and_an_end(client: Client, as_operator: Loo
     ("what", "body"),
     [
         ("rate", {"per_minute": 0}),
+        ("open-all", {}),
+        ("open-all", {"for_s": 10**6}),
         ("rate", {"per_minute": -1}),
         ("rate", {"per_minute": 10**9}),
         ("rate", {"per_minute": "600"}),

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from tests.edges import Front, Store, as_app, front
+from tests.edges import HTML, Front, Store, as_app, front
 from waitroom.kernel.redis import ScriptRunner
 from waitroom.kernel.tokens import Keys, Ticket, TicketSigner
 from waitroom.rules.challenges import solve
@@ -254,3 +254,22 @@ async def test_places_without_work_are_few_for_one_address(redis: ScriptRunner, 
 
         assert [answer.status for answer in answers].count(303) == 4
         assert all("Retry-After" in answer.headers for answer in answers if answer.status == 429)
+
+
+async def test_a_full_room_says_so_to_newcomers_and_keeps_every_place(
+    redis: ScriptRunner, keys: Keys, store: Store
+) -> None:
+    async with front(redis, keys, store, opens_in_s=60, max_waiting=1) as shop:
+        first = await shop.join()
+        posed = await shop.challenge()
+        solved = {"challenge": posed, "solution": solve(posed)}
+        late = await shop.post("/.waitroom/drop/queue/register", json=solved)
+        await shop.tick()
+        page = await shop.get("/drop/", headers=HTML)
+        kept = await shop.get("/.waitroom/drop/queue/status", headers=as_app(first["ticket"]))
+
+        assert (late.status, (await late.json())["type"]) == (503, "urn:waitroom:problem:full")
+        assert (page.status, page.content_type) == (503, "text/html")
+        assert "Retry-After" in late.headers
+        assert "Retry-After" in page.headers
+        assert (await kept.json())["state"] == "waiting"

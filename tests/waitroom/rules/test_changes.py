@@ -3,7 +3,7 @@
 import pytest
 
 from waitroom.kernel.errors import Refused
-from waitroom.rules.changes import value_of
+from waitroom.rules.changes import refuse_above_ceiling, value_of
 from waitroom.rules.rooms import Change, ChangeKind
 
 
@@ -41,3 +41,12 @@ def test_a_value_that_does_not_fit_is_refused(kind: ChangeKind, value: str, slug
         value_of(Change(kind, value))
 
     assert (refused.value.status, refused.value.kind) == (422, slug)
+
+
+def test_a_rate_above_its_ceiling_must_be_meant() -> None:
+    refuse_above_ceiling(Change(ChangeKind.RATE, "600"), 600.0)
+    refuse_above_ceiling(Change(ChangeKind.RATE, "601", is_forced=True), 600.0)
+    refuse_above_ceiling(Change(ChangeKind.CAP, "601"), 600.0)
+    with pytest.raises(Refused) as refused:
+        refuse_above_ceiling(Change(ChangeKind.RATE, "601"), 600.0)
+    assert (refused.value.status, refused.value.kind) == (409, "above-ceiling")
