@@ -160,7 +160,7 @@ class Twin:
         assert now == self.now
         self._agreed(seen, self.model.tick(self.now, before.memory, newborn))
         assert generation == self.model.generation
-        # A worker that slept through two losses may be the only one to know a lapse of before the first: it is not asked.
+        # A worker that slept through two losses may alone know of a lapse before the first: it is not asked.
         if before.memory and before.memory.lapsed_upto <= self.model.lapsed_upto:
             self._lapsed_upto = max(self._lapsed_upto, before.memory.lapsed_upto)
         if self._has_lost:

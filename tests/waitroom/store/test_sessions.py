@@ -1,7 +1,10 @@
 """Who is inside, as the gate asks for it, on a real Valkey."""
 
+from typing import Any
+
 import pytest
 
+from tests.edges import Store, front
 from tests.fakes import FakeClock
 from waitroom.kernel.errors import StoreUnavailable
 from waitroom.kernel.redis import RedisSettings, ScriptRunner, connected
@@ -132,3 +135,29 @@ async def test_visits_that_could_not_be_written_are_written_the_next_time(
 
     assert await redis.client.zrange(SESSIONS, 0, -1, withscores=True) == [("s1", now_ms + 200_000)]
     assert await redis.client.zrange(RoomKeys("shop", "").sessions, 0, -1) == ["s2"]
+
+
+async def test_two_hundred_thousand_live_sessions_cost_no_slow_command(
+    redis: ScriptRunner, keys: Keys, store: Store
+) -> None:
+    client: Any = redis.client
+    async with front(redis, keys, store, total_active_users=300_000, new_users_per_minute=6_000_000) as shop:
+        rooms, sessions = shop.edge.rooms, shop.edge.sessions
+        ends, key = rooms.now_ms() + 300_000, RoomKeys("drop", "").sessions
+        for start in range(0, 200_000, 10_000):
+            await client.zadd(key, {f"s{number}": ends for number in range(start, start + 10_000)})
+        limit = (await client.config_get("slowlog-log-slower-than"))["slowlog-log-slower-than"]
+        await client.config_set("slowlog-log-slower-than", 20_000)  # µs; a shared machine may stop for a moment
+        await client.slowlog_reset()
+        for _ in range(20):
+            await shop.tick()
+            await rooms.enter("drop")
+        for number in range(5_000):
+            sessions.visit("drop", f"s{number}", ends + 1000)
+        await sessions.flush(rooms.now_ms())
+        slow = await client.slowlog_get()
+        await client.config_set("slowlog-log-slower-than", limit)
+        seen = await rooms.tick("drop")
+
+    assert slow == []
+    assert seen.sessions == 200_020
