@@ -35,6 +35,7 @@ _CHANGES = {
     "cap": "set how many may be inside at the same time",
     "pause": "call nobody until resumed; nobody loses a place",
     "resume": "go on calling, after a pause or an end",
+    "spin": "turn the draw by what was drawn before a witness: once, after the opening",
     "message": "tell everybody in line something; an empty text takes it away",
     "end": "end the event for everybody who waits",
     "sold-out": "say that all is sold: nobody is called until resumed; nobody loses a place",
@@ -125,6 +126,8 @@ async def _change(screen: Console, client: OpsClient, asked: argparse.Namespace)
             body["total_active_users"] = asked.value
         case "message":
             body["text"] = asked.value
+        case "spin":
+            body["value"] = asked.value
         case _:
             pass  # pause, resume and end need no value
     after = await client.change(asked.room, asked.verb, body)
@@ -170,6 +173,8 @@ def _add_value(parser: argparse.ArgumentParser, verb: str) -> None:
             parser.add_argument("value", type=int, metavar="SESSIONS")
         case "message":
             parser.add_argument("value", metavar="TEXT")
+        case "spin":
+            parser.add_argument("value", metavar="VALUE", help="published as it is: anybody computes the spin from it")
         case "end":
             parser.add_argument("-y", "--yes", action="store_true", help="do not ask back")
         case _:

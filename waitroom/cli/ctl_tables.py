@@ -55,6 +55,8 @@ def changed(entry: Told) -> str:
             return f"message: {entry['value']}" if entry["value"] else "message taken away"
         case "circuit":
             return "shop is down" if entry["value"] == "open" else "shop is back"
+        case "spin":
+            return f"spin: {entry['value']}"
         case what:
             return str(what)
 
@@ -80,6 +82,8 @@ def outcome(what: str, before: Told, after: Told) -> str:
             return f"{name}: {people} read: {after['message']}" if after["message"] else f"{name}: message taken away"
         case "close" | "open-all" | "revoke-all":
             return f"{name}: {_SAID[what]}; {before['sessions']:,} were inside"
+        case "spin":
+            return f"{name}: the draw is turned by {after['spin']:.6f}, {people}"
         case _:
             return f"{name}: {before['phase']} → {after['phase']}, {people}"
 

@@ -14,6 +14,7 @@ from waitroom.rules.rooms import Change, ChangeKind
 
 MESSAGE_LENGTH = 280
 WHY_LENGTH = 300
+SPIN_LENGTH = 200
 MOST = 100_000_000
 
 
@@ -57,6 +58,12 @@ class AskedTime(_Asked):
     for_s: float = Field(ge=1, le=24 * 3600, allow_inf_nan=False)
 
 
+class AskedSpin(_Asked):
+    """What turns a draw, as a witness has seen it."""
+
+    value: Line = Field(min_length=1, max_length=SPIN_LENGTH)
+
+
 class AskedPlain(_Asked):
     """A change that needs no value."""
 
@@ -67,6 +74,7 @@ _HINTS: dict[type[_Asked], str] = {
     AskedCap: f'Send {{"total_active_users": 500}}: a whole number from 0 to {MOST}.',
     AskedMessage: f'Send {{"text": "…"}} of at most {MESSAGE_LENGTH} characters; an empty one takes the message away.',
     AskedTime: 'Send {"for_s": 600}: for how many seconds, from 1 to 86400.',
+    AskedSpin: f'Send {{"value": "…"}} of at most {SPIN_LENGTH} characters: what was drawn before a witness.',
     AskedPlain: 'Send nothing, or {"why": "…"}.',
 }
 
@@ -88,6 +96,7 @@ class Actions:
             "pause": self.pause,
             "resume": self.resume,
             "end": self.end,
+            "spin": self.spin,
             "sold-out": self.sold_out,
             "close": self.close,
             "open-all": self.open_all,
@@ -143,6 +152,11 @@ class Actions:
     async def revoke_all(self, request: web.Request, operator: Operator) -> web.StreamResponse:
         """End every session: who is inside waits again."""
         return await self._plain(request, operator, ChangeKind.REVOKE_ALL)
+
+    async def spin(self, request: web.Request, operator: Operator) -> web.StreamResponse:
+        """Turn the draw by what was drawn before a witness; once, after the opening."""
+        asked = await _read(request, AskedSpin)
+        return await self._change(request, operator, Change(ChangeKind.SPIN, asked.value), asked.why)
 
     async def _plain(self, request: web.Request, operator: Operator, kind: ChangeKind) -> web.StreamResponse:
         asked = await _read(request, AskedPlain) if request.can_read_body else AskedPlain()

@@ -142,6 +142,7 @@ def room_document(snapshot: Snapshot, history: History) -> Document:
         "lapsed": snapshot.lapsed,
         "message": snapshot.message,
         "revision": snapshot.revision,
+        "spin": snapshot.spin if snapshot.is_spun else None,
         "lanes": {
             name: {"serving": lane.serving, "called": lane.called, "waiting": lane.waiting}
             for name, lane in snapshot.lanes.items()

@@ -4,6 +4,7 @@ from waitroom.kernel.errors import Refused
 from waitroom.rules.rooms import Change, ChangeKind
 
 _MESSAGE_LIMIT = 500
+_SPIN_LIMIT = 200
 _LONGEST_OPEN_MS = 24 * 3600 * 1000
 _MOST = 100_000_000
 """The same as the configuration takes: a bound against slips of the finger, not against ambition."""
@@ -19,14 +20,13 @@ def value_of(change: Change) -> str:
         case ChangeKind.RATE:
             return repr(_number(change.value, "rate", least=0.001))
         case ChangeKind.CAP:
-            cap = _number(change.value, "cap", least=0)
-            if not cap.is_integer():
-                raise Refused(422, "bad-cap", "The cap counts people: it must be a whole number.")
-            return str(int(cap))
+            return _cap(change.value)
         case ChangeKind.MESSAGE:
             if len(change.value) > _MESSAGE_LIMIT:
                 raise Refused(422, "too-long", f"A message has at most {_MESSAGE_LIMIT} characters.")
             return change.value
+        case ChangeKind.SPIN:
+            return _spin(change.value)
         case ChangeKind.OPEN_ALL:
             return str(int(_number(change.value, "time", least=1000, most=_LONGEST_OPEN_MS)))
         case _:
@@ -42,6 +42,19 @@ def refuse_above_ceiling(change: Change, ceiling_per_minute: float) -> None:
     if change.kind is ChangeKind.RATE and not change.is_forced and float(change.value) > ceiling_per_minute:
         told = f"The configuration says at most {ceiling_per_minute:g} a minute. Force it if you mean it."
         raise Refused(409, "above-ceiling", told, extra={"ceiling_per_minute": ceiling_per_minute})
+
+
+def _cap(text: str) -> str:
+    cap = _number(text, "cap", least=0)
+    if not cap.is_integer():
+        raise Refused(422, "bad-cap", "The cap counts people: it must be a whole number.")
+    return str(int(cap))
+
+
+def _spin(text: str) -> str:
+    if not 1 <= len(text) <= _SPIN_LIMIT or not text.isprintable():
+        raise Refused(422, "bad-spin", f"What turns a draw is 1 to {_SPIN_LIMIT} characters on one line.")
+    return text
 
 
 def _number(text: str, name: str, *, least: float, most: float = _MOST) -> float:

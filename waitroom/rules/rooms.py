@@ -50,11 +50,12 @@ class ChangeKind(StrEnum):
     CLOSE = "close"
     OPEN_ALL = "open-all"
     REVOKE_ALL = "revoke-all"
+    SPIN = "spin"
 
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """One change by ops: a rate per minute, a cap in sessions, a message, ms to be open to all."""
+    """One change by ops: a rate per minute, a cap in sessions, a message, ms to be open to all, what turns a draw."""
 
     kind: ChangeKind
     value: str = ""

@@ -6,10 +6,11 @@ from typing import Any
 
 from redis import exceptions
 
-from waitroom.kernel.errors import StoreUnavailable
+from waitroom.kernel.errors import Refused, StoreUnavailable
 from waitroom.kernel.redis import ScriptRunner
-from waitroom.rules.beacons import SpinSource, source_from, source_text
+from waitroom.rules.beacons import BeaconKind, SpinSource, manual, source_from, source_text
 from waitroom.rules.proofs import Admission, Roster
+from waitroom.rules.rooms import RoomRules
 from waitroom.rules.scores import draw_score
 from waitroom.store.keys import RoomKeys
 
@@ -115,6 +116,30 @@ class Draws:
             found += [(ticket_id, score == 1) for ticket_id, score in page]
             if len(page) < _PAGE:
                 return found
+
+
+async def spin_by_hand(
+    runner: ScriptRunner, rules: RoomRules, event: str, value: str, *, who: str, why: str
+) -> SpinSource:
+    """Turn the draw by what ops typed before a witness: after the opening, and once.
+
+    Raises:
+        Refused: 409, the room is turned by something else, it is too early, or the draw is turned already.
+    """
+    if not rules.draws or rules.beacon.kind is not BeaconKind.MANUAL:
+        told = f'Nobody turns the draw of {rules.name} by hand: that needs beacon.kind = "manual".'
+        raise Refused(409, "not-by-hand", told)
+    source = manual(value)
+    match await Draws(runner, "").spin(rules.name, event, source, who=who, value=value, why=why):
+        case NoSpin.EARLY:
+            raise Refused(409, "too-early", "The draw is turned after the opening, when nobody can join it any more.")
+        case NoSpin.LATE:
+            raise Refused(409, "too-late", "Somebody was called already: nothing can turn the draw any more.")
+        case SpinSource() as kept if kept != source:
+            by = f'by "{kept.value}"' if kept.value else "without a spin, because its time was up"
+            raise Refused(409, "already-spun", f"The draw goes on already, {by}.")
+        case _:
+            return source
 
 
 async def _heard(asking: Awaitable[Any]) -> Any:

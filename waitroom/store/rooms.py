@@ -14,6 +14,7 @@ from waitroom.rules.beacons import BeaconKind, source_text, unspun
 from waitroom.rules.changes import refuse_above_ceiling, value_of
 from waitroom.rules.rooms import (
     Change,
+    ChangeKind,
     Queueing,
     RoomRules,
     Schedule,
@@ -21,6 +22,7 @@ from waitroom.rules.rooms import (
     schedule_at,
 )
 from waitroom.rules.scores import commitment, derive_seed, draw_score, head_score, tail_score
+from waitroom.store.draws import spin_by_hand
 from waitroom.store.keys import RoomKeys
 from waitroom.store.snapshots import snapshot_of
 
@@ -202,12 +204,16 @@ class Rooms:
         """Make a change by ops and write it down; return how the room stands after it.
 
         Raises:
-            Refused: 422, the value does not fit; 409, the rate is above its ceiling, and nobody forced it.
+            Refused: 422, the value does not fit; 409, the rate is above its ceiling, and nobody forced it; a spin
+                comes too early or too late, or the room is not turned by hand.
         """
         rules, schedule = self.rules(room), self.schedule(room)
         keys = RoomKeys(room, schedule.event)
         value = value_of(change)
         refuse_above_ceiling(change, rules.rate_ceiling_per_minute)
+        if change.kind is ChangeKind.SPIN:
+            await spin_by_hand(self._runner, rules, schedule.event, value, who=who, why=why)
+            return await self.tick(room)
         await self._run(
             room,
             "rooms/control",

@@ -16,7 +16,8 @@ from waitroom.console.sign_ins import Role
 from waitroom.kernel.pages import Pages
 from waitroom.kernel.redis import ScriptRunner
 from waitroom.kernel.tokens import Keys
-from waitroom.rules.rooms import Phase, RoomRules
+from waitroom.rules.beacons import Beacon, BeaconKind, manual
+from waitroom.rules.rooms import Phase, Queueing, RoomRules, Schedule
 from waitroom.store.audit import Audit
 from waitroom.store.rooms import Rooms
 
@@ -84,6 +85,27 @@ async def test_a_change_is_made_and_told(
     assert (await Audit(redis).read("drop"))[0].what == words[0]
 
 
+async def test_the_draw_is_turned_before_a_witness_once(
+    ctl: Ctl, capsys: pytest.CaptureFixture[str], redis: ScriptRunner, keys: Keys, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clock = FakeClock()
+    opened = Schedule("opening", 1, clock.now_ms() - 60_000, 2**52)
+    beacon = Beacon(BeaconKind.MANUAL, timeout_ms=2**50)
+    lots = Rooms(redis, [RoomRules("lots", queueing=Queueing.RANDOM, beacon=beacon, events=(opened,))], keys, clock)
+    guard = Guard({Role.OPERATOR: TOKEN}, keys, clock)
+    async with TestServer(Console(lots, Audit(redis), guard, Pages(), clock).application()) as server:
+        monkeypatch.setenv("WAITROOM_OPS_URL", f"http://127.0.0.1:{server.port}")
+        first = await ctl("spin", "lots", "3 17 28", "--why", "the notary was there")
+        second = await ctl("spin", "lots", "4")
+        await ctl("audit", "lots")
+    told = capsys.readouterr()
+
+    assert (first, second) == (0, 1)
+    assert f"lots: the draw is turned by {manual('3 17 28').spin:.6f}" in told.out
+    assert 'The draw goes on already, by "3 17 28"' in told.err
+    assert "spin: 3 17 28" in told.out
+
+
 async def test_what_ctl_changed_holds_for_who_asks_redis(ctl: Ctl, rooms: Rooms) -> None:
     await ctl("rate", "drop", "0.2")
 
@@ -116,6 +138,7 @@ async def test_json_is_for_scripts_before_or_after_the_verb(ctl: Ctl, capsys: py
         (["rate", "drop", "nan"], "a number above 0"),
         (["cap", "drop", "-5"], "a whole number from 0"),
         (["pause", "nowhere"], "There are: drop, other"),
+        (["spin", "drop", "3 17"], "Nobody turns the draw of drop by hand"),
         (["status", "nowhere"], "there are: drop, other"),
         (["--ops-url", "http://127.0.0.1:1", "status"], "cannot reach"),
     ],

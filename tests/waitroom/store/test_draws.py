@@ -7,14 +7,15 @@ import pytest
 from tests.fakes import FakeClock
 from tests.lua.room import T0, Room
 from tests.lua.twin import KEYS
-from waitroom.kernel.errors import StoreUnavailable
+from waitroom.kernel.errors import Refused, StoreUnavailable
 from waitroom.kernel.redis import RedisSettings, ScriptRunner, connected
 from waitroom.kernel.tokens import Keys
 from waitroom.rules.beacons import Beacon, BeaconKind, SpinSource, manual
 from waitroom.rules.proofs import Admission, Roster, Wheel
-from waitroom.rules.rooms import Queueing, RoomRules, Schedule
+from waitroom.rules.rooms import Change, ChangeKind, Queueing, RoomRules, Schedule
 from waitroom.rules.scores import draw_score
 from waitroom.store import draws
+from waitroom.store.audit import Audit
 from waitroom.store.draws import Draws, NoRoster, NoSpin
 from waitroom.store.rooms import Rooms
 
@@ -175,3 +176,54 @@ async def test_a_root_that_is_kept_is_in_every_snapshot(redis: ScriptRunner, key
 
     assert (first.roster, (await two.tick("drop")).roster) == (None, Roster(3, "aa" * 32))
     assert await redis.client.hget(KEYS.line, "roster_count") == "3"
+
+
+# What ops type before a witness
+
+
+async def test_what_ops_type_turns_the_draw_once_and_is_written_down(redis: ScriptRunner, keys: Keys) -> None:
+    one, _ = await opened(redis, keys, MANUAL)
+    await one.tick("drop")
+    told = {"who": "Ann", "why": "the notary was there"}
+    snapshot = await one.control("drop", Change(ChangeKind.SPIN, "3 17 28"), **told)
+    again = await one.control("drop", Change(ChangeKind.SPIN, "3 17 28"), **told)
+
+    assert snapshot.spin_source == again.spin_source == manual("3 17 28")
+    with pytest.raises(Refused, match="already-spun"):
+        await one.control("drop", Change(ChangeKind.SPIN, "4"), **told)
+    (entry,) = await Audit(redis).read("drop")
+    assert (entry.who, entry.what, entry.value, entry.why) == ("Ann", "spin", "3 17 28", "the notary was there")
+
+
+@pytest.mark.parametrize("beacon", [Beacon(), Beacon(BeaconKind.DRAND, "ab", timeout_ms=600_000)])
+async def test_a_draw_that_is_not_turned_by_hand_is_not(redis: ScriptRunner, keys: Keys, beacon: Beacon) -> None:
+    one, _ = await opened(redis, keys, beacon)
+    await one.tick("drop")
+
+    with pytest.raises(Refused, match="not-by-hand"):
+        await one.control("drop", Change(ChangeKind.SPIN, "7"), who="Ann")
+
+
+async def test_nobody_turns_a_draw_that_people_can_still_join(redis: ScriptRunner, keys: Keys) -> None:
+    seconds, _ = await redis.client.time()
+    starts = int(seconds) * 1000 + 60_000
+    event = Schedule("opening", starts - 120_000, starts, starts + 3_600_000)
+    rules = RoomRules("drop", queueing=Queueing.HYBRID, beacon=MANUAL, events=(event,))
+    rooms = Rooms(redis, [rules], keys, FakeClock(int(seconds) * 1000))
+    await rooms.tick("drop")
+
+    with pytest.raises(Refused, match="too-early"):
+        await rooms.control("drop", Change(ChangeKind.SPIN, "7"), who="Ann")
+
+
+async def test_nobody_turns_a_draw_after_the_first_call_or_its_time(redis: ScriptRunner, keys: Keys) -> None:
+    one, _ = await opened(redis, keys, MANUAL)
+    await one.tick("drop")
+    await redis.client.hset(KEYS.line, "serving", "0.5")
+    with pytest.raises(Refused, match="too-late"):
+        await one.control("drop", Change(ChangeKind.SPIN, "7"), who="Ann")
+    late, _ = await opened(redis, keys, Beacon(BeaconKind.MANUAL, timeout_ms=1))
+    await redis.client.hset(KEYS.line, mapping={"serving": "-inf", "born_ms": "1"})
+    assert (await late.tick("drop")).is_spun
+    with pytest.raises(Refused, match="its time was up"):
+        await late.control("drop", Change(ChangeKind.SPIN, "7"), who="Ann")
