@@ -98,7 +98,6 @@ async def test_every_ticket_is_proven_and_called_in_turn(redis: ScriptRunner, ke
         assert called_at == sorted(called_at)
         round_ = (await proof(one))["spin_source"]["round"]
         assert called_at[0] >= (drand.genesis_s + round_ - 1) * 1000, "not before the round"
-        )
 
 
 async def test_a_beacon_that_stays_away_holds_the_line_exactly_as_long_as_was_said(
