@@ -9,10 +9,11 @@ from rich.console import Console
 from rich.text import Text
 
 from waitroom.cli import Commands
-from waitroom.config import Config, read
+from waitroom.config import Config, Event, Room, read, room_rules
 from waitroom.kernel.errors import ConfigFault
 from waitroom.kernel.settings import read_private, read_secrets
 from waitroom.kernel.units import spell_duration, spell_instant
+from waitroom.rules.beacons import BeaconKind
 
 
 def add(commands: Commands) -> None:
@@ -87,4 +88,17 @@ def _events(config: Config) -> Iterator[str]:
             start, end = spell_instant(event.event_start_time_ms), spell_instant(event.event_end_time_ms)
             before = event.event_start_time_ms - event.prequeue_start_time_ms
             gathered = f", people may gather {spell_duration(before)} before" if before else ""
-            yield f"{room.name}: {event.name} from {start} to {end}{gathered}"
+            yield f"{room.name}: {event.name} from {start} to {end}{gathered}{_turned(room, event)}"
+
+
+def _turned(room: Room, event: Event) -> str:
+    """Say what turns the draw, and with a beacon which round, so that it can be announced."""
+    beacon = room_rules(room).beacon
+    match beacon.kind:
+        case BeaconKind.DRAND:
+            due = spell_instant(beacon.due_ms(event.event_start_time_ms))
+            return f", turned by drand's round {beacon.round_after(event.event_start_time_ms)} at {due}"
+        case BeaconKind.MANUAL:
+            return f", turned by `waitroom ctl spin {room.name}` within {spell_duration(beacon.timeout_ms)}"
+        case BeaconKind.NONE:
+            return ""

@@ -67,3 +67,36 @@ def test_a_production_setup_has_nothing_to_note() -> None:
     }
 
     assert list(notes(build(written, {}), {"WAITROOM_SECRET": "s" * 32})) == []
+
+
+@pytest.mark.parametrize(
+    ("kind", "told"),
+    [
+        ("none", "to 2026-11-28T11:00:00Z\n"),
+        ("drand", ", turned by drand's round 34351014 at 2026-11-28T09:00:06Z\n"),
+        ("manual", ", turned by `waitroom ctl spin drop` within 30s\n"),
+    ],
+)
+def test_what_will_turn_a_draw_is_told_so_that_it_can_be_announced(
+    kind: str, told: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "waitroom.toml"
+    path.write_text(
+        f"""
+        [[upstreams]]
+        name = "store"
+        url = "http://store:9000"
+        [[rooms]]
+        name = "drop"
+        paths = ["/"]
+        queueing_method = "random"
+        beacon.kind = "{kind}"
+        [[rooms.events]]
+        name = "opening"
+        event_start_time = 2026-11-28T09:00:00Z
+        event_end_time = 2026-11-28T11:00:00Z
+        """
+    )
+
+    assert main(["check", str(path)]) == 0
+    assert told in capsys.readouterr().out
