@@ -263,7 +263,8 @@ def test_valkey_loses_everything_and_no_promise_is_broken(line: WholeSite, new_s
 
     until(lambda: line.pulse().get("generation") not in {None, generation})
     line.ops("resume", {})
-    for shopper, ticket in zip(waiting, tickets, strict=True):  # all of them, as their pages would: then calling goes on
+    # all of them come back, as their pages would: only then are people called again
+    for shopper, ticket in zip(waiting, tickets, strict=True):
         told = shopper.get(f"{OWN}/queue/status").body
         assert (told["ticket_id"], told["score"]) == (ticket["ticket_id"], ticket["score"])
     for shopper in waiting:
