@@ -72,7 +72,7 @@ class Visitor:
 def visiting(browser: Browser, size: dict[str, int], **wishes: Any) -> Iterator[Visitor]:
     """Give a visitor with a browser profile of their own."""
     context = browser.new_context(viewport={"width": size["width"], "height": size["height"]}, **wishes)
-    context.set_default_timeout(15_000)
+    context.set_default_timeout(30_000)
     visitor = Visitor(context, context.new_page())
     visitor.watch(visitor.page)
     try:

@@ -12,6 +12,8 @@ from pathlib import Path
 import pytest
 import redis as plain_redis
 from hypothesis import settings
+from playwright.async_api import expect as expect_async
+from playwright.sync_api import expect
 
 from tests.edges import Store, store_running
 from tests.fakes import FakeClock
@@ -21,6 +23,9 @@ from waitroom.kernel.tokens import Keys
 
 settings.register_profile("shared machine", deadline=None)
 settings.load_profile("shared machine")
+# A page that is right at last is right: how late is this machine's business.
+expect.set_options(timeout=30_000)
+expect_async.set_options(timeout=30_000)
 
 
 @pytest.fixture(scope="session")

@@ -20,7 +20,7 @@ SHOP = re.compile(r"^(The Drop|Meridian One)$")
 
 
 def heading(page: Page, text: str | re.Pattern[str]) -> None:
-    expect(page.get_by_role("heading", level=1)).to_have_text(text, timeout=20_000)
+    expect(page.get_by_role("heading", level=1)).to_have_text(text)
 
 
 def test_the_doors_open_and_people_wait_come_in_and_buy(browser: Browser) -> None:
@@ -198,7 +198,7 @@ def test_what_is_sold_out_says_so_by_itself_and_after_a_late_click(browser: Brow
         expect(button).to_have_text("Sold out")
         expect(button).to_be_disabled()
         early.page.get_by_role("button", name="Let it go").click()
-        expect(button).to_have_text("Reserve mine", timeout=15_000)
+        expect(button).to_have_text("Reserve mine")
         assert early.faults == []
 
 

@@ -63,6 +63,7 @@ class FakeRoom:
     log: list[tuple[float, str]] = field(default_factory=list)
     tickets: set[str] = field(default_factory=set)
     posed: list[str] = field(default_factory=list)
+    held: dict[str, asyncio.Event] = field(default_factory=dict)
     base: str = ""
 
     def calls(self, path: str) -> list[float]:
@@ -119,6 +120,8 @@ class FakeRoom:
         if self.refusals.get(path):
             refusal = self.refusals[path].pop(0)
             return web.Response(status=refusal.status, headers=refusal.headers, body=refusal.body)
+        if path in self.held:
+            await self.held[path].wait()
         return await handler(request)
 
     async def _pulse(self, request: web.Request) -> web.Response:
@@ -224,7 +227,7 @@ async def browser(chromium: str) -> AsyncIterator[Browser]:
 @pytest_asyncio.fixture(loop_scope="module")
 async def visitor(browser: Browser) -> AsyncIterator[BrowserContext]:
     context = await browser.new_context(viewport={"width": 390, "height": 844})
-    context.set_default_timeout(10_000)
+    context.set_default_timeout(30_000)
     yield context
     await context.close()
 
@@ -276,10 +279,12 @@ async def test_at_the_opening_the_page_works_out_its_own_score_and_checks_the_dr
     page, faults = await opened(visitor, room)
     await expect(page.locator("#lead")).to_contain_text("draw")
     (ticket_id,) = room.tickets
+    room.held["queue/status"] = asyncio.Event()
     room.phase, room.seed, room.serving, room.wait = "open", SEED, 0.0, None
     await expect(page.locator("#place")).to_contain_text(re.compile(r"~[\d,]+"))
     score = drawn(ticket_id)
     room.score, room.place = score, 7
+    room.held["queue/status"].set()
     await expect(page.locator("#place")).to_have_text("7")
     await page.locator("summary").click()
     await expect(page.locator("#proof")).to_contain_text(f"{score:.6f}")
@@ -303,6 +308,7 @@ async def test_while_the_spin_is_awaited_nobody_is_told_a_place(visitor: Browser
     await expect(page.locator("#place")).to_be_hidden()
     (ticket_id,) = room.tickets
     asked = len(room.calls("queue/status"))
+    room.held["queue/status"] = asyncio.Event()
     room.spin = 0.5
     turned = round((drawn(ticket_id) - 0.5) % 1 * 1000) + 1
     await expect(page.locator("#place")).to_have_text(f"~{turned:,}")
@@ -310,6 +316,7 @@ async def test_while_the_spin_is_awaited_nobody_is_told_a_place(visitor: Browser
     await page.locator("summary").click()
     await expect(page.locator("#check")).to_have_attribute("href", "/.waitroom/drop/proof.html")
     room.score, room.place = drawn(ticket_id), 7
+    room.held["queue/status"].set()
     await expect(page.locator("#place")).to_have_text("7")
     assert len(room.calls("queue/status")) > asked, "it asks for its exact place once there is one"
     assert faults == []
@@ -419,7 +426,7 @@ async def test_an_outage_is_told_calmly_and_ends_by_itself(visitor: BrowserConte
     await expect(page.locator("#place")).to_have_text("1,204")
     await expect(page.locator("#why")).to_contain_text("Your place is kept")
 
-    await expect(page.locator("#live")).to_have_text("Live", timeout=20_000)
+    await expect(page.locator("#live")).to_have_text("Live")
     assert "Traceback" not in await page.content()
     assert faults == []
 
@@ -429,7 +436,7 @@ async def test_a_solved_challenge_survives_an_outage_and_is_sent_again(visitor: 
 
     page, _ = await opened(visitor, room)
 
-    await expect(page.locator("#place")).to_have_text("1,204", timeout=20_000)
+    await expect(page.locator("#place")).to_have_text("1,204")
     first, second, third = room.calls("queue/register")
     assert second - first >= 1
     assert third - second >= 1
@@ -499,7 +506,7 @@ async def test_a_new_generation_presents_the_ticket_again(visitor: BrowserContex
 
     await expect(page.locator("#why")).to_have_text("The waiting room has restarted. Your place is kept.")
     await expect(page.locator("#place")).to_have_text("1,104")
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(30):
         while len(room.calls("queue/status")) == before:
             await asyncio.sleep(0.05)
     assert len(room.calls("queue/register")) == 1
@@ -581,7 +588,7 @@ async def test_another_event_needs_another_ticket(visitor: BrowserContext, room:
 
     room.event = "second"
 
-    async with asyncio.timeout(8):
+    async with asyncio.timeout(30):
         while len(room.tickets) < 2:
             await asyncio.sleep(0.05)
     await expect(page.locator("#place")).to_have_text("1,204")
@@ -597,16 +604,36 @@ async def test_a_refusal_is_shown_in_the_words_of_the_server(visitor: BrowserCon
     await expect(page.locator("#place")).to_have_text("1,204")
 
 
+# The page's own clock when it asks for a pulse; seen from the server, a stalled machine squeezes two together.
+BEATS = """
+window.beats = [];
+const asking = window.fetch;
+window.fetch = (url, how) => {
+  if (String(url).endsWith("/pulse")) window.beats.push(performance.now());
+  return asking(url, how);
+};
+"""
+
+
+async def gaps_ms(page: Page) -> list[float]:
+    """Return how long lay between the pulses, once there were eight of them."""
+    beats: list[float] = []
+    async with asyncio.timeout(60):
+        while len(beats) < 8:
+            await asyncio.sleep(0.1)
+            beats = await page.evaluate("window.beats")
+    return [later - earlier for earlier, later in pairwise(beats)]
+
+
 async def test_a_hidden_tab_beats_slowly_and_comes_in_when_looked_at(visitor: BrowserContext, room: FakeRoom) -> None:
     await visitor.add_init_script(
         "window.isAway = true; Object.defineProperty(document, 'hidden', {get: () => window.isAway})"
     )
     room.poll = {"floor_ms": 100, "ceiling_ms": 1000, "divisor": 10_000}
+    await visitor.add_init_script(BEATS)
     page, _ = await opened(visitor, room)
     await expect(page.locator("#place")).to_have_text("1,204")
-    await asyncio.sleep(5)
-    beats = room.calls("pulse")[-3:]
-    assert all(later - earlier > 0.8 for earlier, later in pairwise(beats))
+    assert min((await gaps_ms(page))[-3:]) >= 850
     room.serving = 9e9
     await expect(page).to_have_title("● Your turn \u2013 Northlight sneaker drop")
     await expect(page.locator("#headline")).to_have_text("You are in")
@@ -619,15 +646,14 @@ async def test_a_hidden_tab_beats_slowly_and_comes_in_when_looked_at(visitor: Br
 async def test_the_beat_is_the_expected_wait_divided_and_clamped(visitor: BrowserContext, room: FakeRoom) -> None:
     room.poll = {"floor_ms": 200, "ceiling_ms": 5000, "divisor": 600}
     room.wait = {"low": 290.0, "likely": 300.0, "high": 310.0}  # 300 s / 600 = 500 ms
+    await visitor.add_init_script(BEATS)
     page, _ = await opened(visitor, room)
     await expect(page.locator("#wait")).to_have_text("4\u20136 minutes")
-    await asyncio.sleep(3)
 
-    beats = room.calls("pulse")[-5:]
-    gaps = [later - earlier for earlier, later in pairwise(beats)]
-    assert min(gaps) > 0.4
-    assert sorted(gaps)[1] < 1.5  # a busy machine adds to a gap, and takes nothing from it
-    assert len({round(gap, 3) for gap in gaps}) > 1
+    gaps = (await gaps_ms(page))[-5:]
+    assert min(gaps) >= 425  # a busy machine adds to a gap, and takes nothing from it
+    assert min(gaps) < 4250  # which is the least of the ceiling's
+    assert len({round(gap) for gap in gaps}) > 1
 
 
 async def test_sound_is_asked_for_and_plays(visitor: BrowserContext, room: FakeRoom) -> None:
@@ -647,7 +673,7 @@ async def test_a_browser_that_loses_the_pass_does_not_reload_for_ever(visitor: B
 
     page, _ = await opened(visitor, room)
 
-    await expect(page.locator("#headline")).to_have_text("Please allow cookies", timeout=20_000)
+    await expect(page.locator("#headline")).to_have_text("Please allow cookies")
     assert len(room.calls("/drop/shoe")) == 4
 
 
@@ -677,7 +703,7 @@ async def test_without_javascript_a_visitor_joins_by_a_button_and_comes_in(brows
 async def test_a_slow_device_is_offered_the_slow_lane(visitor: BrowserContext, room: FakeRoom) -> None:
     room.terms = Terms(steps=64, difficulty=24)
     page, _ = await opened(visitor, room)
-    await expect(page.locator("#slow-text")).to_contain_text("join without it", timeout=20_000)
+    await expect(page.locator("#slow-text")).to_contain_text("join without it")
 
     await page.get_by_role("button", name="Join the line").click()
 
