@@ -616,13 +616,14 @@ window.fetch = (url, how) => {
 
 
 async def gaps_ms(page: Page) -> list[float]:
-    """Return how long lay between the pulses, once there were eight of them."""
+    """Return how long lay between the next six pulses, but for the shortest: the end of joining wakes the page once."""
+    await page.evaluate("window.beats.length = 0")
     beats: list[float] = []
     async with asyncio.timeout(60):
-        while len(beats) < 8:
+        while len(beats) < 6:
             await asyncio.sleep(0.1)
             beats = await page.evaluate("window.beats")
-    return [later - earlier for earlier, later in pairwise(beats)]
+    return sorted(later - earlier for earlier, later in pairwise(beats))[1:]
 
 
 async def test_a_hidden_tab_beats_slowly_and_comes_in_when_looked_at(visitor: BrowserContext, room: FakeRoom) -> None:
@@ -633,7 +634,7 @@ async def test_a_hidden_tab_beats_slowly_and_comes_in_when_looked_at(visitor: Br
     await visitor.add_init_script(BEATS)
     page, _ = await opened(visitor, room)
     await expect(page.locator("#place")).to_have_text("1,204")
-    assert min((await gaps_ms(page))[-3:]) >= 850
+    assert min(await gaps_ms(page)) >= 850
     room.serving = 9e9
     await expect(page).to_have_title("● Your turn \u2013 Northlight sneaker drop")
     await expect(page.locator("#headline")).to_have_text("You are in")
@@ -650,7 +651,7 @@ async def test_the_beat_is_the_expected_wait_divided_and_clamped(visitor: Browse
     page, _ = await opened(visitor, room)
     await expect(page.locator("#wait")).to_have_text("4\u20136 minutes")
 
-    gaps = (await gaps_ms(page))[-5:]
+    gaps = await gaps_ms(page)
     assert min(gaps) >= 425  # a busy machine adds to a gap, and takes nothing from it
     assert min(gaps) < 4250  # which is the least of the ceiling's
     assert len({round(gap) for gap in gaps}) > 1
