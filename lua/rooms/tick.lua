@@ -24,10 +24,8 @@
 -- ARGV[12] keep        ms      how long the state of an event outlives its last tick
 -- ARGV[13] awaited     ms      until when the spin of the draw is awaited, and nobody called; empty = there is none
 -- ARGV[14] unspun      text    what to tell of a draw that went on without a spin
--- ARGV[15] known       number  spin that the caller has seen, should Redis have lost it
--- ARGV[16] known_from  text    where it came from; empty = the caller has seen none
--- ARGV[17] memory      text    the last element of the last reply to this worker; empty = it has none
--- ARGV[18] regather    ms      how long those who wait need to present their tickets again, should Redis have lost them
+-- ARGV[15] memory      text    the last element of the last reply to this worker; empty = it has none
+-- ARGV[16] regather    ms      how long those who wait need to present their tickets again, should Redis have lost them
 -- REPLY    "ticked", generation, phase, now, serving, called, waiting, sessions, outstanding, admitted, lapsed,
 --          rate, cap, message, revision, commitment, spin, rate in force, health ratio, circuit, circuit since,
 --          spin source, roster root, roster count, closed, open until, revoked before, memory
@@ -45,8 +43,8 @@ local now, event = clock_ms(ARGV[1]), ARGV[2]
 local times = { prequeue = ARGV[3], starts = ARGV[4], ends = ARGV[5] }
 local rate, cap, window, settle = ARGV[6], ARGV[7], tonumber(ARGV[8]), tonumber(ARGV[9])
 local newborn, commitment, keep = ARGV[10], ARGV[11], tonumber(ARGV[12])
-local awaited, unspun, known, known_from = tonumber(ARGV[13]), ARGV[14], ARGV[15], ARGV[16]
-local memory, regather = ARGV[17] ~= '' and cjson.decode(ARGV[17]), tonumber(ARGV[18])
+local awaited, unspun = tonumber(ARGV[13]), ARGV[14]
+local memory, regather = ARGV[15] ~= '' and cjson.decode(ARGV[15]), tonumber(ARGV[16])
 local REMEMBER_MS = 5000 -- where Redis lost a spin, this is enough for a worker that has seen it to tick
 
 -- an append-only file does not grow where nothing changes
@@ -68,7 +66,8 @@ local function heal()
   local is_followed = string.find(r[4] or '', ' ' .. memory.generation .. ' ', 1, true)
   local is_same_event = memory.event == event
   local is_behind = memory.beats > tonumber(is_followed and r[5] or r[2] or 0)
-    or is_same_event and memory.line.grown.serving and redis.call('HEXISTS', line, 'serving') == 0
+    or is_same_event and (memory.line.grown.serving and redis.call('HEXISTS', line, 'serving') == 0
+      or memory.line.kept.spin_source and redis.call('HEXISTS', line, 'spin_source') == 0)
   local is_overruled = memory.revision > tonumber(r[3] or 0)
   if not is_behind and not is_overruled then
     return
@@ -113,10 +112,6 @@ local function settle_spin()
   end
   redis.call('HSETNX', line, 'drawn_ms', string.format('%d', now)) -- from here on nobody comes to the draw or goes
   if redis.call('HEXISTS', line, 'spin_source') == 1 then
-    return true
-  end
-  if known_from ~= '' then
-    redis.call('HSET', line, 'spin', known, 'spin_source', known_from)
     return true
   end
   local born = tonumber(redis.call('HGET', line, 'born_ms'))

@@ -14,7 +14,7 @@
 -- ARGV[4]  event     text    the event that counts now
 -- ARGV[5]  ends      ms      its end; empty = not set
 -- REPLY    "admitted", end   ms since 1970; the same when called again
--- REPLY    "waiting", ahead  not called yet
+-- REPLY    "waiting"         not called yet
 -- REPLY    "later", in       ms: called, but the rate or the cap is used up for a moment, or the room is paused, or
 --                             the upstream is down
 -- REPLY    "lapsed"          called, but too long ago, or the session is over
@@ -57,7 +57,7 @@ end
 local serving, spin = tonumber(l[1]), tonumber(l[2])
 local turn = turn_of(score, spin)
 if turn > serving then
-  return { 'waiting', count_upto(queue, turn, spin) - count_upto(queue, serving, spin) - 1 }
+  return { 'waiting' }
 end
 if turn <= tonumber(l[3] or '-inf') then
   return { 'lapsed' }

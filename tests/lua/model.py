@@ -324,7 +324,7 @@ class Model:
             return ["unknown"]
         turn = self.turn(ticket)
         if turn > self.serving:
-            return ["waiting", sum(self.turn(other) <= turn for other in self.waiting()) - 1]
+            return ["waiting"]
         if turn <= self.lapsed_upto:
             return ["lapsed"]
         if self.is_paused:

@@ -37,12 +37,10 @@ class Room:
     rate_floor: float = 6.0
     serials: Iterator[int] = field(default_factory=count)
 
-    async def tick(
-        self, at: int = 0, *, newborn: str = "one", known: tuple[str, str] = ("0", ""), memory: str | None = None
-    ) -> dict[str, Any]:
+    async def tick(self, at: int = 0, *, newborn: str = "one", memory: str | None = None) -> dict[str, Any]:
         """Tick as a worker that remembers `memory`, else what `self.memory` holds: by default, nothing."""
         limits = [repr(self.rate), self.cap, self.window_ms, self.settle_ms, newborn, "commitment", self.keep_ms]
-        draw = ["" if self.awaited is None else T0 + self.awaited, "none", *known]
+        draw = ["" if self.awaited is None else T0 + self.awaited, "none"]
         memories = [self.memory if memory is None else memory, self.regather_ms]
         reply = await self.run("rooms/tick", at, KEYS.event, *self.times(), *limits, *draw, *memories)
         names = (

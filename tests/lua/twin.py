@@ -153,7 +153,7 @@ class Twin:
         t, before = self.times, self._workers.get(worker, _Worker())
         self._newborns += 1
         newborn = f"g{self._newborns}"
-        limits = [repr(t.rate), t.cap, t.window_ms, t.settle_ms, newborn, "commitment", _KEEP_MS, "", "none", "0", ""]
+        limits = [repr(t.rate), t.cap, t.window_ms, t.settle_ms, newborn, "commitment", _KEEP_MS, "", "none"]
         reply = self._run("rooms/tick", [*self._event(), *limits, before.text, t.regather_ms])
         (_, generation, phase, now, serving, *counts) = reply
         seen = ["ticked", phase, float(serving), *counts[:6], float(counts[6]), *counts[7:10]]

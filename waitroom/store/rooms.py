@@ -78,7 +78,6 @@ class Rooms:
         self._draw_keys = keys.derive("draw")
         self._clock = clock
         self._skew_ms = 0
-        self._spins: dict[tuple[str, str], tuple[str, str]] = {}
         self._memories: dict[str, str] = {}
 
     def names(self) -> list[str]:
@@ -145,7 +144,6 @@ class Rooms:
             ],
         )
         snapshot, self._memories[room] = snapshot_of(room, schedule, reply[:-1]), reply[-1]
-        self._remember(snapshot)
         self._skew_ms = snapshot.now_ms - self._clock.now_ms()
         return snapshot
 
@@ -223,21 +221,14 @@ class Rooms:
         return await self.tick(room)
 
     def _draw(self, rules: RoomRules, schedule: Schedule) -> list[str]:
-        """Return what `tick` takes of the draw: until when its spin is awaited, and the one this worker has seen."""
+        """Return what `tick` takes of the draw: until when its spin is awaited, what to tell should there be none."""
         if schedule.starts_ms is None:
-            return ["", "", "0", ""]
+            return ["", ""]
         awaits = rules.draws and rules.beacon.kind is not BeaconKind.NONE
         return [
             str(rules.beacon.awaited_until_ms(schedule.starts_ms)) if awaits else "",
             source_text(unspun(rules.beacon, schedule.starts_ms)),
-            *self._spins.get((rules.name, schedule.event), ("0", "")),
         ]
-
-    def _remember(self, snapshot: Snapshot) -> None:
-        """Keep the spin, should Redis lose it: nothing else could put the draw back into its order."""
-        if snapshot.spin_source is not None:
-            self._spins = {key: spin for key, spin in self._spins.items() if key[0] != snapshot.room}
-            self._spins[snapshot.room, snapshot.event] = repr(snapshot.spin), source_text(snapshot.spin_source)
 
     async def _run(self, room: str, script: str, *, keys: list[str], args: list[Any]) -> Any:
         """Run `script`; where Redis lost the room's state, tick makes it anew and the script runs again."""

@@ -219,7 +219,7 @@ async def test_an_end_by_ops_ends_this_event_and_not_the_next(redis: ScriptRunne
             "next:knocks",
             "next:log",
         ],
-        args=[T0, "next", "", T0, "", "600", 10, 1000, 1000, "one", "c", 1000, "", "none", "0", "", "", 25_000],
+        args=[T0, "next", "", T0, "", "600", 10, 1000, 1000, "one", "c", 1000, "", "none", "", 25_000],
     )
 
     assert ((await room.tick())["phase"], reply[2]) == ("ended", "open")
@@ -402,9 +402,10 @@ async def test_a_spin_that_redis_lost_is_put_back_by_whoever_has_seen_it(redis: 
     await room.tick(0)
     await room.spin(0.45, at=100)
     await room.tick(200)
+    memory = room.last_memory
     await redis.client.flushdb()
     newcomer = await room.tick(40_000)
-    witness = await room.tick(40_100, known=("0.45", "beacon"))
+    witness = await room.tick(40_100, memory=memory)
     late = await room.tick(40_200)
 
     assert newcomer["spin_source"] == "", "it has seen nothing, and waits for somebody who has"
@@ -427,5 +428,19 @@ async def test_what_redis_knows_is_stronger_than_what_a_worker_remembers(redis: 
     room = await drawn_room(redis)
     await room.tick(0)
     await room.spin(0.45, at=100)
+    await room.tick(200)
+    memory = room.last_memory.replace("0.45", "0.7").replace("beacon", "another")
 
-    assert (await room.tick(200, known=("0.7", "another")))["spin"] == "0.45"
+    assert (await room.tick(300, memory=memory))["spin"] == "0.45"
+
+
+async def test_a_spin_that_alone_was_lost_is_put_back(redis: ScriptRunner) -> None:
+    room = await drawn_room(redis)
+    await room.tick(0)
+    await room.spin(0.45, at=100)
+    await room.tick(200)
+    await redis.client.hdel(KEYS.line, "spin_source")
+    await redis.client.hset(KEYS.line, "spin", "0")
+    snapshot = await room.tick(300, memory=room.last_memory)
+
+    assert (snapshot["spin"], snapshot["spin_source"]) == ("0.45", "beacon")
