@@ -17,6 +17,8 @@ from waitroom.console.guard import Guard
 from waitroom.gate.cookies import Cookies
 from waitroom.gate.counters import WORKER_STARTED
 from waitroom.gate.door import Door, OnHead
+from waitroom.gate.forward_auth import ForwardAuth
+from waitroom.gate.judge import Judge
 from waitroom.gate.line import Line
 from waitroom.gate.looks import look
 from waitroom.gate.probes import Probes
@@ -170,15 +172,19 @@ class Edge:
         templates = Pages()
         pages = WaitingPages(WaitingPage(templates, looks), self._line, statuses, self._clock)
         routes = Routes([self._route(room) for room in self._config.rooms])
-        door = Door(self._line, routes, pages, self._upstream_passes, self._carry, self.errands)
+        judge = Judge(self._line, routes, self._upstream_passes)
+        door = Door(judge, pages, self._carry, self.errands)
         probes, pulses, queueing = Probes(self.rooms, self.board), Pulses(self.rooms, self.board), self._queueing
         problems = ProblemPages(templates, next(iter(looks.values())))
+        trusted, origin = self._trusted, self._config.edge.public_origin
+        auth = ForwardAuth(judge, problems, self._upstream_passes, trusted=trusted, public_origin=origin)
         app = web.Application(middlewares=[problems.people_get_pages, errors_become_answers, odd_requests_are_refused])
         own = "/.waitroom/{room}"
         app.add_routes(
             [
                 web.get("/.waitroom/healthz", probes.healthz),
                 web.get("/.waitroom/readyz", probes.readyz),
+                *auth.routes(),
                 web.get(f"{own}/pulse", pulses.answer),
                 web.get(f"{own}/proof", self._proofs.answer),
                 web.get(f"{own}/proof.html", ProofPage(self.rooms, templates, looks, self._clock).answer),

@@ -30,3 +30,6 @@ CLAIMS = Counter(
     ["room", "outcome"],
 )
 STORE_FAILURES = Counter("waitroom_redis_failures", "Calls to Redis that failed or came too late.", ["operation"])
+FRONT_REFUSALS = Counter(
+    "waitroom_forward_auth_refusals", "Questions for forward auth that were none, by the kind of the problem.", ["kind"]
+)

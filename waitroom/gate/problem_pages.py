@@ -43,10 +43,11 @@ class ProblemPages:
         if isinstance(answer, web.Response) and answer.content_type == _PROBLEM and is_person(request):
             told = _own_problem(answer)
             if told is not None:
-                return self._page(answer, told, may_retry=request.method == "GET")
+                return self.page(answer, told, may_retry=request.method == "GET")
         return answer
 
-    def _page(self, answer: web.Response, detail: str, *, may_retry: bool) -> web.Response:
+    def page(self, answer: web.Response, detail: str, *, may_retry: bool) -> web.Response:
+        """Return `answer` as a page that says `detail`; it asks again by itself where that `may_retry`."""
         mark = nonce()
         html = self._pages.render(
             "gate/problem.html",

@@ -1,0 +1,112 @@
+"""Turn the verdict on a visit into what somebody else's proxy can act on: let it pass, or send the visitor to us."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from urllib.parse import quote, urlsplit
+
+from aiohttp import web
+
+from waitroom.gate.judge import Judge, is_navigation, must_wait
+from waitroom.kernel.answers import NO_STORE
+from waitroom.kernel.errors import Refused
+from waitroom.kernel.tokens import Pass
+from waitroom.rules.fronts import Asked
+from waitroom.rules.health import Circuit
+from waitroom.rules.return_paths import return_path
+from waitroom.rules.verdicts import Forward, Refuse, Verdict, Wait
+
+PASS = "Waitroom-Pass"  # noqa: S105  # the name of a header
+_OLD_RATIO = 0.5
+"""A pass that got so old without being renewed: the front drops our cookies, so the visitor comes to us for one."""
+_DOWN_S = 5
+
+
+@dataclass(frozen=True, slots=True)
+class Allowed:
+    """It may pass: with what the store shall be shown, and what the browser shall keep."""
+
+    waitroom_pass: str | None = None
+    cookie: str | None = None
+
+    @property
+    def headers(self) -> dict[str, str]:
+        """Return these as headers, for the front to take from the answer."""
+        named = ((PASS, self.waitroom_pass), ("Set-Cookie", self.cookie))
+        return {**NO_STORE, **{name: value for name, value in named if value is not None}}
+
+
+@dataclass(frozen=True, slots=True)
+class Sent:
+    """Whoever asks shall go to an address of ours first, and comes back from there."""
+
+    location: str
+
+
+class FrontVerdicts:
+    """The verdicts, for fronts."""
+
+    def __init__(self, judge: Judge, public_origin: str) -> None:
+        """Ask `judge`; shoppers come by `public_origin`, if that is known."""
+        self._judge = judge
+        self._public_origin = public_origin
+
+    async def answer(self, request: web.Request, asked: Asked) -> Allowed | Sent:
+        """Return what to do with `asked`, by what the `request` of the front carries of it.
+
+        Raises:
+            Refused: who looks at no page has to wait, or nobody is let in.
+        """
+        judged = self._judge.judge(request, asked.host, asked.target)
+        if judged is None:
+            return Allowed()
+        return await self._act(judged[0].room, judged[1], asked, is_seen=is_navigation(asked.method, request.headers))
+
+    def origin(self, asked: Asked) -> str:
+        """Return where the visitor is: as configured, where that is the host they named."""
+        known = self._public_origin
+        return known if known and urlsplit(known).netloc == asked.host else asked.origin
+
+    async def _act(self, room: str, found: Verdict, asked: Asked, *, is_seen: bool) -> Allowed | Sent:
+        if isinstance(found, Refuse):
+            raise self._judge.refused(room)
+        if isinstance(found, Forward):
+            return Allowed() if found.pass_ is None else self._inside(room, found.pass_, asked, is_seen=is_seen)
+        if is_seen:
+            return self._to(room, "wait" if isinstance(found, Wait) else "enter", asked)
+        issued = await self._judge.let_in(room, found)
+        if issued is None:
+            raise must_wait(room)
+        return Allowed(self._judge.upstream_pass(issued.pass_), issued.cookie)
+
+    def _inside(self, room: str, pass_: Pass, asked: Asked, *, is_seen: bool) -> Allowed | Sent:
+        snapshot = self._judge.line.board.get(room)
+        if snapshot is not None and snapshot.health.circuit is Circuit.OPEN:
+            public = "The shop is not answering right now. Your place inside is kept: please try again in a moment."
+            raise Refused(503, "upstream-down", public, retry_after_s=_DOWN_S)
+        is_old = self._judge.used_ratio(room, pass_) > _OLD_RATIO
+        renewed = self._judge.visited(room, pass_)
+        if renewed and is_old and is_seen and asked.method == "GET" and back(asked) == asked.target:
+            return self._to(room, "enter", asked)
+        return Allowed(self._judge.upstream_pass(pass_), renewed.cookie if renewed else None)
+
+    def _to(self, room: str, page: str, asked: Asked) -> Sent:
+        return Sent(self.origin(asked) + own_page(room, page, back(asked)))
+
+
+def own_page(room: str, page: str, back: str) -> str:
+    """Return the address of a page of ours that leads on to `back`."""
+    return f"/.waitroom/{room}/{page}?return_to={quote(back, safe='/')}"
+
+
+def back(asked: Asked) -> str:
+    """Return where to come back to: what was asked for, without its query where that is too long to carry."""
+    path = asked.target.partition("?")[0]
+    return return_path(asked.target, return_path(path))
+
+
+def see_other(location: str, cookies: Sequence[str] = ()) -> web.Response:
+    """Return the answer that sends a visitor on, with a cookie or none."""
+    answer = web.Response(status=303, headers={"Location": location, **NO_STORE})
+    for cookie in cookies:
+        answer.headers.add("Set-Cookie", cookie)
+    return answer
