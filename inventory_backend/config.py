@@ -10,7 +10,6 @@ from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError
 
 from inventory_backend import sales
-from waitroom.kernel.errors import ConfigFault
 from waitroom.kernel.faults import Fault, Faults, repeated
 from waitroom.kernel.settings import (
     DurationMs,
@@ -27,8 +26,9 @@ from waitroom.kernel.settings import (
 from waitroom.kernel.shapes import Name, RedisUrl, SiteUrl
 from waitroom.kernel.tokens import UpstreamPassSigner
 from waitroom.kernel.units import Address, duration_ms
+from waitroom.verify.passes import SECRET_VARIABLE
+from waitroom.verify.passes import upstream_signer as signer_of
 
-UPSTREAM_SECRET_VARIABLE = "WAITROOM_UPSTREAM_SECRET"  # noqa: S105 - the name of a variable, not what is in it
 GATEWAY_VARIABLE = "WAITROOM_SIMULATED_GATEWAY_URL"
 
 _LARGEST_AMOUNT = 99_999_999
@@ -227,16 +227,7 @@ def upstream_signer(config: Config, environment: Mapping[str, str] = os.environ)
     Raises:
         ConfigFault: there is no usable secret.
     """
-    given = environment.get(UPSTREAM_SECRET_VARIABLE, "")
+    given = environment.get(SECRET_VARIABLE, "")
     if not given:
         return UpstreamPassSigner(read_secrets(environment, config.secrets.file))
-    try:
-        keys = [bytes.fromhex(part) for part in given.split(",")]
-    except ValueError:
-        keys = []
-    if not keys or any(len(key) != 32 for key in keys):
-        told = (
-            "must be 64 hexadecimal digits (or two of those with a comma between, newest last), as `waitroom` derives"
-        )
-        raise ConfigFault([f"{UPSTREAM_SECRET_VARIABLE}: {told}"])
-    return UpstreamPassSigner(keys)
+    return signer_of(given)

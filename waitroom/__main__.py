@@ -5,10 +5,10 @@ import sys
 from collections.abc import Sequence
 
 from waitroom import __version__
-from waitroom.cli import check, crowd, ctl, demo, processes, serve, verify
+from waitroom.cli import check, crowd, ctl, demo, processes, serve, upstream_secret, verify
 from waitroom.kernel.errors import ConfigFault, WaitroomError
 
-COMMANDS = (demo, serve, ctl, check, verify, processes, crowd)
+COMMANDS = (demo, serve, ctl, check, verify, upstream_secret, processes, crowd)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

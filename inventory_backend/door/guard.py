@@ -11,8 +11,8 @@ from inventory_backend.refusals import refused
 from waitroom.kernel.clock import Clock
 from waitroom.kernel.errors import BadToken
 from waitroom.kernel.tokens import Pass, UpstreamPassSigner
+from waitroom.verify.passes import Verifier, pass_values
 
-PASS_HEADER = "Waitroom-Pass"  # noqa: S105 - the name of a header
 GUARDED = "/checkout/"
 
 _PASS: web.RequestKey[Pass] = web.RequestKey("pass", Pass)
@@ -25,9 +25,8 @@ class Guard:
 
     def __init__(self, signer: UpstreamPassSigner, rooms: Iterable[str], clock: Clock) -> None:
         """Accept passes of `rooms` that `signer` finds genuine."""
-        self._signer = signer
-        self._rooms = sorted(set(rooms))
-        self._clock = clock
+        self._verifier = Verifier(signer, clock=clock, leeway_s=0)
+        self._rooms = frozenset(rooms)
 
     @web.middleware
     async def middleware(self, request: web.Request, handler: Handler) -> web.StreamResponse:
@@ -42,14 +41,10 @@ class Guard:
         Raises:
             Refused: 403 no-pass.
         """
-        text = request.headers.get(PASS_HEADER, "")
-        now_ms = self._clock.now_ms()
-        for room in self._rooms:
-            try:
-                return self._signer.verify(text, room=room, now_ms=now_ms)
-            except BadToken:
-                continue
-        raise refused("no-pass")
+        try:
+            return self._verifier.verify(pass_values(request.headers.items()), self._rooms)
+        except BadToken as fault:
+            raise refused("no-pass") from fault
 
 
 def admitted(request: web.Request) -> Pass:

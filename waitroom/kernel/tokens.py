@@ -6,7 +6,7 @@ Two secrets may live at once: the newest signs, both verify, so keys rotate with
 
 import hmac
 import re
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 from dataclasses import dataclass
 from hashlib import sha256
 from typing import Any
@@ -118,8 +118,16 @@ class PassSigner:
         Raises:
             BadToken: forged, damaged, expired, or of another room.
         """
+        return self.verify_any(text, rooms=(room,), now_ms=now_ms)
+
+    def verify_any(self, text: str, *, rooms: Container[str], now_ms: int) -> Pass:
+        """Return the pass in `text`, if it is of one of `rooms`.
+
+        Raises:
+            BadToken: forged, damaged, expired, or of another room.
+        """
         found = Pass(*_fields(self._signer, text, 4))
-        if found.room != room:
+        if found.room not in rooms:
             raise BadToken("pass of another room", kind="foreign-pass")
         if found.expires_ms <= now_ms:
             raise BadToken("pass has run out", kind="expired-pass")
@@ -136,8 +144,8 @@ class UpstreamPassSigner(PassSigner):
 
     @staticmethod
     def upstream_secret(keys: Keys) -> str:
-        """Return the newest upstream key in hex, for `WAITROOM_UPSTREAM_SECRET` of the store behind."""
-        return keys.derive(UpstreamPassSigner.purpose)[-1].hex()
+        """Return the upstream keys in hex, newest last, for `WAITROOM_UPSTREAM_SECRET` of the store behind."""
+        return ",".join(key.hex() for key in keys.derive(UpstreamPassSigner.purpose))
 
 
 def _hkdf(secret: bytes, purpose: str) -> bytes:

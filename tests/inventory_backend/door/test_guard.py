@@ -3,6 +3,7 @@
 import pytest
 from aiohttp import web
 from aiohttp.test_utils import make_mocked_request
+from multidict import CIMultiDict
 
 from inventory_backend.door.guard import Guard, admitted
 from tests.bookkeeping import NOW_MS
@@ -55,6 +56,14 @@ async def test_anything_else_is_refused(guard: Guard, text: str | None, path: st
     with pytest.raises(Refused) as refused:
         await guard.middleware(asks(text, path), passed)
     assert (refused.value.status, refused.value.kind) == (403, "no-pass")
+
+
+@pytest.mark.parametrize("name", ["Waitroom-Pass", "waitroom_pass"])
+async def test_a_request_with_two_passes_is_refused(guard: Guard, name: str) -> None:
+    said = CIMultiDict([("Waitroom-Pass", SIGNER.sign(GOOD)), (name, SIGNER.sign(GOOD))])
+
+    with pytest.raises(Refused, match="no-pass"):
+        await guard.middleware(make_mocked_request("POST", "/checkout/reserve", headers=said), passed)
 
 
 async def test_the_catalogue_is_open(guard: Guard) -> None:
