@@ -46,8 +46,7 @@ end
 local change = {}
 function change.rate()
   local before = redis.call('HGET', room, 'full_rate')
-  local expected = tonumber(redis.call('HGET', line, 'expected') or 0)
-  keep_tokens(room, refilled(room, now, expected), now) -- what was earned so far, was earned at the old rate
+  keep_tokens(room, refilled(room, now), now) -- what was earned so far, was earned at the old rate
   redis.call('HSET', room, 'rate_by_ops', value, 'full_rate', value, 'rate_per_minute', rate_in_force(room, value))
   return before
 end
@@ -70,7 +69,7 @@ function change.resume()
   local before = flags()
   if before ~= 'running' then
     keep_tokens(room, math.min(1, tonumber(redis.call('HGET', room, 'tokens'))), now)
-    call_again(line, calls, now, window)
+    call_again(room, { { line = line, calls = calls } }, now, window)
   end
   redis.call('HDEL', room, 'paused', 'ended', 'sold_out', 'closed', 'open_until_ms')
   return before

@@ -34,7 +34,7 @@ local held = tonumber(redis.call('ZSCORE', sessions, session))
 if held and held > now then
   return { 'admitted', held }
 end
-local l = redis.call('HMGET', line, 'serving', 'spin', 'expected')
+local l = redis.call('HMGET', line, 'serving', 'spin')
 local waiting = redis.call('ZCARD', queue) - count_upto(queue, tonumber(l[1]), tonumber(l[2]))
 waiting = waiting + missing_from(room, now, waiting) -- who waited before Redis lost them comes first
 local phase = phase_of(room, event, times, now, waiting)
@@ -47,8 +47,8 @@ end
 if waiting > 0 then
   return { 'wait', 'line' }
 end
-local expected = tonumber(l[3] or 0)
-local tokens = refilled(room, now, expected)
+local expected = tonumber(redis.call('HGET', room, 'expected') or 0)
+local tokens = refilled(room, now)
 if tokens - expected < WHOLE then
   return { 'wait', 'rate' }
 end

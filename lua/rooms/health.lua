@@ -73,7 +73,7 @@ end
 
 -- from here on another rate; what was earned so far, was earned at the old one
 local function set_ratio(ratio)
-  keep_tokens(room, refilled(room, now, tonumber(redis.call('HGET', line, 'expected') or 0)), now)
+  keep_tokens(room, refilled(room, now), now)
   redis.call('HSET', room, 'health_ratio', ratio == 1 and '1' or string.format('%.17g', ratio))
   local rate = redis.call('HGET', room, 'full_rate') or redis.call('HGET', room, 'rate_per_minute')
   redis.call('HSET', room, 'rate_per_minute', rate_in_force(room, rate))
@@ -100,7 +100,7 @@ end
 -- the outage seems over: like the end of a pause, for the called and for the bucket
 local function half_open()
   keep_tokens(room, math.min(1, tonumber(redis.call('HGET', room, 'tokens'))), now)
-  call_again(line, calls, now, window)
+  call_again(room, { { line = line, calls = calls } }, now, window)
   turn_circuit('half_open')
 end
 

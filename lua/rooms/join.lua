@@ -80,7 +80,7 @@ if not score then
 end
 local turn = turn_of(score, spin)
 if was_known == 0 and turn <= serving and turn > lapsed_upto and not has_come then
-  one_more(line, calls, turn)
+  one_more(room, { line = line, calls = calls }, turn)
 end
 local seen = count_upto(queue, serving, spin)
 local waiting = redis.call('ZCARD', queue) - seen

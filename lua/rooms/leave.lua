@@ -16,14 +16,13 @@
 -- @include shared/bucket
 -- @include shared/calls
 -- @include shared/lifetime
-local queue, line, calls, claimed, knocks, strays = KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5], KEYS[6]
-local room = KEYS[7]
+local queue, line, claimed, strays, room = KEYS[1], KEYS[2], KEYS[4], KEYS[6], KEYS[7]
 local ticket, now = ARGV[1], clock_ms(ARGV[2])
 
 -- the bucket held a token for whoever leaves; coming back later must find it filled no more than the rate filled it
 local function keep_what_is_due()
   if redis.call('HEXISTS', room, 'tokens') == 1 then
-    keep_tokens(room, refilled(room, now, tonumber(redis.call('HGET', line, 'expected') or 0)), now)
+    keep_tokens(room, refilled(room, now), now)
   end
 end
 
@@ -39,7 +38,7 @@ if score >= 0 and score < 1 and redis.call('HEXISTS', line, 'drawn_ms') == 1 the
 end
 redis.call('ZREM', queue, ticket)
 if turn <= tonumber(l[1] or '-inf') and turn > tonumber(l[3] or '-inf') then
-  one_less(line, calls, knocks, ticket, turn)
+  one_less(room, { line = line, calls = KEYS[3], knocks = KEYS[5] }, ticket, turn)
   keep_what_is_due()
 end
 return { 'left' }

@@ -36,23 +36,20 @@
 -- @include shared/inside
 -- @include shared/calls
 -- @include shared/health
+-- @include shared/lane
 -- @include shared/memory
-local room, sessions, queue, line = KEYS[1], KEYS[2], KEYS[3], KEYS[4]
-local calls, claimed, knocks, log = KEYS[5], KEYS[6], KEYS[7], KEYS[8]
+local room, sessions, line = KEYS[1], KEYS[2], KEYS[4]
+local main = {
+  name = 'main', queue = KEYS[3], line = KEYS[4], calls = KEYS[5], claimed = KEYS[6], knocks = KEYS[7],
+}
 local now, event = clock_ms(ARGV[1]), ARGV[2]
 local times = { prequeue = ARGV[3], starts = ARGV[4], ends = ARGV[5] }
 local rate, cap, window, settle = ARGV[6], ARGV[7], tonumber(ARGV[8]), tonumber(ARGV[9])
 local newborn, commitment, keep = ARGV[10], ARGV[11], tonumber(ARGV[12])
 local awaited, unspun = tonumber(ARGV[13]), ARGV[14]
 local memory, regather = ARGV[15] ~= '' and cjson.decode(ARGV[15]), tonumber(ARGV[16])
+local terms = { now = now, window = window, settle = settle, log = KEYS[8] }
 local REMEMBER_MS = 5000 -- where Redis lost a spin, this is enough for a worker that has seen it to tick
-
--- an append-only file does not grow where nothing changes
-local function keep_field(key, name, value)
-  if redis.call('HGET', key, name) ~= tostring(value) then
-    redis.call('HSET', key, name, value)
-  end
-end
 
 local function be_born()
   if redis.call('HSETNX', room, 'generation', newborn) == 1 then
@@ -87,7 +84,8 @@ local function heal()
     if is_same_event then
       local before = tonumber(redis.call('HGET', line, 'serving') or '-inf')
       recall_line(line, memory)
-      recall_calls({ calls, claimed, knocks }, queue, line, before, { now, window })
+      recall_calls(main, before, now, window)
+      call_again(room, { main }, now, window)
       gather(room, memory, now, regather)
     end
   end
@@ -122,59 +120,6 @@ local function settle_spin()
   return true
 end
 
-local function end_call(batch)
-  redis.call('ZREM', calls, batch.member)
-  redis.call('HINCRBY', line, 'lapsed', batch.left)
-  redis.call('HSET', line, 'lapsed_upto', number_text(batch.upto))
-  redis.call('ZREMRANGEBYSCORE', claimed, '-inf', number_text(batch.upto))
-  redis.call('ZREMRANGEBYSCORE', knocks, '-inf', number_text(batch.upto))
-end
-
--- end the calls that nobody answered in time, in turn: never before those who were called earlier; count the others
-local function settle_calls(is_admitting)
-  local outstanding, expected, settled_upto = 0, 0, redis.call('HGET', line, 'lapsed_upto') or '-inf'
-  for _, batch in ipairs(batches(calls)) do
-    if is_admitting and batch.deadline_ms <= now then
-      end_call(batch)
-      settled_upto = number_text(batch.upto)
-    else
-      is_admitting = false
-      outstanding = outstanding + batch.left
-      if now - batch.called_ms < settle then
-        expected = expected + batch.left
-      else
-        settled_upto = number_text(batch.upto)
-      end
-    end
-  end
-  keep_field(line, 'settled_upto', settled_upto)
-  return outstanding, expected + redis.call('ZCOUNT', knocks, '-inf', settled_upto)
-end
-
--- move the threshold past `count` more; tickets of one equal score are called together
-local function call_more(spin, count)
-  local serving = tonumber(redis.call('HGET', line, 'serving'))
-  local before = count_upto(queue, serving, spin)
-  local last = math.min(before + count, redis.call('ZCARD', queue))
-  local upto = last > before and turn_at(queue, last, spin)
-  if not upto then
-    return 0
-  end
-  local called = count_upto(queue, upto, spin) - before
-  local newest = redis.call('ZREVRANGE', calls, 0, 0, 'WITHSCORES')
-  local batch = newest[1] and batch_of(newest[1], newest[2])
-  if not batch or now - batch.called_ms >= 1000 then
-    batch = { id = redis.call('HINCRBY', line, 'batches', 1), called_ms = now, left = 0 }
-  end
-  batch.upto, batch.left, batch.deadline_ms = upto, batch.left + called, now + window
-  keep_batch(calls, batch)
-  redis.call('HSET', line, 'serving', number_text(upto))
-  redis.call('HINCRBY', line, 'called', called)
-  redis.call('XADD', log, 'MAXLEN', '~', '200000', '*',
-    'at_ms', string.format('%d', now), 'lane', 'main', 'serving', number_text(upto), 'called', called)
-  return called
-end
-
 forget_unheard(room, now)
 be_born()
 if memory then
@@ -182,17 +127,17 @@ if memory then
 end
 settle_limits()
 local is_spun = settle_spin()
-local spin = tonumber(redis.call('HGET', line, 'spin'))
-local serving = tonumber(redis.call('HGET', line, 'serving'))
-local waiting = redis.call('ZCARD', queue) - count_upto(queue, serving, spin)
+look_at(main)
+local waiting = main.waiting
 local missing = missing_from(room, now, waiting)
 if missing == 0 then
   redis.call('HDEL', room, 'gather_until_ms', 'gather_for') -- once they are back they are back
 end
 local phase = phase_of(room, event, times, now, waiting + missing)
 local is_admitting = (phase == 'open' or phase == 'idle') and is_spun and not is_shut(room)
-local outstanding, expected = settle_calls(is_admitting) -- while nobody can answer, no call runs out
-local tokens = refilled(room, now, expected)
+local outstanding, expected = settle_calls(main, terms, is_admitting) -- while nobody can answer, no call runs out
+keep_field(room, 'expected', expected)
+local tokens = refilled(room, now)
 if not is_admitting then
   tokens = math.min(tokens, 1) -- nothing is saved up for a burst at the end of a pause
 end
@@ -201,8 +146,9 @@ if is_admitting and phase == 'open' and waiting > 0 and missing == 0 then
   local free = tonumber(redis.call('HGET', room, 'total_active_users')) - seats
   local due = math.floor(math.min(tokens + 1 - WHOLE, free) - expected)
   if due >= 1 then
-    local called = call_more(spin, due)
-    waiting, outstanding, expected = waiting - called, outstanding + called, expected + called
+    local called = call_more(main, terms, due)
+    waiting, outstanding = waiting - called, outstanding + called
+    redis.call('HSET', room, 'expected', expected + called)
     phase = phase_of(room, event, times, now, waiting)
   end
 end
@@ -210,7 +156,6 @@ if not (is_admitting and is_full(room, tokens) and waiting == 0 and outstanding 
   keep_tokens(room, tokens, now)
   redis.call('HINCRBY', room, 'beats', 1)
 end
-keep_field(line, 'expected', expected)
 for i = 1, #KEYS do
   local left = redis.call('PTTL', KEYS[i])
   if left ~= -2 and (left < keep * 0.99 or left > keep) then

@@ -30,13 +30,14 @@
 -- @include shared/inside
 -- @include shared/lifetime
 local room, sessions, revoked, queue = KEYS[1], KEYS[2], KEYS[3], KEYS[4]
-local line, calls, claimed, knocks = KEYS[5], KEYS[6], KEYS[7], KEYS[8]
+local line, claimed, knocks = KEYS[5], KEYS[7], KEYS[8]
+local lane = { line = line, calls = KEYS[6], knocks = knocks }
 local MOMENT_MS = 5000 -- a session may end, or a pause, at any moment: ask again soon
 local PATIENCE_MS = 30000 -- how much later than told somebody may come back
 local ticket, now, duration, event, ends = ARGV[1], clock_ms(ARGV[2]), tonumber(ARGV[3]), ARGV[4], tonumber(ARGV[5])
 
 local r = redis.call('HMGET', room, 'generation', 'ended', 'rate_per_minute', 'total_active_users')
-local l = redis.call('HMGET', line, 'serving', 'spin', 'lapsed_upto', 'expected')
+local l = redis.call('HMGET', line, 'serving', 'spin', 'lapsed_upto')
 if not r[1] or not l[1] then
   return { 'unloaded' }
 end
@@ -68,16 +69,16 @@ end
 if is_shut(room) then
   return { 'later', MOMENT_MS }
 end
-local tokens = refilled(room, now, tonumber(l[4] or 0))
+local tokens = refilled(room, now)
 local wait = tokens < WHOLE and next_token_ms(tokens, tonumber(r[3]))
   or inside(room, sessions, now) >= tonumber(r[4]) and MOMENT_MS
 if wait then
-  knock(line, calls, knocks, ticket, turn, now + wait + PATIENCE_MS)
+  knock(room, lane, ticket, turn, now + wait + PATIENCE_MS)
   end_with(knocks, room)
   return { 'later', wait }
 end
 keep_tokens(room, tokens - 1, now)
-one_less(line, calls, knocks, ticket, turn)
+one_less(room, lane, ticket, turn)
 redis.call('ZADD', claimed, number_text(turn), ticket)
 redis.call('ZADD', sessions, string.format('%d', now + duration), ticket)
 redis.call('HINCRBY', line, 'admitted', 1)

@@ -1,7 +1,7 @@
 -- bucket: the rate, as tokens that grow with time; whoever comes in takes one.
 --
--- The bound: from any instant on, in t minutes at most rate * t + rate / 60 + 1 + expected come in, where `expected` is
--- how many at that instant were called and are counted on to come (at most twice what the rate brings while a call
+-- The bound: from any instant on, in t minutes at most rate * t + rate / 60 + 1 + expected come in, where the room's
+-- `expected` is how many at that instant were called, in all lanes, and are counted on to come (at most twice what the rate brings while a call
 -- settles: those who do not show up are made up for). Beyond those, the bucket holds what one second brings, so that
 -- ticks up to a second apart lose nothing, and one for the fraction that a call leaves over.
 local WHOLE = 1 - 1e-9 -- ten tenths of a token are one, whatever floats say; the missing part is owed, not given
@@ -12,9 +12,9 @@ local function burst_of(rate_per_minute)
 end
 
 -- tokens at `now`; written back by the caller
-local function refilled(room, now, expected)
-  local held = redis.call('HMGET', room, 'tokens', 'refilled_ms', 'rate_per_minute')
-  local rate = tonumber(held[3])
+local function refilled(room, now)
+  local held = redis.call('HMGET', room, 'tokens', 'refilled_ms', 'rate_per_minute', 'expected')
+  local rate, expected = tonumber(held[3]), tonumber(held[4] or 0)
   local since = math.max(0, now - tonumber(held[2]))
   return math.min(tonumber(held[1]) + since * rate / 60000, burst_of(rate) + expected)
 end

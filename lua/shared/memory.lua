@@ -57,21 +57,19 @@ local function recall_control(room, memory)
   redis.call('HSET', room, 'revision', memory.revision)
 end
 
--- the threshold goes back to where it was: whoever was called is called, and has the whole window again
-local function recall_calls(keys, queue, line, before, from)
-  local l = redis.call('HMGET', line, 'serving', 'lapsed_upto', 'spin')
+-- the threshold of a lane goes back to where it was: whoever was called is called
+local function recall_calls(lane, before, now, window)
+  local l = redis.call('HMGET', lane.line, 'serving', 'lapsed_upto', 'spin')
   local serving, lapsed_upto, spin = tonumber(l[1]), l[2] or '-inf', tonumber(l[3] or 0)
-  local calls, now, window = keys[1], from[1], from[2]
-  for _, key in ipairs(keys) do
+  for _, key in ipairs({ lane.calls, lane.claimed, lane.knocks }) do
     redis.call('ZREMRANGEBYSCORE', key, '-inf', lapsed_upto)
   end
   local since = math.max(before, tonumber(lapsed_upto))
   if serving > since then
-    local left = count_upto(queue, serving, spin) - count_upto(queue, since, spin)
-    local id = redis.call('HINCRBY', line, 'batches', 1)
-    keep_batch(calls, { id = id, called_ms = now, deadline_ms = now + window, left = left, upto = serving })
+    local left = count_upto(lane.queue, serving, spin) - count_upto(lane.queue, since, spin)
+    local id = redis.call('HINCRBY', lane.line, 'batches', 1)
+    keep_batch(lane.calls, { id = id, called_ms = now, deadline_ms = now + window, left = left, upto = serving })
   end
-  call_again(line, calls, now, window)
 end
 
 -- thresholds and counts only grow: the later of what is there and what was remembered

@@ -127,6 +127,10 @@ class Room:
         assert self.starts is not None
         return await self.run("draws/freeze", at, T0 + self.starts, worker, root, number, 1000)
 
+    async def expected(self) -> int:
+        """Return how many of the called are counted on to come."""
+        return int(await self.redis.client.hget(KEYS.room, "expected") or 0)
+
     async def line(self, field: str) -> str | None:
         found = await self.redis.client.hget(KEYS.line, field)
         return None if found is None else str(found)

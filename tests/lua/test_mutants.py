@@ -19,7 +19,9 @@ MUTANTS: dict[str, Patch] = {
         "rooms/join": ("if turn_of(score, spin) > serving then", "if true then")
     },
     "too many keep their order before the draw": {"rooms/join": ("'(0') < heads then", "'(0') <= heads then")},
-    "whoever is back is not counted on": {"rooms/join": ("one_more(line, calls, turn)\nend", "\nend")},
+    "whoever is back is not counted on": {
+        "rooms/join": ("one_more(room, { line = line, calls = calls }, turn)\nend", "\nend")
+    },
     "the threshold itself is not called": {"sessions/claim": ("if turn > serving then", "if turn >= serving then")},
     "anybody may claim": {"sessions/claim": ("if turn > serving then", "if false then")},
     "a claim takes no token": {
@@ -36,11 +38,9 @@ MUTANTS: dict[str, Patch] = {
     "a ticket claims twice": {"sessions/claim": (" or redis.call('ZSCORE', claimed, ticket) then", " then")},
     "a revoked ticket claims again": {"sessions/claim": ("if redis.call('ZSCORE', revoked, ticket) or", "if")},
     "a lapsed ticket claims": {"sessions/claim": ("if turn <= tonumber(l[3] or '-inf') then", "if false then")},
-    "a claim does not end its call": {
-        "sessions/claim": ("1, now)\none_less(line, calls, knocks, ticket, turn)", "1, now)")
-    },
+    "a claim does not end its call": {"sessions/claim": ("1, now)\none_less(room, lane, ticket, turn)", "1, now)")},
     "whoever is told to come back is not counted on": {
-        "sessions/claim": ("knock(line, calls, knocks, ticket, turn, now + wait + PATIENCE_MS)", ""),
+        "sessions/claim": ("knock(room, lane, ticket, turn, now + wait + PATIENCE_MS)", ""),
     },
     "a claim gets past a pause": {
         "sessions/claim": ("if is_held(room, event) then\n  return", "if false then\n  return")
@@ -66,8 +66,12 @@ MUTANTS: dict[str, Patch] = {
             "redis.call('HSET', room, 'tokens', tokens)\n  redis.call('HINCRBY', room, 'beats'",
         )
     },
-    "the called are counted on for ever": {"rooms/tick": ("if now - batch.called_ms < settle then", "if true then")},
-    "the called are not counted on": {"rooms/tick": ("if now - batch.called_ms < settle then", "if false then")},
+    "the called are counted on for ever": {
+        "rooms/tick": ("if terms.now - batch.called_ms < terms.settle then", "if true then")
+    },
+    "the called are not counted on": {
+        "rooms/tick": ("if terms.now - batch.called_ms < terms.settle then", "if false then")
+    },
     "a pause saves up a burst": {
         "rooms/tick": ("tokens = math.min(tokens, 1) --", "--"),
         "rooms/control": (
@@ -76,10 +80,15 @@ MUTANTS: dict[str, Patch] = {
         ),
     },
     "calls run out in a pause": {
-        "rooms/tick": ("if is_admitting and batch.deadline_ms <= now then", "if batch.deadline_ms <= now then")
+        "rooms/tick": (
+            "if is_admitting and batch.deadline_ms <= terms.now then",
+            "if batch.deadline_ms <= terms.now then",
+        )
     },
     "calls run out of turn": {"rooms/tick": ("      is_admitting = false\n", "\n")},
-    "calls run out a moment late": {"rooms/tick": ("batch.deadline_ms <= now then", "batch.deadline_ms < now then")},
+    "calls run out a moment late": {
+        "rooms/tick": ("batch.deadline_ms <= terms.now then", "batch.deadline_ms < terms.now then")
+    },
     "one too many is called": {
         "rooms/tick": ("local last = math.min(before + count,", "local last = math.min(before + count + 1,")
     },
@@ -117,7 +126,7 @@ MUTANTS: dict[str, Patch] = {
         "rooms/enter": ("\nwaiting = waiting + missing_from(room, now, waiting)", "\n")
     },
     "who was called before a loss has no new window": {
-        "rooms/tick": ("call_again(line, calls, now, window)\nend", "\nend")
+        "rooms/tick": ("call_again(room, { main }, now, window)\n", "\n")
     },
     "seats are given away before their passes are shown": {
         "rooms/tick": ("+ unseen(room, now)\nend", "\nend"),
@@ -128,7 +137,9 @@ MUTANTS: dict[str, Patch] = {
     "old tokens are spent twice": {
         "rooms/tick": ("keep_tokens(room, math.min(1, tonumber(", "tostring(math.min(1, tonumber(")
     },
-    "leaving frees no call": {"rooms/leave": ("  one_less(line, calls, knocks, ticket, turn)\n", "\n")},
+    "leaving frees no call": {
+        "rooms/leave": ("  one_less(room, { line = line, calls = KEYS[3], knocks = KEYS[5] }, ticket, turn)\n", "\n")
+    },
     "somebody inside leaves the line": {
         "rooms/leave": ("if not score or redis.call('ZSCORE', claimed, ticket) then", "if not score then")
     },
@@ -138,9 +149,7 @@ MUTANTS: dict[str, Patch] = {
     "a resume does not count on the called": {
         "rooms/control": ("batch.called_ms, batch.deadline_ms = now,", "batch.deadline_ms =")
     },
-    "a new rate is paid backwards": {
-        "rooms/control": ("  keep_tokens(room, refilled(room, now, expected), now) --", "  --")
-    },
+    "a new rate is paid backwards": {"rooms/control": ("  keep_tokens(room, refilled(room, now), now) --", "  --")},
     "a touch brings back the revoked": {
         "sessions/touch": ("if redis.call('ZSCORE', revoked, id) then", "if false then")
     },

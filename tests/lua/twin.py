@@ -95,6 +95,7 @@ class Twin:
         self._workers: dict[int, _Worker] = {}
         self._copy: Model | None = None
         self._lapsed_upto, self._newborns, self._has_lost, self._lost_beats = -inf, 0, False, 0
+        self._lost_lives: set[str] = set()
         self.passes: dict[str, tuple[int, int]] = {}
         self._strangers: set[str] = set()
 
@@ -134,7 +135,7 @@ class Twin:
     def _lost(self) -> None:
         self._has_lost = True
         self._moments.clear()
-        self._lost_beats = self.model.beats
+        self._lost_beats, self._lost_lives = self.model.beats, set(self.model.lives)
         self._lapsed_upto = -inf
         self.admitted.clear()  # until the call of their batch lapses, or their pass is shown
         if not any(worker.memory for worker in self._workers.values()):
@@ -172,7 +173,8 @@ class Twin:
         """Look at what must be as it was, now that a worker has ticked after a loss."""
         self._has_lost = False
         self._strangers |= {name for name, (_, number) in self.passes.items() if number > worker.admissions}
-        if worker.memory and worker.memory.beats > self._lost_beats:
+        is_older_life = worker.memory and worker.memory.generation in self._lost_lives
+        if worker.memory and worker.memory.beats > self._lost_beats and not is_older_life:
             assert generation == f"g{self._newborns}", "the pages see that something was lost"
             assert self.model.serving >= worker.memory.serving, "who was called is called"
             assert self.model.lapsed_upto >= worker.memory.lapsed_upto, "who lapsed has lapsed"
@@ -237,7 +239,7 @@ class Twin:
         """Look at what must hold at every moment."""
         if not self.model.is_loaded:
             return
-        expected = int(self.client.hget(KEYS.line, "expected") or 0)
+        expected = int(self.client.hget(KEYS.room, "expected") or 0)
         assert expected == self.model.expected(), "who is counted on to come is who was called and may come"
         self._earn()
         moment = _Moment(self._admissions, self._earned, self.model.burst() + expected)

@@ -1,19 +1,25 @@
 """Every Redis key of a room, and nowhere else.
 
-All keys of a lane share one hash tag, so that a lane lives on one shard of a cluster: `wr:{room:lane}:...`.
+All keys of a room share one hash tag, so that a room lives on one shard of a cluster: `wr:{room}:...`. Rate and cap are
+exact only because one script sees all lanes at once.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from waitroom.rules.rooms import MAIN
 
 
 @dataclass(frozen=True, slots=True)
 class RoomKeys:
-    """The keys of one room in one event."""
+    """The keys of one room in one event, and of one of its lanes."""
 
     room_name: str
     event: str
+    lane: str = MAIN
+
+    def of(self, lane: str) -> "RoomKeys":
+        """Return the keys of another lane of the same room."""
+        return replace(self, lane=lane)
 
     @property
     def room(self) -> str:
@@ -43,27 +49,27 @@ class RoomKeys:
     @property
     def queue(self) -> str:
         """Sorted set: ticket id -> score."""
-        return self._of_event("queue")
+        return self._of_lane("queue")
 
     @property
     def line(self) -> str:
-        """Hash: serving threshold, counts, draw."""
-        return self._of_event("line")
+        """Hash: serving threshold, counts; of lane main the draw, too."""
+        return self._of_lane("line")
 
     @property
     def calls(self) -> str:
         """Sorted set: batches of called tickets -> last turn."""
-        return self._of_event("calls")
+        return self._of_lane("calls")
 
     @property
     def claimed(self) -> str:
         """Sorted set: ticket id -> turn, of tickets that came in while their call was alive."""
-        return self._of_event("claimed")
+        return self._of_lane("claimed")
 
     @property
     def knocks(self) -> str:
         """Sorted set: ticket id -> turn, of called tickets that came and were told to come back."""
-        return self._of_event("knocks")
+        return self._of_lane("knocks")
 
     @property
     def strays(self) -> str:
@@ -72,14 +78,17 @@ class RoomKeys:
 
     @property
     def log(self) -> str:
-        """Stream: every move of the threshold."""
+        """Stream: every move of a threshold, in all lanes."""
         return self._of_event("log")
 
     def _of_room(self, name: str) -> str:
-        return f"wr:{{{self.room_name}:{MAIN}}}:{name}"
+        return f"wr:{{{self.room_name}}}:{name}"
 
     def _of_event(self, name: str) -> str:
-        return f"wr:{{{self.room_name}:{MAIN}}}:{self.event}:{name}"
+        return self._of_room(f"{self.event}:{name}")
+
+    def _of_lane(self, name: str) -> str:
+        return self._of_event(f"{self.lane}:{name}")
 
 
 def limit_key(name: str) -> str:

@@ -39,10 +39,10 @@ async def test_leaving_after_the_call_lapsed_takes_nothing_from_those_called_lat
         await room.tick(at)
     await room.leave("t1")
     await room.leave("t2")
-    before = await room.line("expected")
+    before = await room.expected()
     snapshot = await room.tick(121_001)
 
-    assert before == "2"
+    assert before == 2
     assert snapshot["outstanding"] == 4, "t3 to t6"
 
 
@@ -66,10 +66,10 @@ async def test_somebody_told_to_come_back_who_leaves_is_not_waited_for(redis: Sc
     await room.tick(2000)
     assert await room.claims(["t2"], 2000) == ["t2"]
     assert (await room.claim("t1", 2500))[0] == "later"
-    before = await room.line("expected")
+    before = await room.expected()
     await room.leave("t1")
 
-    assert (before, await room.line("expected")) == ("1", "0")
+    assert (before, await room.expected()) == (1, 0)
 
 
 async def test_who_leaves_after_the_opening_was_in_the_draw_and_who_left_before_was_not(redis: ScriptRunner) -> None:

@@ -162,7 +162,7 @@ async def test_a_beacon_that_is_too_late_turns_nothing(redis: ScriptRunner, keys
         Worker(redis, keys, drand, now_ms, opens_in_ms=-10_000)
         worker = Worker(redis, keys, drand, now_ms, opens_in_ms=-40_000)
         await worker.tick()  # born after the opening: it waits a little for who has seen a spin
-        await redis.client.hset("wr:{drop:main}:opening:line", "born_ms", str(worker.starts - 1))
+        await redis.client.hset("wr:{drop}:opening:main:line", "born_ms", str(worker.starts - 1))
         snapshot = await worker.tick()
         await worker.watch.step()
 
