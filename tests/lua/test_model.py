@@ -138,6 +138,7 @@ class RoomMachine(RuleBasedStateMachine):
 
     @rule(ms=STEPS_MS)
     def pause_a_while(self, ms: int) -> None:
+        self.twin.tick()  # after a loss: what ops said before it goes before what they say now
         self.twin.control("pause")
         self.twin.tick()
         self.twin.advance(ms)
