@@ -2,11 +2,15 @@
 
 from collections.abc import Awaitable, Callable
 
-from aiohttp import web
+from aiohttp import StreamReader, web
 from aiohttp.web_protocol import RequestHandler
 
 from waitroom.kernel.answers import problem
 from waitroom.kernel.errors import Refused, WaitroomError
+from waitroom.proxy.strict import with_a_path
+
+HALF_CLOSED_S = 2.0
+"""How long a request may go on whose client said that it sends no more: it may be reading, or gone."""
 
 Handle = Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]
 
@@ -33,7 +37,7 @@ def _in_our_words(handle: Handle) -> Handle:
     async def answered(request: web.BaseRequest) -> web.StreamResponse:
         if request.headers.get("Expect", "100-continue").lower() != "100-continue":
             return problem(Refused(417, "unknown-expectation", "This expectation cannot be met."))
-        return await handle(request)
+        return await handle(request if request.raw_path.startswith("/") else with_a_path(request))
 
     return answered
 
@@ -44,7 +48,37 @@ class _Server(web.Server):
 
 
 class _Connection(RequestHandler):
-    __slots__ = ()
+    __slots__ = ("_last_body",)
+
+    def data_received(self, data: bytes) -> None:
+        super().data_received(data)
+        if self._messages:
+            self._last_body: StreamReader | None = self._messages[-1][1]
+
+    def eof_received(self) -> bool | None:  # type: ignore[override]  # as asyncio.Protocol has it
+        """Go on for a client that will send nothing more but may still be reading; True keeps the connection open.
+
+        On the wire it looks like one that is gone (https://github.com/aio-libs/aiohttp/issues/3659), and only writing
+        to it would tell. So its answer has `HALF_CLOSED_S` to begin; then the request ends as that of one who left.
+        """
+        body = getattr(self, "_last_body", None)
+        is_asking = bool(self._messages) or self._waiter is None
+        is_tunnel = self._payload_parser is not None or self._upgraded
+        if body is None or not body.is_eof() or not is_asking or is_tunnel or self.ssl_context:
+            return None  # nothing is asked that could be answered
+        self._loop.call_later(HALF_CLOSED_S, self._end_half_closed)
+        return True
+
+    def _end_half_closed(self) -> None:
+        if self.transport is None:
+            return
+        running = self._current_request
+        if self._waiter is not None:
+            self.transport.close()
+        elif running is not None and running.writer.output_size == 0:
+            self.transport.abort()
+        else:
+            self._loop.call_later(HALF_CLOSED_S, self._end_half_closed)
 
     def handle_error(
         self,

@@ -10,6 +10,7 @@ from collections.abc import Awaitable, Callable
 
 from aiohttp import http_parser, web
 from aiohttp.http import HttpProcessingError, HttpVersion10, HttpVersion11
+from yarl import URL
 
 from waitroom.kernel.errors import Refused
 
@@ -75,6 +76,18 @@ def origin_form(request: web.BaseRequest) -> str:
     if not absolute:
         return request.raw_path
     return absolute[2] if absolute[2].startswith("/") else f"/{absolute[2]}"
+
+
+def with_a_path(request: web.BaseRequest) -> web.BaseRequest:
+    """Return a request for `http://shop.example?x` as one for `http://shop.example/?x`: what has no path has no route.
+
+    Source: RFC 9112 §3.2.1, an empty path is sent as "/".
+    """
+    absolute = _ABSOLUTE.fullmatch(request.raw_path)
+    if absolute is None or absolute[2].startswith("/"):
+        return request
+    whole = request.raw_path.removesuffix(absolute[2])
+    return request.clone(rel_url=URL(f"{whole}/{absolute[2]}", encoded=True))
 
 
 def _is_our_fault(record: logging.LogRecord) -> bool:

@@ -1,12 +1,15 @@
 """What somebody gets who does not speak HTTP, or whose bytes the parser refuses."""
 
+import asyncio
 import logging
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
 
 import pytest
 from aiohttp import web
 
 from tests.wire import Reply, send
+from waitroom.proxy import listener as listeners
 from waitroom.proxy.listener import Listener
 from waitroom.proxy.strict import server_log
 
@@ -17,11 +20,39 @@ async def echo(request: web.Request) -> web.Response:
     return web.Response(text=(await request.read()).decode())
 
 
+class Slow:
+    """A handler that waits until it is told to answer, and remembers whether it was let do so."""
+
+    def __init__(self) -> None:
+        self.may_answer, self.was_cancelled = asyncio.Event(), asyncio.Event()
+
+    async def answer(self, request: web.Request) -> web.Response:
+        try:
+            await self.may_answer.wait()
+        except asyncio.CancelledError:
+            self.was_cancelled.set()
+            raise
+        return await echo(request)
+
+
+@pytest.fixture
+async def slow() -> AsyncIterator[tuple[Slow, int]]:
+    made = Slow()
+    async with listening(made.answer) as port:
+        yield made, port
+
+
 @pytest.fixture
 async def port() -> AsyncIterator[int]:
+    async with listening(echo) as port:
+        yield port
+
+
+@asynccontextmanager
+async def listening(answer: Callable[[web.Request], Awaitable[web.StreamResponse]]) -> AsyncIterator[int]:
     app = web.Application()
-    app.router.add_route("*", "/{tail:.*}", echo)
-    listener = Listener(app, access_log=None, logger=server_log(), max_line_size=8190)
+    app.router.add_route("*", "/{tail:.*}", answer)
+    listener = Listener(app, access_log=None, logger=server_log(), max_line_size=8190, handler_cancellation=True)
     await listener.setup()
     try:
         await web.TCPSite(listener, "127.0.0.1", 0).start()
@@ -77,3 +108,72 @@ async def test_an_unknown_expectation_is_a_problem_that_repeats_nothing(port: in
 
     assert (reply.status, reply.kind) == (417, "unknown-expectation")
     assert expectation not in reply.body
+
+
+POST = b"POST /x HTTP/1.1\r\nHost: shop.example\r\nContent-Length: 2\r\n\r\n"
+
+
+async def say(port: int, *pieces: bytes) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+    """Send `pieces`, then say that nothing more will come."""
+    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    for piece in pieces:
+        writer.write(piece)
+        await writer.drain()
+    writer.write_eof()
+    return reader, writer
+
+
+async def test_a_client_that_sends_no_more_is_answered(slow: tuple[Slow, int]) -> None:
+    handler, port = slow
+    reader, writer = await say(port, POST + b"hi")
+    handler.may_answer.set()
+
+    async with asyncio.timeout(30):
+        assert (await reader.read(-1)).endswith(b"\r\n\r\nhi")  # and then the connection ends
+    writer.close()
+
+
+async def test_each_of_several_requests_is_answered_when_no_more_follow(slow: tuple[Slow, int]) -> None:
+    handler, port = slow
+    reader, writer = await say(port, (POST + b"hi") * 3)
+    handler.may_answer.set()
+
+    async with asyncio.timeout(30):
+        assert (await reader.read(-1)).count(b"HTTP/1.1 200 OK") == 3
+    writer.close()
+
+
+async def test_who_has_left_is_not_waited_for_long(slow: tuple[Slow, int], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(listeners, "HALF_CLOSED_S", 0.05)
+    handler, port = slow
+    _, writer = await say(port, POST + b"hi")
+    writer.close()
+
+    async with asyncio.timeout(30):
+        await handler.was_cancelled.wait()
+
+
+async def test_who_leaves_within_a_body_has_left(slow: tuple[Slow, int], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(listeners, "HALF_CLOSED_S", 3600)
+    handler, port = slow
+    reader, writer = await say(port, POST + b"h")
+
+    async with asyncio.timeout(30):
+        assert await reader.read(-1) == b""
+    writer.close()
+    assert not handler.may_answer.is_set()
+
+
+async def test_who_says_nothing_at_all_is_let_go(port: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(listeners, "HALF_CLOSED_S", 3600)
+    reader, writer = await say(port)
+
+    async with asyncio.timeout(30):
+        assert await reader.read(-1) == b""
+    writer.close()
+
+
+async def test_an_absolute_target_without_a_path_has_a_route(port: int) -> None:
+    reply = await send(port, b"GET http://shop.example?x HTTP/1.1\r\n" + HEAD + b"\r\n")
+
+    assert reply.status == 200
