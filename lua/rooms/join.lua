@@ -29,6 +29,7 @@
 -- @include shared/order
 -- @include shared/calls
 -- @include shared/lifetime
+-- @include shared/heads
 local room, queue, line, claimed, sessions, calls = KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5], KEYS[6]
 local strays = KEYS[7]
 local ticket, now, event, starts, ends = ARGV[1], clock_ms(ARGV[2]), ARGV[3], tonumber(ARGV[4]), tonumber(ARGV[5])
@@ -54,7 +55,7 @@ local function new_score()
   if not starts or now >= starts then
     return behind_threshold(tonumber(tail))
   end
-  if heads > 0 and redis.call('ZCOUNT', queue, '-inf', '(0') < heads then
+  if heads > 0 and heads_taken(line, queue) < heads then
     return tonumber(head)
   end
   return tonumber(draw)

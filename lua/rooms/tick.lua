@@ -38,6 +38,7 @@
 -- @include shared/health
 -- @include shared/lane
 -- @include shared/memory
+-- @include shared/heads
 local room, sessions, line = KEYS[1], KEYS[2], KEYS[4]
 local main = {
   name = 'main', queue = KEYS[3], line = KEYS[4], calls = KEYS[5], claimed = KEYS[6], knocks = KEYS[7],
@@ -63,8 +64,7 @@ local function heal()
   local is_followed = string.find(r[4] or '', ' ' .. memory.generation .. ' ', 1, true)
   local is_same_event = memory.event == event
   local is_behind = memory.beats > tonumber(is_followed and r[5] or r[2] or 0)
-    or is_same_event and (memory.line.grown.serving and redis.call('HEXISTS', line, 'serving') == 0
-      or memory.line.kept.spin_source and redis.call('HEXISTS', line, 'spin_source') == 0)
+    or is_same_event and memory.line.grown.serving and redis.call('HEXISTS', line, 'serving') == 0
   local is_overruled = memory.revision > tonumber(r[3] or 0)
   if not is_behind and not is_overruled then
     return
@@ -112,6 +112,11 @@ local function settle_spin()
   if redis.call('HEXISTS', line, 'spin_source') == 1 then
     return true
   end
+  local seen = memory and memory.event == event and memory.line.kept or {}
+  if seen.spin_source then
+    redis.call('HSET', line, 'spin', seen.spin, 'spin_source', seen.spin_source)
+    return true
+  end
   local born = tonumber(redis.call('HGET', line, 'born_ms'))
   if awaited and now < math.max(awaited, born >= starts and born + REMEMBER_MS or 0) then
     return false
@@ -126,6 +131,7 @@ if memory then
   heal()
 end
 settle_limits()
+note_heads(line, main.queue)
 local is_spun = settle_spin()
 look_at(main)
 local waiting = main.waiting

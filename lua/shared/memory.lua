@@ -8,7 +8,7 @@ local ROOM_KEPT = {
   'revoked_before_ms', 'last_change', 'last_before',
 }
 local LINE_KEPT = { 'commitment', 'spin', 'spin_source', 'drawn_ms', 'roster_root', 'roster_count' }
-local LINE_GROWS = { 'serving', 'lapsed_upto', 'called', 'admitted', 'lapsed', 'batches' }
+local LINE_GROWS = { 'serving', 'lapsed_upto', 'called', 'admitted', 'lapsed', 'batches', 'heads' }
 local LIVES_LENGTH = 400
 local SPREAD_MS = 30000 -- over how long the pages spread what they ask after a loss, at most
 

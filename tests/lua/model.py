@@ -43,6 +43,7 @@ class Memory:
     called: int
     admitted: int
     lapsed: int
+    heads: int
 
 
 @dataclass
@@ -89,6 +90,7 @@ class Model:
     called: int = 0
     admitted: int = 0
     lapsed: int = 0
+    heads: int = 0
     generation: str = ""
     beats: int = 0
     lives: set[str] = field(default_factory=set)
@@ -108,6 +110,9 @@ class Model:
     def line(self) -> list[str]:
         """Return everybody in line, in the order of service."""
         return sorted(self.queue, key=self.turn)
+
+    def heads_in_line(self) -> int:
+        return sum(score < 0 for score in self.queue.values())
 
     def waiting(self) -> list[str]:
         return [ticket for ticket in self.line() if self.turn(ticket) > self.serving]
@@ -157,7 +162,7 @@ class Model:
         return Memory(
             self.generation, self.beats, self.revision, len(self.waiting()) + self.missing(now), self.inside(now), last,
             dict(self.by_ops), self.is_paused, self.is_ended, self.message,
-            self.serving, self.lapsed_upto, self.called, self.admitted, self.lapsed,
+            self.serving, self.lapsed_upto, self.called, self.admitted, self.lapsed, self.heads,
         )  # fmt: skip
 
     # the moves
@@ -174,6 +179,7 @@ class Model:
             self._heal(now, memory, newborn)
         self.rate = float(self.by_ops.get("rate", self.times.rate))
         self.cap = int(self.by_ops.get("cap", self.times.cap))
+        self.heads = max(self.heads, self.heads_in_line())
         if not self.missing(now):
             self.gather_for = 0
         phase = self.phase(now)
@@ -219,7 +225,7 @@ class Model:
         self.healed_beats, self.beats = memory.beats, max(self.beats, memory.beats)
 
     def _recall_line(self, now: int, memory: Memory) -> None:
-        for name in ("serving", "lapsed_upto", "called", "admitted", "lapsed"):
+        for name in ("serving", "lapsed_upto", "called", "admitted", "lapsed", "heads"):
             setattr(self, name, max(getattr(self, name), getattr(memory, name)))
         self.batches = [batch for batch in self.batches if batch.upto > self.lapsed_upto]
         if self.serving > max([self.lapsed_upto, *(batch.upto for batch in self.batches)]):
@@ -298,7 +304,7 @@ class Model:
             return kept
         if self.times.starts is None or now >= self.times.starts:
             return tail if tail > self.serving else self.serving + 2**-10 * (1 + tail % 1)
-        return head if sum(score < 0 for score in self.queue.values()) < self.times.heads else draw
+        return head if max(self.heads, self.heads_in_line()) < self.times.heads else draw
 
     def leave(self, ticket: str, now: int) -> Reply:
         if ticket not in self.queue:

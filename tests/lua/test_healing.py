@@ -253,3 +253,17 @@ async def test_a_quiet_room_writes_nothing_and_a_waiting_one_little(redis: Scrip
     await room.tick(6250)
     assert await written(6500) <= 3
     assert await redis.client.pttl(KEYS.queue) > 0
+
+
+async def test_whoever_comes_right_after_a_loss_takes_no_place_among_the_first(redis: ScriptRunner) -> None:
+    room = Room(redis, prequeue=-60_000, starts=60_000, heads=3)
+    await room.tick()
+    first = [await room.join(f"t{number}", head=-100.0 + number, draw=0.5) for number in range(3)]
+    await room.tick(100)
+    await flushed(room)
+    await room.tick(300, newborn="two")
+    newcomer = await room.join("late", 310, head=-10.0, draw=0.5)
+    back = [await room.join(f"t{number}", 320, kept=-100.0 + number) for number in range(3)]
+
+    assert [reply[1] for reply in first] == [reply[1] for reply in back] == ["-100", "-99", "-98"]
+    assert newcomer[1] == "0.5", "the first three are the first three, though none of them is back yet"

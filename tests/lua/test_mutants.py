@@ -18,7 +18,12 @@ MUTANTS: dict[str, Patch] = {
     "a newcomer may land before the threshold": {
         "rooms/join": ("if turn_of(score, spin) > serving then", "if true then")
     },
-    "too many keep their order before the draw": {"rooms/join": ("'(0') < heads then", "'(0') <= heads then")},
+    "too many keep their order before the draw": {
+        "rooms/join": ("heads_taken(line, queue) < heads then", "heads_taken(line, queue) <= heads then")
+    },
+    "a loss makes places among the first": {
+        "rooms/join": ("math.max(tonumber(redis.call('HGET', line, 'heads') or 0), heads_in(queue))", "heads_in(queue)")
+    },
     "whoever is back is not counted on": {
         "rooms/join": ("one_more(room, { line = line, calls = calls }, turn)\nend", "\nend")
     },
