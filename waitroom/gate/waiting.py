@@ -1,21 +1,15 @@
 """Render the waiting page: once a while for everybody, and by itself for who has no JavaScript."""
 
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from math import ceil, floor
 
 from waitroom.gate.looks import Look, look
+from waitroom.gate.squeeze import squeezed
 from waitroom.kernel.pages import Pages, csp, nonce
 from waitroom.kernel.prepared import Prepared
 
 HTML = "text/html; charset=utf-8"
-
-_SCRIPT = re.compile(r"(<script[^>]*>\n)(.*?)(</script>)", re.DOTALL)
-_STYLE = re.compile(r"(<style[^>]*>\n)(.*?)(</style>)", re.DOTALL)
-_STRING = re.compile(r'("(?:[^"\\]|\\.)*")')
-_AROUND_OPERATOR = re.compile(r" *([=+\-*/%<>!&|?:;,(){}\[\]^]) *")
-_AROUND_BRACE = re.compile(r"\s*([{};,])\s*")
 
 _WORDS = {
     "prequeue": (
@@ -115,29 +109,6 @@ def wait_text(low_s: float, high_s: float) -> str:
     if low == 0:
         return f"Up to {high} {name}"
     return f"About {high} {name}" if low == high else f"{low}\u2013{high} {name}"
-
-
-def squeezed(html: str) -> str:
-    """Return `html` without indentation, blank lines, whole-line comments and needless spaces in scripts and styles.
-
-    The sources stay readable, the page small. Sound for what is ours: no text runs over several lines, every string in
-    a script stands in double quotes, and no regular expression there has a space or a quote in it.
-    """
-    lines = (line.strip() for line in html.splitlines())
-    kept = "\n".join(line for line in lines if line and not line.startswith(("//", "/* ", "<!--"))) + "\n"
-    kept = _SCRIPT.sub(lambda found: found[1] + _squeezed_script(found[2]) + found[3], kept)
-    return _STYLE.sub(lambda found: found[1] + _squeezed_style(found[2]) + found[3], kept)
-
-
-def _squeezed_script(source: str) -> str:
-    """Drop the spaces around operators; every second part is a string, and stays."""
-    parts = _STRING.split(source)
-    parts[::2] = [_AROUND_OPERATOR.sub(r"\1", part) for part in parts[::2]]
-    return "".join(parts)
-
-
-def _squeezed_style(source: str) -> str:
-    return _AROUND_BRACE.sub(r"\1", source.replace(": ", ":"))
 
 
 def _headers(mark: str) -> dict[str, str]:

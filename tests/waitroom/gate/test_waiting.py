@@ -15,7 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from waitroom.gate.looks import look
-from waitroom.gate.waiting import WaitingPage, squeezed, wait_text
+from waitroom.gate.waiting import WaitingPage, wait_text
 from waitroom.kernel.pages import Pages
 
 LIMIT_BYTES = 14 * 1024
@@ -151,12 +151,6 @@ def test_the_page_and_the_server_tell_a_wait_in_the_same_words() -> None:
     said = subprocess.run([node, "-e", script], capture_output=True, text=True, check=True, timeout=30)
 
     assert json.loads(said.stdout) == [wait_text(low, high) for low, high in waits]
-
-
-def test_squeezing_keeps_what_is_said_and_runs() -> None:
-    html = '<p>  a  b </p>\n<script nonce="x">\n  // why\n  const a = "x  =  // y", b = [1, 2];\n</script>\n'
-
-    assert squeezed(html) == '<p>  a  b </p>\n<script nonce="x">\nconst a="x  =  // y",b=[1,2];\n</script>\n'
 
 
 def test_the_squeezed_script_is_still_javascript(waiting: WaitingPage, tmp_path: Path) -> None:
