@@ -18,81 +18,81 @@
 -- ARGV[9]  draw      number  score, should it come before the opening after those
 -- ARGV[10] tail      number  score, should it come after the opening
 -- ARGV[11] most      number  how many may wait; 0 = as many as come
--- REPLY    "waiting", score, ahead, waiting, called, was_known
--- REPLY    "called", score, 0, waiting, called, was_known
--- REPLY    "admitted", score, 0, waiting, called, was_known
--- REPLY    "lapsed", score, 0, waiting, called, was_known   it was called and did not come in time
+-- REPLY    "waiting", score, ahead, was_known    ahead is nil in a draw that is to come, and behind it
+-- REPLY    "called", score, 0, was_known
+-- REPLY    "admitted", score, 0, was_known
+-- REPLY    "lapsed", score, 0, was_known     it was called and did not come in time
 -- REPLY    "full"            as many wait as may, and this ticket never had a place
 -- REPLY    "ended"           the room takes nobody any more
 -- REPLY    "unloaded"        the room has no state: tick first
 -- @include shared/clock
 -- @include shared/order
--- @include shared/calls
--- @include shared/lifetime
--- @include shared/heads
 local room, queue, line, claimed, sessions, calls = KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5], KEYS[6]
 local strays = KEYS[7]
 local ticket, now, event, starts, ends = ARGV[1], clock_ms(ARGV[2]), ARGV[3], tonumber(ARGV[4]), tonumber(ARGV[5])
-local kept, head, heads, draw, tail = tonumber(ARGV[6]), ARGV[7], tonumber(ARGV[8]), ARGV[9], ARGV[10]
+local kept, head, heads, draw, tail = ARGV[6], ARGV[7], tonumber(ARGV[8]), ARGV[9], ARGV[10]
 local most = tonumber(ARGV[11])
 
-if redis.call('HEXISTS', room, 'generation') == 0 or redis.call('HEXISTS', line, 'serving') == 0 then
+-- A crowd joins at once, and three of the calls below, or thirty functions, cost Redis as much as the place itself:
+-- what a newcomer cannot need is neither asked for nor made, hence the includes where they are used.
+local r = redis.call('HMGET', room, 'generation', 'ended')
+local l = redis.call('HMGET', line, 'serving', 'spin', 'lapsed_upto', 'drawn_ms')
+if not r[1] or not l[1] then
   return { 'unloaded' }
 end
-local l = redis.call('HMGET', line, 'serving', 'spin', 'called', 'lapsed_upto')
-local serving, spin, called = tonumber(l[1]), tonumber(l[2]), tonumber(l[3] or 0)
-local lapsed_upto = tonumber(l[4] or '-inf')
+local serving, spin, lapsed_upto = tonumber(l[1]), tonumber(l[2]), tonumber(l[3] or '-inf')
+local is_new, is_early = kept == '', starts and now < starts
+local is_over = r[2] == event or (ends and now >= ends)
 
--- a newcomer never lands at or before the threshold: being late must not be a way to the front
-local function behind_threshold(score)
-  if turn_of(score, spin) > serving then
-    return score
-  end
-  return serving + 2 ^ -10 * (1 + score % 1)
-end
-
-local function new_score()
-  if not starts or now >= starts then
-    return behind_threshold(tonumber(tail))
-  end
-  if heads > 0 and heads_taken(line, queue) < heads then
-    return tonumber(head)
-  end
-  return tonumber(draw)
-end
-
-local score = tonumber(redis.call('ZSCORE', queue, ticket))
+local score = (not is_new or is_over or most > 0) and redis.call('ZSCORE', queue, ticket)
 local was_known = score and 1 or 0
-local has_come = redis.call('ZSCORE', claimed, ticket)
 if not score then
-  if redis.call('HGET', room, 'ended') == event or (ends and now >= ends) then
+  if is_over then
     return { 'ended' }
   end
-  if most > 0 and not kept and redis.call('ZCARD', queue) - count_upto(queue, serving, spin) >= most then
+  if most > 0 and is_new and redis.call('ZCARD', queue) - count_upto(queue, serving, spin) >= most then
     return { 'full' }
   end
-  score = kept or new_score()
-  redis.call('ZADD', queue, 'NX', number_text(score), ticket)
+  if not is_new then
+    score = kept
+  elseif is_early and heads > 0 then
+    -- @include shared/heads
+    score = heads_taken(line, queue) < heads and head or draw
+  elseif is_early then
+    score = draw
+  elseif turn_of(tonumber(tail), spin) > serving then
+    score = tail
+  else -- a newcomer never lands at or before the threshold: being late must not be a way to the front
+    score = number_text(serving + 2 ^ -10 * (1 + tonumber(tail) % 1))
+  end
+  if redis.call('ZADD', queue, 'NX', score, ticket) == 0 then -- a newcomer whose answer was lost, and who asks again
+    score, was_known = redis.call('ZSCORE', queue, ticket), 1
+  end
+end
+local number = tonumber(score)
+local turn, is_stray = turn_of(number, spin), l[4] and number >= 0 and number < 1
+if was_known == 0 and (is_stray or redis.call('ZCARD', queue) == 1) then
+  -- @include shared/lifetime
   end_with(queue, room)
-  if score >= 0 and score < 1 and redis.call('HEXISTS', line, 'drawn_ms') == 1 then
+  if is_stray then
     redis.call('ZADD', strays, 'NX', '0', ticket)
     end_with(strays, room)
   end
 end
-local turn = turn_of(score, spin)
-if was_known == 0 and turn <= serving and turn > lapsed_upto and not has_come then
+local is_called = turn <= serving and turn > lapsed_upto and not redis.call('ZSCORE', claimed, ticket)
+if is_called and was_known == 0 then
+  -- @include shared/calls
   one_more(room, { line = line, calls = calls }, turn)
 end
-local seen = count_upto(queue, serving, spin)
-local waiting = redis.call('ZCARD', queue) - seen
-local state, ahead = 'waiting', 0
-if (tonumber(redis.call('ZSCORE', sessions, ticket)) or 0) > now then
-  state = 'admitted'
-elseif turn > serving then
-  ahead = math.max(0, count_upto(queue, turn, spin) - seen - 1)
-elseif turn <= lapsed_upto or has_come then
-  state = 'lapsed'
-else
-  state = 'called'
+local has_history = not is_new or was_known == 1 -- a ticket of this moment has no session
+if has_history and (tonumber(redis.call('ZSCORE', sessions, ticket)) or 0) > now then
+  return { 'admitted', score, 0, was_known }
 end
-return { state, number_text(score), ahead, waiting, called, was_known }
+if turn <= serving then
+  return { is_called and 'called' or 'lapsed', score, 0, was_known }
+end
+if is_early and number >= 0 then
+  return { 'waiting', score, false, was_known }
+end
+local ahead = count_upto(queue, turn, spin) - count_upto(queue, serving, spin) - 1
+return { 'waiting', score, math.max(0, ahead), was_known }

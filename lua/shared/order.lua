@@ -13,6 +13,9 @@ end
 
 -- how many in `queue` have a turn of at most `turn`
 local function count_upto(queue, turn, spin)
+  if turn == -math.huge then
+    return 0 -- nobody was called yet
+  end
   if turn < 0 or turn >= 1 or spin == 0 then
     return redis.call('ZCOUNT', queue, '-inf', number_text(turn))
   end

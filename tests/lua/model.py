@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from math import ceil, floor, inf
 from typing import TypeAlias
 
-Reply: TypeAlias = list[str | int | float]
+Reply: TypeAlias = list[str | int | float | None]
 
 LINGER_MS = 2_000
 MOMENT_MS = 5_000
@@ -289,15 +289,21 @@ class Model:
             if self.is_ended or (self.times.ends is not None and now >= self.times.ends):
                 return ["ended"]
             self.queue[ticket] = self._score(now, *scores)
-        turn, waiting = self.turn(ticket), self.waiting()
-        state, ahead = "called", 0
+        turn = self.turn(ticket)
+        state = "called"
+        ahead: int | None = 0
         if self.sessions.get(ticket, 0) > now:
             state = "admitted"
         elif turn > self.serving:
-            state, ahead = "waiting", sum(self.turn(other) <= turn for other in waiting) - 1
+            state, ahead = "waiting", self._ahead(ticket, now)
         elif turn <= self.lapsed_upto or ticket in self.claimed:
             state = "lapsed"
-        return [state, self.queue[ticket], ahead, len(waiting), self.called, int(was_known)]
+        return [state, self.queue[ticket], ahead, int(was_known)]
+
+    def _ahead(self, ticket: str, now: int) -> int | None:
+        if self.times.starts is not None and now < self.times.starts and self.queue[ticket] >= 0:
+            return None
+        return sum(self.turn(other) <= self.turn(ticket) for other in self.waiting()) - 1
 
     def _score(self, now: int, kept: float | None, head: float, draw: float, tail: float) -> float:
         if kept is not None:

@@ -63,13 +63,13 @@ class Room:
     ) -> Any:
         """Join at `score`, whichever segment the script chooses, unless `head`, `draw` or `tail` says otherwise."""
         scores = [
-            repr(other.get("head", score)),
+            _text(other.get("head", score)),
             self.heads,
-            repr(other.get("draw", score)),
-            repr(other.get("tail", score)),
+            _text(other.get("draw", score)),
+            _text(other.get("tail", score)),
             self.max_waiting,
         ]
-        kept_text = "" if kept is None else repr(kept)
+        kept_text = "" if kept is None else _text(kept)
         return await self.run("rooms/join", ticket, at, KEYS.event, *self.times()[1:], kept_text, *scores)
 
     async def crowd(self, count: int, at: int = 0) -> list[str]:
@@ -134,6 +134,11 @@ class Room:
     async def line(self, field: str) -> str | None:
         found = await self.redis.client.hget(KEYS.line, field)
         return None if found is None else str(found)
+
+
+def _text(score: float) -> str:
+    """Return `score` as Redis tells it: every bit, and no fraction where there is none."""
+    return f"{score:.17g}"
 
 
 _PLACE_OF_NOW = {

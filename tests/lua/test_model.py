@@ -74,8 +74,9 @@ class RoomMachine(RuleBasedStateMachine):
             scores = self.draws.setdefault(ticket, (head + draw, draw, tail / 4 + 0.75))
             first = self.twin.join(ticket, scores)
             again = self.twin.join(ticket, scores)
+            resent = self.twin.join(ticket, (-1.0, 0.5, 1.0), is_resent=True)
 
-            assert again[:3] == first[:3], "the same place when presented again"
+            assert again[:3] == resent[:3] == first[:3], "the same place when presented again"
 
     @rule(ms=STEPS_MS)
     def tick_later(self, ms: int) -> None:

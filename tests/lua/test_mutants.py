@@ -13,19 +13,24 @@ START = 1_700_000_000_000
 
 MUTANTS: dict[str, Patch] = {
     "a second join moves the ticket": {
-        "rooms/join": ("local score = tonumber(redis.call('ZSCORE', queue, ticket))", "local score = nil"),
+        "rooms/join": (
+            "redis.call('ZADD', queue, 'NX', score, ticket) == 0",
+            "redis.call('ZADD', queue, score, ticket) == 2",
+        ),
     },
     "a newcomer may land before the threshold": {
-        "rooms/join": ("if turn_of(score, spin) > serving then", "if true then")
+        "rooms/join": ("elseif turn_of(tonumber(tail), spin) > serving then", "elseif true then")
     },
     "too many keep their order before the draw": {
-        "rooms/join": ("heads_taken(line, queue) < heads then", "heads_taken(line, queue) <= heads then")
+        "rooms/join": ("heads_taken(line, queue) < heads and", "heads_taken(line, queue) <= heads and")
     },
     "a loss makes places among the first": {
         "rooms/join": ("math.max(tonumber(redis.call('HGET', line, 'heads') or 0), heads_in(queue))", "heads_in(queue)")
     },
+    "who was admitted before a loss is told to wait": {"rooms/join": ("if has_history and", "if false and")},
+    "an order is told that is still to be drawn": {"rooms/join": ("if is_early and number >= 0", "if false")},
     "whoever is back is not counted on": {
-        "rooms/join": ("one_more(room, { line = line, calls = calls }, turn)\nend", "\nend")
+        "rooms/join": ("  one_more(room, { line = line, calls = calls }, turn)\nend", "\nend")
     },
     "the threshold itself is not called": {"sessions/claim": ("if turn > serving then", "if turn >= serving then")},
     "anybody may claim": {"sessions/claim": ("if turn > serving then", "if false then")},
@@ -209,7 +214,7 @@ class Walk:
 
     def again(self) -> None:
         for ticket in self.some(list(self.twin.scores)):
-            self.twin.join(ticket, (-1.0, 0.5, 1.0))
+            self.twin.join(ticket, (-1.0, 0.5, 1.0), is_resent=self.chance.random() < 0.5)
 
     def tick(self) -> None:
         for _ in range(self.chance.choice([1, 1, 12])):
@@ -240,6 +245,7 @@ class Walk:
             [(name, self.chance.choice([sessions[name], self.twin.now + 30_000])) for name in self.some(list(sessions))]
         )
         self.twin.touch([(name, self.twin.now + 1000) for name in self.some(list(self.twin.model.revoked))])
+        self.twin.touch([(name, self.twin.now - 1) for name in self.some(list(self.twin.scores))])
 
     def release(self) -> None:
         for name in self.some(list(self.twin.model.sessions)):

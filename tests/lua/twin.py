@@ -188,9 +188,12 @@ class Twin:
             self._look_at_admission(session, reply[1])
         return list(reply)
 
-    def join(self, ticket: str, scores: tuple[float, float, float]) -> Reply:
-        """Present `ticket`, with its old score if it ever had one: like a browser that kept its cookie."""
-        kept = self.scores.get(ticket)
+    def join(self, ticket: str, scores: tuple[float, float, float], *, is_resent: bool = False) -> Reply:
+        """Present `ticket`, with its old score if it ever had one: like a browser that kept its cookie.
+
+        One that `is_resent` comes without: like a browser whose first answer was lost.
+        """
+        kept = None if is_resent and ticket in self.model.queue else self.scores.get(ticket)
         head, draw, tail = scores
         times = ["" if time is None else time for time in (self.times.starts, self.times.ends)]
         told = ["" if kept is None else repr(kept), repr(head), self.times.heads, repr(draw), repr(tail), 0]

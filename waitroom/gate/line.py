@@ -22,12 +22,15 @@ from waitroom.store.sessions import Admitted, NotYet, Over, Sessions, Unknown
 
 @dataclass(frozen=True, slots=True)
 class Presented:
-    """A ticket as Redis has it now: where it stands, its text for the cookie, how long the wait may be."""
+    """A ticket as Redis has it now: where it stands, its text for the cookie, how long the wait may be.
+
+    `ahead` is None as long as nobody can know it.
+    """
 
     ticket: Ticket
     text: str
     place: Place
-    is_secret: bool
+    ahead: int | None
     wait: WaitRange
 
 
@@ -102,9 +105,9 @@ class Line:
         place = await self.rooms.join(ticket, is_new=is_new, committed=snapshot.commitment)
         is_in_draw = 0 <= place.score < 1
         kept = replace(ticket, score=None if is_in_draw else place.score)
-        is_secret = is_undecided(snapshot, place.score)
-        wait = self._draw_wait(snapshot, place) if is_secret else self._wait(snapshot, place.ahead)
-        return Presented(kept, self.cookies.sign_ticket(kept), place, is_secret, wait)
+        ahead = None if is_undecided(snapshot, place.score) else place.ahead
+        wait = self._draw_wait(snapshot) if ahead is None else self._wait(snapshot, ahead)
+        return Presented(kept, self.cookies.sign_ticket(kept), place, ahead, wait)
 
     def show(self, pass_: Pass) -> Issued:
         """Return the pass of somebody who is in already, and note that they are: Redis may have lost that."""
@@ -157,9 +160,10 @@ class Line:
             measured_per_minute=self.board.admitted_per_minute(snapshot.room),
         )
 
-    def _draw_wait(self, snapshot: Snapshot, place: Place) -> WaitRange:
+    def _draw_wait(self, snapshot: Snapshot) -> WaitRange:
         """Return what anybody in the draw may expect: their own place must not show through the estimate."""
-        first, middle, last = (self._wait(snapshot, n) for n in (0, place.waiting // 2, place.waiting))
+        waiting = snapshot.main.waiting
+        first, middle, last = (self._wait(snapshot, n) for n in (0, waiting // 2, waiting))
         return WaitRange(first.low_s, middle.likely_s, last.high_s)
 
     def ticket_cookie(self, presented: Presented) -> str:

@@ -254,9 +254,9 @@ _NO_WAIT = {"place": None, "ahead": 0, "wait_s": {"low": 0, "likely": 0, "high":
 
 def _shown(presented: Presented) -> dict[str, object]:
     """Return score, place and people ahead; in a draw that is still to come nobody has any of them."""
-    if presented.is_secret:
+    ahead = presented.ahead
+    if ahead is None:
         return {"score": None, "place": None, "ahead": None}
-    ahead = presented.place.ahead
     is_waiting = presented.place.standing is Standing.WAITING
     return {"score": presented.place.score, "place": ahead + 1 if is_waiting else None, "ahead": ahead}
 

@@ -45,7 +45,7 @@ class WaitingPages:
         wait = presented.wait
         page = self._page.for_slow(
             room,
-            place=None if presented.is_secret else presented.place.ahead + 1,
+            place=None if presented.ahead is None else presented.ahead + 1,
             wait=(wait.low_s, wait.high_s),
             refresh_s=min(_SLOW_REFRESH_S, max(2, round(wait.low_s / 2))),
             state=state,

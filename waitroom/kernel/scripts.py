@@ -7,7 +7,7 @@ from hashlib import sha1
 
 from waitroom.kernel.assets import folder
 
-_INCLUDE = re.compile(r"^-- @include (?P<name>[a-z_]+/[a-z_]+)$", re.MULTILINE)
+_INCLUDE = re.compile(r"^ *-- @include (?P<name>[a-z_]+/[a-z_]+)$", re.MULTILINE)
 _HEADER = re.compile(r"^-- (?P<list>KEYS|ARGV)\[(?P<place>\d+)\]\s+(?P<name>[a-z_]+)", re.MULTILINE)
 
 
@@ -25,6 +25,8 @@ class Script:
 @lru_cache(maxsize=64)
 def load_script(name: str) -> Script:
     """Return the script `name`, as in "rooms/join", its includes put in place.
+
+    An include within a block is made only when the block is reached: Redis runs the whole script at each call.
 
     Raises:
         FileNotFoundError: there is no such script, or an include of it is missing.

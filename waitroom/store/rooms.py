@@ -43,13 +43,11 @@ class Standing(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """The answer to a ticket that was presented: its score, how many are before it, how many were called by then."""
+    """The answer to a ticket that was presented: its score, and how many are before it, unless that is still open."""
 
     standing: Standing
     score: float
-    ahead: int
-    waiting: int
-    called: int
+    ahead: int | None
     was_known: bool
 
 
@@ -186,7 +184,7 @@ class Rooms:
             raise full()
         if reply[0] == "ended":
             raise Refused(410, "ended", "This waiting room is closed: it takes nobody any more.")
-        return Place(Standing(reply[0]), float(reply[1]), reply[2], reply[3], reply[4], bool(reply[5]))
+        return Place(Standing(reply[0]), float(reply[1]), reply[2], bool(reply[3]))
 
     async def leave(self, ticket: Ticket) -> bool:
         """Take `ticket` out of the line; return whether it had a place."""

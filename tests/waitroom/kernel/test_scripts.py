@@ -38,7 +38,7 @@ async def test_every_script_is_one_that_redis_can_read(redis: ScriptRunner, name
     script = load_script(name)
 
     assert await redis.client.script_load(script.source) == script.sha
-    assert not re.search(r"^-- @include", script.source, re.MULTILINE)
+    assert not re.search(r"^ *-- @include", script.source, re.MULTILINE)
 
 
 @pytest.mark.parametrize("name", SHIPPED)
@@ -53,6 +53,13 @@ def test_an_include_stands_where_it_was_asked_for(shelf: Path) -> None:
     (shelf / "a/two.lua").write_text("local y = 2")
 
     assert load_script("a/one").source == "local x = 1\nlocal y = 2\nreturn x + y\n"
+
+
+def test_an_include_may_stand_in_a_block(shelf: Path) -> None:
+    (shelf / "a/one.lua").write_text("if x then\n  -- @include a/two\n  y()\nend\n")
+    (shelf / "a/two.lua").write_text("local function y() end\n")
+
+    assert load_script("a/one").source == "if x then\nlocal function y() end\n  y()\nend\n"
 
 
 def test_an_include_may_include_and_stands_once(shelf: Path) -> None:

@@ -99,7 +99,7 @@ async def test_where_redis_was_emptied_the_room_is_born_again(
     place = await rooms.join(ticket(1, 0, score=17.5), is_new=False, committed=before.commitment)
     after = await rooms.tick("drop")
 
-    assert place == Place(Standing.WAITING, 17.5, 0, 1, 0, False)
+    assert place == Place(Standing.WAITING, 17.5, 0, False)
     assert (before.generation != after.generation, before.commitment == after.commitment) == (True, True)
 
 
