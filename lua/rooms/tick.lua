@@ -28,7 +28,8 @@
 -- ARGV[16] regather    ms      how long those who wait need to present their tickets again, should Redis have lost them
 -- REPLY    "ticked", generation, phase, now, serving, called, waiting, sessions, outstanding, admitted, lapsed,
 --          rate, cap, message, revision, commitment, spin, rate in force, health ratio, circuit, circuit since,
---          spin source, roster root, roster count, closed, open until, revoked before, memory
+--          spin source, roster root, roster count, closed, open until, revoked before, show-up ratio,
+--          memory
 -- @include shared/clock
 -- @include shared/order
 -- @include shared/phase
@@ -36,6 +37,7 @@
 -- @include shared/inside
 -- @include shared/calls
 -- @include shared/health
+-- @include shared/showup
 -- @include shared/lane
 -- @include shared/memory
 -- @include shared/heads
@@ -152,9 +154,9 @@ if is_admitting and phase == 'open' and waiting > 0 and missing == 0 then
   local free = tonumber(redis.call('HGET', room, 'total_active_users')) - seats
   local due = math.floor(math.min(tokens + 1 - WHOLE, free) - expected)
   if due >= 1 then
-    local called = call_more(main, terms, due)
+    local called, more = call_more(main, terms, due)
     waiting, outstanding = waiting - called, outstanding + called
-    redis.call('HSET', room, 'expected', expected + called)
+    redis.call('HSET', room, 'expected', expected + more)
     phase = phase_of(room, event, times, now, waiting)
   end
 end
@@ -172,11 +174,12 @@ end
 local r = redis.call('HMGET', room, 'generation', 'full_rate', 'total_active_users', 'message', 'revision',
   'rate_per_minute', 'health_ratio', 'circuit', 'circuit_ms')
 local l = redis.call('HMGET', line, 'serving', 'called', 'admitted', 'lapsed', 'commitment', 'spin', 'spin_source',
-  'roster_root', 'roster_count')
+  'roster_root', 'roster_count', 'show_up_ratio')
 return {
   'ticked', r[1], phase, now, l[1], tonumber(l[2] or 0), waiting, seats, outstanding, tonumber(l[3] or 0),
   tonumber(l[4] or 0), r[2], tonumber(r[3]), r[4], tonumber(r[5]), l[5], l[6], r[6], r[7] or '1',
   r[8] or 'closed', tonumber(r[9] or 0), l[7] or '', l[8] or '', tonumber(l[9] or 0),
   redis.call('HGET', room, 'closed') or '0', tonumber(redis.call('HGET', room, 'open_until_ms') or 0),
-  tonumber(redis.call('HGET', room, 'revoked_before_ms') or 0), memory_text(room, sessions, line, event, now, waiting),
+  tonumber(redis.call('HGET', room, 'revoked_before_ms') or 0), l[10] or '1',
+  memory_text(room, sessions, line, event, now, waiting),
 }

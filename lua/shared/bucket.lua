@@ -1,8 +1,8 @@
 -- bucket: the rate, as tokens that grow with time; whoever comes in takes one.
 --
 -- The bound: from any instant on, in t minutes at most rate * t + rate / 60 + 1 + expected come in, where the room's
--- `expected` is how many at that instant were called, in all lanes, and are counted on to come (at most twice what the rate brings while a call
--- settles: those who do not show up are made up for). Beyond those, the bucket holds what one second brings, so that
+-- `expected` is how many at that instant were called, in all lanes, and are counted on to come (at most twice what the
+-- rate brings while a call settles: those who do not show up are made up for). Beyond those, the bucket holds what one second brings, so that
 -- ticks up to a second apart lose nothing, and one for the fraction that a call leaves over.
 local WHOLE = 1 - 1e-9 -- ten tenths of a token are one, whatever floats say; the missing part is owed, not given
 local LONGEST_WAIT_MS = 3600 * 1000

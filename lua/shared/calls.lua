@@ -1,22 +1,32 @@
--- calls: who was called and has not come yet, in batches of a second. zset: "id:called_ms:deadline_ms:left" -> last turn.
+-- calls: who was called and has not come yet, in batches of a second. zset: the numbers of a batch -> last turn.
 --
+-- Of a batch: `left` have not come in; of these `due` at least are counted on to come, and `knocked` came and were told to
+-- come back; `size` were called, 0 once it is known how many of them came (shared/showup).
 -- A `lane` is a table of its keys: queue, line, calls, claimed, knocks; as many of them as what is called needs.
--- The room's `expected` says how many of the called, in all lanes, are counted on to come: all of the batches called a
--- moment ago (turn above the line's `settled_upto`), and of the elder ones whoever came and was told to come back (`knocks`).
+-- The room's `expected` says how many of the called, in all lanes, are counted on to come: of the batches called a moment
+-- ago (turn above the line's `settled_upto`) as many as are due, of all whoever came and was told to come back (`knocks`).
+local NUMBERS = { 'id', 'called_ms', 'deadline_ms', 'left', 'size', 'due', 'knocked' }
+
 local function batch_text(batch)
-  return string.format('%d:%d:%d:%d', batch.id, batch.called_ms, batch.deadline_ms, batch.left)
+  local texts = {}
+  for i, name in ipairs(NUMBERS) do
+    texts[i] = string.format('%d', batch[name])
+  end
+  return table.concat(texts, ':')
 end
 
 local function batch_of(member, upto)
-  local id, called_ms, deadline_ms, left = string.match(member, '^(%d+):(%d+):(%d+):(%d+)$')
-  return {
-    member = member,
-    upto = tonumber(upto),
-    id = tonumber(id),
-    called_ms = tonumber(called_ms),
-    deadline_ms = tonumber(deadline_ms),
-    left = tonumber(left),
-  }
+  local batch, i = { member = member, upto = tonumber(upto) }, 0
+  for number in string.gmatch(member, '%d+') do
+    i = i + 1
+    batch[NUMBERS[i]] = tonumber(number)
+  end
+  return batch
+end
+
+local function new_batch(lane, now)
+  local id = redis.call('HINCRBY', lane.line, 'batches', 1)
+  return { id = id, called_ms = now, deadline_ms = now, left = 0, size = 0, due = 0, knocked = 0 }
 end
 
 local function keep_batch(calls, batch)
@@ -47,41 +57,51 @@ local function add_expected(room, by)
   redis.call('HSET', room, 'expected', math.max(0, expected + by))
 end
 
-local function is_settled(lane, turn)
-  return turn <= tonumber(redis.call('HGET', lane.line, 'settled_upto') or '-inf')
+local function counted_on(batch, settled_upto)
+  return batch.upto <= settled_upto and batch.knocked or math.max(batch.due, batch.knocked)
+end
+
+-- the share of those called who come in, as far as it is known
+local function show_up_ratio(lane)
+  return tonumber(redis.call('HGET', lane.line, 'show_up_ratio') or 1)
+end
+
+-- how many of `called` are counted on to come
+local function due_of(lane, called)
+  return math.ceil(called * show_up_ratio(lane) - 1e-9)
+end
+
+-- change the batch that called `turn` by some numbers, and with it how many are counted on
+local function add_to_batch(room, lane, turn, change)
+  local batch = batch_at(lane.calls, turn)
+  if batch then
+    local settled_upto = tonumber(redis.call('HGET', lane.line, 'settled_upto') or '-inf')
+    local before = counted_on(batch, settled_upto)
+    for name, by in pairs(change) do
+      batch[name] = math.max(0, batch[name] + by)
+    end
+    keep_batch(lane.calls, batch)
+    add_expected(room, counted_on(batch, settled_upto) - before)
+  end
 end
 
 -- a called ticket came in, or left the line: its batch waits for one less
 local function one_less(room, lane, ticket, turn)
-  local batch = batch_at(lane.calls, turn)
-  if batch then
-    batch.left = math.max(0, batch.left - 1)
-    keep_batch(lane.calls, batch)
-  end
-  if redis.call('ZREM', lane.knocks, ticket) == 1 or not is_settled(lane, turn) then
-    add_expected(room, -1)
-  end
+  add_to_batch(room, lane, turn, { left = -1, due = -1, knocked = -redis.call('ZREM', lane.knocks, ticket) })
 end
 
 -- a called ticket that had left the line is back: its batch waits for one more
 local function one_more(room, lane, turn)
-  local batch = batch_at(lane.calls, turn)
-  if batch then
-    batch.left = batch.left + 1
-    keep_batch(lane.calls, batch)
-    add_expected(room, is_settled(lane, turn) and 0 or 1)
-  end
+  add_to_batch(room, lane, turn, { left = 1, due = 1 })
 end
 
 -- a called ticket came and is told to come back: its call lives `until_ms` at least, and it is counted on
 local function knock(room, lane, ticket, turn, until_ms)
   local batch = batch_at(lane.calls, turn)
-  if batch and batch.deadline_ms < until_ms then
-    batch.deadline_ms = until_ms
-    keep_batch(lane.calls, batch)
-  end
-  if redis.call('ZADD', lane.knocks, 'NX', string.format('%.17g', turn), ticket) == 1 and is_settled(lane, turn) then
-    add_expected(room, 1)
+  local more_ms = batch and math.max(0, until_ms - batch.deadline_ms) or 0
+  local is_new = redis.call('ZADD', lane.knocks, 'NX', string.format('%.17g', turn), ticket)
+  if is_new + more_ms > 0 then
+    add_to_batch(room, lane, turn, { deadline_ms = more_ms, knocked = is_new })
   end
 end
 
@@ -92,8 +112,9 @@ local function call_again(room, lanes, now, window)
     local alive = batches(lane.calls)
     for _, batch in ipairs(alive) do
       batch.called_ms, batch.deadline_ms = now, math.max(batch.deadline_ms, now + window)
+      batch.due = due_of(lane, batch.left)
       keep_batch(lane.calls, batch)
-      expected = expected + batch.left
+      expected = expected + math.max(batch.due, batch.knocked)
     end
     if alive[1] then
       redis.call('HSET', lane.line, 'settled_upto', redis.call('HGET', lane.line, 'lapsed_upto') or '-inf')

@@ -27,44 +27,48 @@ end
 -- end the calls that nobody answered in time, in turn: never before those who were called earlier; count the others
 local function settle_calls(lane, terms, is_admitting)
   local outstanding, expected, settled_upto = 0, 0, redis.call('HGET', lane.line, 'lapsed_upto') or '-inf'
+  local could_come = is_admitting
   for _, batch in ipairs(batches(lane.calls)) do
+    local is_settled = terms.now - batch.called_ms >= terms.settle
+    if is_settled and could_come and batch.size > 0 then
+      learn_from(lane, batch)
+    end
     if is_admitting and batch.deadline_ms <= terms.now then
       end_call(lane, batch)
       settled_upto = number_text(batch.upto)
     else
       is_admitting = false
       outstanding = outstanding + batch.left
-      if terms.now - batch.called_ms < terms.settle then
-        expected = expected + batch.left
-      else
-        settled_upto = number_text(batch.upto)
-      end
+      settled_upto = is_settled and number_text(batch.upto) or settled_upto
+      expected = expected + counted_on(batch, tonumber(settled_upto))
     end
   end
   keep_field(lane.line, 'settled_upto', settled_upto)
-  return outstanding, expected + redis.call('ZCOUNT', lane.knocks, '-inf', settled_upto)
+  return outstanding, expected
 end
 
--- move the threshold past `count` more; tickets of one equal score are called together
+-- move the threshold so far that `count` more come in; tickets of one equal score are called together
 local function call_more(lane, terms, count)
   local before = count_upto(lane.queue, lane.serving, lane.spin)
-  local last = math.min(before + count, redis.call('ZCARD', lane.queue))
+  local last = math.min(before + calls_for(lane, count), redis.call('ZCARD', lane.queue))
   local upto = last > before and turn_at(lane.queue, last, lane.spin)
   if not upto then
-    return 0
+    return 0, 0
   end
   local called = count_upto(lane.queue, upto, lane.spin) - before
   local newest = redis.call('ZREVRANGE', lane.calls, 0, 0, 'WITHSCORES')
   local batch = newest[1] and batch_of(newest[1], newest[2])
   if not batch or terms.now - batch.called_ms >= 1000 then
-    batch = { id = redis.call('HINCRBY', lane.line, 'batches', 1), called_ms = terms.now, left = 0 }
+    batch = new_batch(lane, terms.now)
   end
+  local due = due_of(lane, called)
   batch.upto, batch.left, batch.deadline_ms = upto, batch.left + called, terms.now + terms.window
+  batch.size, batch.due = batch.size + called, batch.due + due
   keep_batch(lane.calls, batch)
   redis.call('HSET', lane.line, 'serving', number_text(upto))
   redis.call('HINCRBY', lane.line, 'called', called)
   redis.call('XADD', terms.log, 'MAXLEN', '~', '200000', '*',
     'at_ms', string.format('%d', terms.now), 'lane', lane.name, 'serving', number_text(upto), 'called', called)
   lane.waiting = lane.waiting - called
-  return called
+  return called, due
 end

@@ -7,7 +7,7 @@ local ROOM_KEPT = {
   'rate_by_ops', 'cap_by_ops', 'message', 'paused', 'ended', 'sold_out', 'closed', 'open_until_ms',
   'revoked_before_ms', 'last_change', 'last_before',
 }
-local LINE_KEPT = { 'commitment', 'spin', 'spin_source', 'drawn_ms', 'roster_root', 'roster_count' }
+local LINE_KEPT = { 'commitment', 'spin', 'spin_source', 'drawn_ms', 'roster_root', 'roster_count', 'show_up_ratio' }
 local LINE_GROWS = { 'serving', 'lapsed_upto', 'called', 'admitted', 'lapsed', 'batches', 'heads' }
 local LIVES_LENGTH = 400
 local SPREAD_MS = 30000 -- over how long the pages spread what they ask after a loss, at most
@@ -67,8 +67,9 @@ local function recall_calls(lane, before, now, window)
   local since = math.max(before, tonumber(lapsed_upto))
   if serving > since then
     local left = count_upto(lane.queue, serving, spin) - count_upto(lane.queue, since, spin)
-    local id = redis.call('HINCRBY', lane.line, 'batches', 1)
-    keep_batch(lane.calls, { id = id, called_ms = now, deadline_ms = now + window, left = left, upto = serving })
+    local batch = new_batch(lane, now)
+    batch.left, batch.deadline_ms, batch.upto = left, now + window, serving
+    keep_batch(lane.calls, batch)
   end
 end
 

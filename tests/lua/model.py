@@ -17,11 +17,13 @@ _ALMOST = 1 - (1 - 1e-9)
 
 @dataclass
 class Batch:
-    """Who was called within one second: everybody up to a turn."""
+    """Who was called within one second: everybody up to a turn; `due` of those who have not come are counted on to."""
 
     upto: float
     called_ms: int
     deadline_ms: int
+    size: int = 0
+    due: int = 0
 
 
 @dataclass(frozen=True)
@@ -44,6 +46,7 @@ class Memory:
     admitted: int
     lapsed: int
     heads: int
+    show_up: float | None
 
 
 @dataclass
@@ -91,6 +94,7 @@ class Model:
     admitted: int = 0
     lapsed: int = 0
     heads: int = 0
+    show_up: float | None = None
     generation: str = ""
     beats: int = 0
     lives: set[str] = field(default_factory=set)
@@ -123,7 +127,33 @@ class Model:
         return [ticket for ticket in called if ticket not in self.claimed]
 
     def expected(self) -> int:
-        return len(set(self.awaited(self.settled_upto)) | self.knocks)
+        """Return how many of the called are counted on to come."""
+        return sum(self._counted_on(batch) for batch in self.batches)
+
+    def _counted_on(self, batch: Batch) -> int:
+        _, knocked = self._left(batch)
+        return knocked if batch.upto <= self.settled_upto else max(knocked, batch.due)
+
+    def _left(self, batch: Batch) -> tuple[int, int]:
+        """Return how many of `batch` have not come in, and how many of these came and were told to come back."""
+        left = {ticket for ticket in self.awaited() if self._batch(ticket) is batch}
+        return len(left), len(left & self.knocks)
+
+    def _batch(self, ticket: str) -> Batch | None:
+        turn = self.turn(ticket)
+        return next((batch for batch in self.batches if batch.upto >= turn > self.lapsed_upto), None)
+
+    def _count_on(self, ticket: str, by: int) -> None:
+        """Count on one more or less of those who were called together with `ticket`, if it was called."""
+        if self.turn(ticket) <= self.serving and (batch := self._batch(ticket)):
+            batch.due = max(0, batch.due + by)
+
+    def _due(self, called: int) -> int:
+        return ceil(called * self.show_up_ratio() - 1e-9)
+
+    def show_up_ratio(self) -> float:
+        """Return the share of those called who come in, as far as it is known."""
+        return 1.0 if self.show_up is None else self.show_up
 
     def phase(self, now: int) -> str:
         t = self.times
@@ -162,7 +192,7 @@ class Model:
         return Memory(
             self.generation, self.beats, self.revision, len(self.waiting()) + self.missing(now), self.inside(now), last,
             dict(self.by_ops), self.is_paused, self.is_ended, self.message,
-            self.serving, self.lapsed_upto, self.called, self.admitted, self.lapsed, self.heads,
+            self.serving, self.lapsed_upto, self.called, self.admitted, self.lapsed, self.heads, self.show_up,
         )  # fmt: skip
 
     # the moves
@@ -191,6 +221,7 @@ class Model:
         inside, waiting = self.inside(now), self.waiting()
         due = floor(min(tokens + _ALMOST, self.cap - inside) - self.expected())
         if phase == "open" and waiting and due >= 1 and not self.missing(now):
+            due = floor(due / self.show_up_ratio() + 1e-9)
             self._call(now, waiting, self.turn(waiting[min(due, len(waiting)) - 1]))
         is_full = tokens >= self.burst() and tokens == self.tokens
         if not (is_admitting and is_full and not self.waiting() and not self.awaited() and not inside):
@@ -225,6 +256,7 @@ class Model:
         self.healed_beats, self.beats = memory.beats, max(self.beats, memory.beats)
 
     def _recall_line(self, now: int, memory: Memory) -> None:
+        self.show_up = self.show_up if memory.show_up is None else memory.show_up
         for name in ("serving", "lapsed_upto", "called", "admitted", "lapsed", "heads"):
             setattr(self, name, max(getattr(self, name), getattr(memory, name)))
         self.batches = [batch for batch in self.batches if batch.upto > self.lapsed_upto]
@@ -240,9 +272,13 @@ class Model:
     def _call_again(self, now: int) -> None:
         for batch in self.batches:
             batch.called_ms, batch.deadline_ms = now, max(batch.deadline_ms, now + self.times.window_ms)
+            batch.due = self._due(self._left(batch)[0])
         self.settled_upto = self.lapsed_upto if self.batches else self.settled_upto
 
     def _settle_calls(self, now: int, is_admitting: bool) -> None:
+        for batch in self.batches if is_admitting else []:
+            if now - batch.called_ms >= self.times.settle_ms and batch.size:
+                self._learn(batch)
         while is_admitting and self.batches and self.batches[0].deadline_ms <= now:
             upto = self.batches.pop(0).upto
             self.lapsed += sum(self.turn(ticket) <= upto for ticket in self.awaited())
@@ -252,12 +288,22 @@ class Model:
         self.claimed = {ticket for ticket in self.claimed if self.turn(ticket) > self.lapsed_upto}
         self.knocks = {ticket for ticket in self.knocks if self.turn(ticket) > self.lapsed_upto}
 
+    def _learn(self, batch: Batch) -> None:
+        left, knocked = self._left(batch)
+        came = (batch.size - min(left - knocked, batch.size)) / batch.size
+        ratio = self.show_up_ratio()
+        self.show_up = max(0.25, ratio + batch.size / (batch.size + 50) * (came - ratio))
+        batch.size = 0
+
     def _call(self, now: int, waiting: list[str], upto: float) -> None:
-        self.called += sum(self.turn(ticket) <= upto for ticket in waiting)
+        called = sum(self.turn(ticket) <= upto for ticket in waiting)
+        self.called += called
         if not self.batches or now - self.batches[-1].called_ms >= 1000:
             self.batches.append(Batch(upto, now, 0))
         self.batches[-1].upto = self.serving = upto
         self.batches[-1].deadline_ms = now + self.times.window_ms
+        self.batches[-1].size += called
+        self.batches[-1].due += self._due(called)
 
     def enter(self, session: str, now: int) -> Reply:  # noqa: PLR0911 - one return for each REPLY of the script
         if not self.is_loaded:
@@ -289,6 +335,8 @@ class Model:
             if self.is_ended or (self.times.ends is not None and now >= self.times.ends):
                 return ["ended"]
             self.queue[ticket] = self._score(now, *scores)
+            if ticket not in self.claimed:
+                self._count_on(ticket, 1)
         turn = self.turn(ticket)
         state = "called"
         ahead: int | None = 0
@@ -318,6 +366,7 @@ class Model:
         if ticket not in self.claimed:
             was_called = self.lapsed_upto < self.turn(ticket) <= self.serving
             self.knocks.discard(ticket)
+            self._count_on(ticket, -1)
             del self.queue[ticket]
             if was_called and self.is_loaded:
                 self.keep(self.refilled(now), now)
@@ -347,6 +396,7 @@ class Model:
         if self.inside(now) >= self.cap:
             return self._knock(ticket, now, MOMENT_MS)
         reply = self._admit(ticket, tokens, now)
+        self._count_on(ticket, -1)
         self.knocks.discard(ticket)
         self.claimed.add(ticket)
         return reply

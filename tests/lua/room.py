@@ -46,7 +46,7 @@ class Room:
         names = (
             "word generation phase now serving called waiting sessions outstanding admitted lapsed rate cap message "
             "revision commitment spin in_force ratio circuit circuit_since spin_source roster_root roster_count "
-            "closed open_until revoked_before memory"
+            "closed open_until revoked_before show_up_ratio memory"
         )
         told = dict(zip(names.split(), reply, strict=True))
         self.last_memory = told.pop("memory")

@@ -76,12 +76,19 @@ MUTANTS: dict[str, Patch] = {
             "redis.call('HSET', room, 'tokens', tokens)\n  redis.call('HINCRBY', room, 'beats'",
         )
     },
-    "the called are counted on for ever": {
-        "rooms/tick": ("if terms.now - batch.called_ms < terms.settle then", "if true then")
+    "the called are counted on for ever": {"rooms/tick": ("settled_upto = is_settled and", "settled_upto = false and")},
+    "the called are not counted on": {"rooms/tick": ("settled_upto = is_settled and", "settled_upto = true and")},
+    "who stays away is not made up for": {
+        "rooms/tick": ("math.floor(count / show_up_ratio(lane) + 1e-9)", "count"),
     },
-    "the called are not counted on": {
-        "rooms/tick": ("if terms.now - batch.called_ms < terms.settle then", "if false then")
+    "who stays away is counted on": {
+        "rooms/tick": ("math.ceil(called * show_up_ratio(lane) - 1e-9)", "called"),
     },
+    "who is told to come back stayed away": {"rooms/tick": ("math.max(batch.left - batch.knocked, 0)", "batch.left")},
+    "who cannot come in a pause stays away": {"rooms/tick": ("is_settled and could_come and", "is_settled and")},
+    "one batch is learnt from for ever": {"rooms/tick": ("  batch.size = 0\n", "\n")},
+    "one batch is all there is to learn": {"rooms/tick": ("local WEIGHT = 50", "local WEIGHT = 0")},
+    "what was learnt is lost": {"rooms/tick": ("'roster_count', 'show_up_ratio' }", "'roster_count' }")},
     "a pause saves up a burst": {
         "rooms/tick": ("tokens = math.min(tokens, 1) --", "--"),
         "rooms/control": (
@@ -100,7 +107,7 @@ MUTANTS: dict[str, Patch] = {
         "rooms/tick": ("batch.deadline_ms <= terms.now then", "batch.deadline_ms < terms.now then")
     },
     "one too many is called": {
-        "rooms/tick": ("local last = math.min(before + count,", "local last = math.min(before + count + 1,")
+        "rooms/tick": ("before + calls_for(lane, count),", "before + calls_for(lane, count) + 1,")
     },
     "calls look at no cap": {"rooms/tick": ("math.min(tokens + 1 - WHOLE, free)", "(tokens + 1 - WHOLE)")},
     "calls forget who was called before": {"rooms/tick": ("free) - expected)", "free))")},

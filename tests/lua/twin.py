@@ -244,6 +244,8 @@ class Twin:
             return
         expected = int(self.client.hget(KEYS.room, "expected") or 0)
         assert expected == self.model.expected(), "who is counted on to come is who was called and may come"
+        ratio = float(self.client.hget(KEYS.line, "show_up_ratio") or 1)
+        assert ratio == self.model.show_up_ratio(), "so many of the called came in, or came and were told to come back"
         self._earn()
         moment = _Moment(self._admissions, self._earned, self.model.burst() + expected)
         self._moments.append(moment)

@@ -31,6 +31,7 @@ def rooms(told: Told) -> RenderableType:
     lines: list[RenderableType] = [*_troubles(told), table]
     lines += [Text(f"{room['room']} tells the line: {room['message']}") for room in told["rooms"] if room["message"]]
     lines += [Text(_suffering(room), style="yellow") for room in told["rooms"] if room.get("health")]
+    lines += [Text(_staying_away(room)) for room in told["rooms"] if round(room.get("show_up_ratio", 1) * 100) < 100]
     return Group(*lines)
 
 
@@ -119,6 +120,10 @@ def _row(room: Told) -> list[RenderableType]:
         through,
         Text(_LIMITS.get(figures["limit"], figures["limit"])),
     ]
+
+
+def _staying_away(room: Told) -> str:
+    return f"{room['room']}: {room['show_up_ratio']:.0%} of those called come in; so many more are called"
 
 
 def _suffering(room: Told) -> str:

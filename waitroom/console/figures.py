@@ -140,6 +140,7 @@ def room_document(snapshot: Snapshot, history: History) -> Document:
         "sessions": snapshot.sessions,
         "admitted": snapshot.admitted,
         "lapsed": snapshot.lapsed,
+        "show_up_ratio": snapshot.show_up_ratio,
         "message": snapshot.message,
         "revision": snapshot.revision,
         "spin": snapshot.spin if snapshot.is_spun else None,

@@ -134,6 +134,7 @@ class Snapshot:
     `outstanding` were called and have not come yet; `admitted` and `lapsed` count from the beginning of the event.
     `spin` is 0 until `spin_source` is known; the `roster` follows a little after the opening.
     `rate_per_minute` is what the configuration or ops allow; `health` may hold admission below that.
+    `show_up_ratio` is the share of those called who come in, as measured: so many more are called.
     """
 
     room: str
@@ -161,6 +162,7 @@ class Snapshot:
     is_closed: bool = False
     open_until_ms: int = 0
     revoked_before_ms: int = 0
+    show_up_ratio: float = 1.0
 
     def is_open_to_all(self, now_ms: int) -> bool:
         """Whether ops let everybody through at `now_ms`, whatever the limits say."""

@@ -13,7 +13,7 @@ def snapshot_of(room: str, schedule: Schedule, reply: Sequence[Any]) -> Snapshot
     """Return what `rooms/tick` replied about `room`, without the memory at its end."""
     (_, generation, phase, now_ms, serving, called, waiting, inside, outstanding, *rest) = reply
     admitted, lapsed, rate, cap, message, revision, committed, spin, in_force, *rest = rest
-    ratio, circuit, since_ms, source, root, count, closed, open_until_ms, revoked_before_ms = rest
+    ratio, circuit, since_ms, source, root, count, closed, open_until_ms, revoked_before_ms, show_up = rest
     threshold = None if serving == "-inf" else float(serving)
     return Snapshot(
         room=room,
@@ -41,4 +41,5 @@ def snapshot_of(room: str, schedule: Schedule, reply: Sequence[Any]) -> Snapshot
         is_closed=closed == "1",
         open_until_ms=open_until_ms,
         revoked_before_ms=revoked_before_ms,
+        show_up_ratio=float(show_up),
     )

@@ -41,6 +41,7 @@ async def test_a_new_room_is_born_with_one_token_and_its_limits(redis: ScriptRun
         "closed": "0",
         "open_until": 0,
         "revoked_before": 0,
+        "show_up_ratio": "1",
     }
 
 

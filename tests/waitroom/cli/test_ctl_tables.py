@@ -121,3 +121,10 @@ def test_an_outage_is_told_in_words() -> None:
 
     assert changed(entry) == "shop is down"
     assert changed(entry | {"value": "closed"}) == "shop is back"
+
+
+def test_where_many_stay_away_a_line_says_that_more_are_called() -> None:
+    line = "drop: 62% of those called come in; so many more are called"
+
+    assert line in printed(ctl_tables.rooms(everything(room(show_up_ratio=0.62))))
+    assert line not in printed(ctl_tables.rooms(everything(room(show_up_ratio=0.999))))

@@ -29,6 +29,7 @@ ROOM = Snapshot(
     revision=0,
     commitment="",
     spin=0.0,
+    show_up_ratio=0.75,
 )
 
 STATES = {"waitroom_phase", "waitroom_circuit"}
@@ -58,6 +59,7 @@ def test_every_figure_of_a_room_is_told() -> None:
         ("waitroom_called_total", "drop"): 42,
         ("waitroom_admitted_total", "drop"): 33,
         ("waitroom_lapsed_total", "drop"): 2,
+        ("waitroom_show_up_ratio", "drop"): 0.75,
     }
 
 
