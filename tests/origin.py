@@ -5,11 +5,12 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from ipaddress import ip_network
+from pathlib import Path
 
 from aiohttp import web
 
 from waitroom.kernel.answers import Handler, errors_become_answers
-from waitroom.kernel.clock import SystemClock
+from waitroom.kernel.clock import Clock, SystemClock
 from waitroom.proxy.forward import Forwarder, OnHead
 from waitroom.proxy.headers import identify
 from waitroom.proxy.strict import odd_requests_are_refused, server_log
@@ -175,10 +176,13 @@ async def unused(request: web.Request) -> web.Response:
 
 
 @asynccontextmanager
-async def edge(url: str, limits: UpstreamLimits | None = None) -> AsyncIterator[Edge]:
+async def edge(
+    url: str, limits: UpstreamLimits | None = None, *, clock: Clock | None = None, ca_file: Path | None = None
+) -> AsyncIterator[Edge]:
     """Serve the proxy before `url` on a free port while the block lasts."""
     made = Edge()
-    async with connected("store", url, limits or UpstreamLimits(), clock=SystemClock()) as upstream:
+    limits, clock = limits or UpstreamLimits(), clock or SystemClock()
+    async with connected("store", url, limits, clock=clock, ca_file=ca_file) as upstream:
         made.forwarder = forwarder = Forwarder(upstream)
 
         @web.middleware

@@ -2,7 +2,6 @@
 
 from tests.matrix.judge import CARRIED, REFUSED
 
-_INTERIM = "aiohttp's client takes interim answers for itself; the final answer is the upstream's, byte for byte"
 _TRAILERS = (
     "neither aiohttp's parsers nor its writer have trailers; `Trailer` and `TE` go too, so that none is promised"
 )
@@ -13,8 +12,6 @@ DIFFERENCES: dict[tuple[str, str], str] = {
     ),
     ("header of 40,000 bytes", CARRIED): "one header line may have 32 KiB: memory is bounded for every connection",
     ("unknown method", CARRIED): "aiohttp's parser knows the registered methods and no others; 400",
-    ("103", "interim answers"): _INTERIM,
-    ("102 twice", "interim answers"): _INTERIM,
     ("trailers, answer", "answer trailers"): _TRAILERS,
     ("two blanks in the first line", REFUSED): "one reading (RFC 9112 §3 allows it); we write the line anew, with one",
     ("empty line before the first", REFUSED): "one reading: RFC 9112 §2.2 asks servers to skip it; it is not sent on",

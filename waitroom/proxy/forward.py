@@ -4,16 +4,18 @@ import asyncio
 import inspect
 import logging
 from collections.abc import Awaitable, Callable, Sequence
+from functools import partial
 
 import aiohttp
 from aiohttp import web
 
 from waitroom.kernel.errors import UpstreamUnavailable
+from waitroom.proxy.exchange import Answer, Ask
 from waitroom.proxy.headers import UpstreamIdentity, client_headers, for_one_visitor, upstream_headers
-from waitroom.proxy.relay import RelayedAnswer, VisitorLeft, copy_body, written
+from waitroom.proxy.relay import RelayedAnswer, VisitorLeft, copy_body, tell_interim, written
 from waitroom.proxy.strict import origin_form
 from waitroom.proxy.uploads import Upload
-from waitroom.proxy.upstream import Ask, Upstream
+from waitroom.proxy.upstream import Upstream
 from waitroom.proxy.watched import WatchedUpstream
 from waitroom.proxy.websocket import check_switch, handshake_headers, is_websocket, join
 
@@ -59,15 +61,17 @@ class Forwarder:
 
     async def _ask(self, request: web.BaseRequest, identity: UpstreamIdentity) -> Ask:
         headers = upstream_headers(request.raw_headers, identity)
+        hints = partial(tell_interim, request)
         length = request.content_length
         if length is not None:
-            headers.append(("Content-Length", str(length)))
+            headers.append((b"Content-Length", b"%d" % length))
         if not request.body_exists:
-            return Ask(request.method, origin_form(request), headers)
+            return Ask(request.method, origin_form(request), headers, on_interim=hints)
         limits = self._limits
         upload = Upload(request, max_body_bytes=limits.max_body_bytes, idle_timeout_s=limits.idle_timeout_s)
         small = await upload.small()
-        return Ask(request.method, origin_form(request), headers, upload if small is None else small)
+        body = upload if small is None else small
+        return Ask(request.method, origin_form(request), headers, body, on_interim=hints)
 
     async def _upgrade(self, request: web.BaseRequest, ask: Ask, on_head: OnHead | None) -> web.StreamResponse:
         """Ask the upstream first; only when it has switched protocols does the visitor's connection switch too."""
@@ -80,16 +84,13 @@ class Forwarder:
             await join(request, answer, response, idle_timeout_s=idle_timeout_s, leaving=self._leaving)
             return response
 
-    async def _relay(
-        self, request: web.BaseRequest, answer: aiohttp.ClientResponse, on_head: OnHead | None
-    ) -> web.StreamResponse:
+    async def _relay(self, request: web.BaseRequest, answer: Answer, on_head: OnHead | None) -> web.StreamResponse:
         """Carry an answer to the visitor: from here on a failure can only be shown by breaking off."""
         response = await self._opened(request, answer, on_head)
-        connection = answer.connection
-        if connection is not None and connection.protocol is not None:
-            connection.protocol.read_timeout = self._limits.idle_timeout_s
-            connection.protocol.start_timeout()
         idle_s = self._limits.idle_timeout_s
+        if not answer.is_over:  # else it serves somebody else by now
+            answer.connection.read_timeout = idle_s
+            answer.connection.start_timeout()
         try:
             if response.has_body:
                 await copy_body(answer.content, response, idle_timeout_s=idle_s)
@@ -103,9 +104,7 @@ class Forwarder:
             response.break_off()
         return response
 
-    async def _opened(
-        self, request: web.BaseRequest, answer: aiohttp.ClientResponse, on_head: OnHead | None
-    ) -> RelayedAnswer:
+    async def _opened(self, request: web.BaseRequest, answer: Answer, on_head: OnHead | None) -> RelayedAnswer:
         """Return the visitor's side of `answer`, its head ready to go.
 
         Raises:

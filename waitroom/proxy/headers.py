@@ -88,14 +88,14 @@ def identify(
     return UpstreamIdentity(chain, scheme, hosts[-1] if hosts else "", believed, waitroom_pass)
 
 
-def upstream_headers(raw: RawHeaders, identity: UpstreamIdentity) -> list[tuple[str, str]]:
+def upstream_headers(raw: RawHeaders, identity: UpstreamIdentity) -> list[tuple[bytes, bytes]]:
     """Return the headers for the upstream, without those of the body's framing.
 
     Raises:
-        Refused: 400, a value that is not UTF-8 text, and that could not be carried unaltered.
+        Refused: 400, a control character in a value.
     """
     listed = _listed(raw) - _KEPT_WHATEVER_CONNECTION_SAYS
-    kept: list[tuple[str, str]] = []
+    kept: list[tuple[bytes, bytes]] = []
     for name, value in raw:
         low = name.lower()
         if low in _NEVER_UPSTREAM or low in listed or _speaks_for_us(low, identity.is_peer_trusted):
@@ -106,7 +106,9 @@ def upstream_headers(raw: RawHeaders, identity: UpstreamIdentity) -> list[tuple[
                 continue
         elif low == b"authorization" and value[:9].lower() == b"waitroom ":
             continue
-        kept.append((name.decode("ascii"), _text(value)))
+        if _CONTROL.search(value):
+            raise Refused(400, "malformed-request", "This request is not valid HTTP: a control character in a header.")
+        kept.append((name, value))
     return kept + _forwarded(identity)
 
 
@@ -177,7 +179,7 @@ def _speaks_for_us(low: bytes, is_peer_trusted: bool) -> bool:
     return False
 
 
-def _forwarded(identity: UpstreamIdentity) -> list[tuple[str, str]]:
+def _forwarded(identity: UpstreamIdentity) -> list[tuple[bytes, bytes]]:
     """Return our own word about the visitor, added after everything was stripped, so that Connection cannot name it.
 
     Source: RFC 7239.
@@ -195,20 +197,11 @@ def _forwarded(identity: UpstreamIdentity) -> list[tuple[str, str]]:
     ]
     if identity.waitroom_pass is not None:
         ours.append((PASS, identity.waitroom_pass))
-    return ours
+    return [(name.encode(), value.encode()) for name, value in ours]
 
 
 def _node(address: str) -> str:
     return f'"[{address}]"' if ":" in address else address
-
-
-def _text(value: bytes) -> str:
-    if _CONTROL.search(value):
-        raise Refused(400, "malformed-request", "This request is not valid HTTP: a control character in a header.")
-    try:
-        return value.decode()
-    except UnicodeDecodeError:
-        raise Refused(400, "malformed-request", "This request holds a header that is not UTF-8 text.") from None
 
 
 def _length(values: Iterable[bytes]) -> int | None:
@@ -222,15 +215,5 @@ def _length(values: Iterable[bytes]) -> int | None:
 
 
 def _is_foreign(low: bytes, value: bytes) -> bool:
-    """Tell whether the upstream hands out a cookie of ours.
-
-    Raises:
-        UpstreamUnavailable: 502, a cookie or tag that the browser would send back as bytes we could not carry.
-    """
-    if low not in {b"set-cookie", b"etag"}:
-        return False
-    try:
-        value.decode()
-    except UnicodeDecodeError:
-        raise UpstreamUnavailable(f"{low.decode()} of the answer is not UTF-8 text") from None
+    """Tell whether the upstream hands out a cookie of ours."""
     return low == b"set-cookie" and value.lstrip().startswith(_OUR_COOKIES)

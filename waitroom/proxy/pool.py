@@ -1,80 +1,120 @@
-"""Connections that rest between requests: nothing is added, followed, or remembered of a visitor."""
+"""Connections to one upstream that rest between requests; none rests too long, none lives for ever."""
 
-from typing import Any
+import asyncio
+import ssl
+from collections import deque
+from dataclasses import dataclass
 
-import aiohttp
-from aiohttp.client_reqrep import ClientRequest
-from aiohttp.connector import Connection
+import aiohappyeyeballs
+from aiohttp.client_proto import ResponseHandler
 
-HEAD_LINE_BYTES = 65_536
-"""The longest header line of an answer: stores pile up cookies and policies."""
-HEAD_LINES = 512
-_NOT_INVENTED = ("Accept", "Accept-Encoding", "Content-Type", "User-Agent")
+from waitroom.kernel.clock import Clock
 
-
-def session(
-    socket: str | None, timeout: aiohttp.ClientTimeout, *, keepalive_s: float, repeats: bool = True
-) -> aiohttp.ClientSession:
-    """Return a session over TCP, or over the Unix `socket`; the number of connections is counted elsewhere.
-
-    If it `repeats`, aiohttp sends an idempotent request once more after a connection that had died.
-    """
-    settings: dict[str, Any] = {"limit": 0, "keepalive_timeout": keepalive_s}
-    pool = aiohttp.ClientSession(
-        connector=_UnixConnector(socket, **settings) if socket else _TCPConnector(**settings),
-        cookie_jar=aiohttp.DummyCookieJar(),
-        auto_decompress=False,
-        trust_env=False,
-        skip_auto_headers=_NOT_INVENTED,
-        request_class=_PlainRequest,
-        timeout=timeout,
-        max_line_size=HEAD_LINE_BYTES,
-        max_field_size=HEAD_LINE_BYTES,
-        max_headers=HEAD_LINES,
-    )
-    pool._retry_connection = repeats  # no public way: https://github.com/aio-libs/aiohttp/issues/10790
-    return pool
+_SECOND_FAMILY_S = 0.25  # RFC 8305 §5, how long one address may take before the next is tried beside it
 
 
-def rest_at_most(pool: aiohttp.ClientSession, seconds: float) -> None:
-    """Use no connection of `pool` again that rested longer than `seconds`."""
-    assert isinstance(pool.connector, _Unspoilt), "see session"
-    pool.connector.rest_at_most(seconds)
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where an upstream listens: a host and port, by TLS where there is a context, or a Unix socket."""
+
+    host: str
+    port: int
+    socket: str | None = None
+    tls: ssl.SSLContext | None = None
+    tls_name: str | None = None
 
 
-class _PlainRequest(ClientRequest):
-    """A request that carries the headers it was given and no other."""
+class Connection(ResponseHandler):
+    """One connection, and what the pool wants to know of it."""
 
-    def update_body_from_data(self, body: Any, _stacklevel: int = 3) -> None:
-        if body is not None:  # without one, aiohttp would add `Content-Length: 0` to a DELETE
-            super().update_body_from_data(body, _stacklevel)
+    def __init__(self, loop: asyncio.AbstractEventLoop, now_s: float) -> None:
+        """Stand ready to be connected."""
+        super().__init__(loop)
+        self.born_s = self.rests_since_s = now_s
+        self.is_used = False
+
+    @property
+    def is_fit(self) -> bool:
+        """Whether another request may go over it: it is open, and the upstream has said nothing unasked.
+
+        aiohttp keeps such bytes, and would give them to the next visitor as their answer.
+        """
+        return self.is_connected() and not self.should_close
 
 
-class _Unspoilt(aiohttp.BaseConnector):
-    """Never reuse a connection on which the upstream said more than it was asked.
+class Pool:
+    """The connections to one place; their number is counted elsewhere."""
 
-    aiohttp keeps such bytes, and would give them to the next visitor as their answer.
-    """
+    def __init__(self, place: Place, *, clock: Clock, rest_s: float, life_s: float) -> None:
+        """Let a connection rest for `rest_s` at most, and take none again that is older than `life_s`.
 
-    async def connect(
-        self,
-        req: ClientRequest,
-        traces: Any,
-        timeout: aiohttp.ClientTimeout,  # noqa: ASYNC109  # aiohttp's own signature
-    ) -> Connection:
-        while True:
-            connection = await super().connect(req, traces, timeout)
-            if connection.protocol is not None and not connection.protocol.should_close:
-                return connection
+        Old ones go so that a name that leads elsewhere by now is followed.
+        """
+        self._place = place
+        self._clock = clock
+        self._life_s = life_s
+        self._resting: deque[Connection] = deque()
+        self._sweep: asyncio.TimerHandle | None = None
+        self.rest_s = rest_s
+
+    async def take(self, *, rested_at_most_s: float) -> Connection:
+        """Return the connection that rested least, else a new one.
+
+        Raises:
+            OSError: there is nobody, or not who the certificate should name.
+        """
+        now_s = self._clock.tick_s()
+        while self._resting:
+            found = self._resting[-1]
+            if found.is_fit and now_s - found.rests_since_s > rested_at_most_s:
+                break  # it and all below it may still do for others
+            self._resting.pop()
+            if found.is_fit and now_s - found.born_s <= self._life_s:
+                return found
+            found.close()
+        return await self.dial()
+
+    async def dial(self) -> Connection:
+        """Return a new connection.
+
+        Raises:
+            OSError: as `take`.
+        """
+        loop, place = asyncio.get_running_loop(), self._place
+
+        def made() -> Connection:
+            return Connection(loop, self._clock.tick_s())
+
+        if place.socket is not None:
+            return (await loop.create_unix_connection(made, place.socket))[1]
+        found = await loop.getaddrinfo(place.host, place.port, type=1)
+        sock = await aiohappyeyeballs.start_connection(found, happy_eyeballs_delay=_SECOND_FAMILY_S, loop=loop)
+        try:
+            return (await loop.create_connection(made, sock=sock, ssl=place.tls, server_hostname=place.tls_name))[1]
+        except BaseException:
+            sock.close()
+            raise
+
+    def give_back(self, connection: Connection) -> None:
+        """Let `connection` rest, if another request may go over it."""
+        if not connection.is_fit:
             connection.close()
+            return
+        connection.is_used, connection.rests_since_s = True, self._clock.tick_s()
+        self._resting.append(connection)
+        if self._sweep is None:
+            self._sweep = asyncio.get_running_loop().call_later(self.rest_s, self._close_rested)
 
-    def rest_at_most(self, seconds: float) -> None:
-        self._keepalive_timeout = seconds  # aiohttp reads it at each reuse, and has no other way to change it
+    def close(self) -> None:
+        """Close all that rest."""
+        self.rest_s = -1.0
+        self._close_rested()
 
-
-class _TCPConnector(_Unspoilt, aiohttp.TCPConnector):
-    """To a host and port."""
-
-
-class _UnixConnector(_Unspoilt, aiohttp.UnixConnector):
-    """To a socket on this machine."""
+    def _close_rested(self) -> None:
+        if self._sweep is not None:
+            self._sweep.cancel()
+        now_s = self._clock.tick_s()
+        while self._resting and not (self._resting[0].is_fit and now_s - self._resting[0].rests_since_s <= self.rest_s):
+            self._resting.popleft().close()
+        rest_s = self.rest_s
+        self._sweep = asyncio.get_running_loop().call_later(rest_s, self._close_rested) if self._resting else None

@@ -9,6 +9,8 @@ from aiohttp import StreamReader, web
 from aiohttp.abc import AbstractStreamWriter
 from aiohttp.http import HttpVersion11, StreamWriter
 
+from waitroom.proxy.headers import RawHeaders, client_headers
+
 
 class RelayedAnswer(web.StreamResponse):
     """A response whose head is bytes that we were given.
@@ -88,6 +90,19 @@ class RelayedAnswer(web.StreamResponse):
         elif self._keep_alive and request.version < HttpVersion11:
             lines.append(b"Connection: keep-alive")
         return b"\r\n".join([*lines, b"", b""])
+
+
+def tell_interim(request: web.BaseRequest, status: int, reason: str, headers: RawHeaders) -> None:
+    """Pass on what the upstream says before its answer (RFC 9110 §15.2), as far as this visitor can understand it.
+
+    100 is between the upstream and us: a visitor who waits for it is told by `Upload`.
+    """
+    transport = request.transport
+    if status == 100 or request.version < HttpVersion11 or transport is None or transport.is_closing():
+        return
+    lines = [b"HTTP/1.1 %d %s" % (status, reason.encode("utf-8", "surrogateescape"))]
+    lines += [name + b": " + value for name, value in client_headers(headers).headers]
+    transport.write(b"\r\n".join([*lines, b"", b""]))
 
 
 class VisitorLeft(Exception):  # an event, not an error

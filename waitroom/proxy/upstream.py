@@ -3,24 +3,26 @@
 import asyncio
 import logging
 import re
-from collections.abc import AsyncIterator, Sequence
+import ssl
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from urllib.parse import urlsplit
 
 import aiohttp
-from yarl import URL
+from aiohttp.http import HttpProcessingError
 
 from waitroom.kernel.clock import Clock
 from waitroom.kernel.errors import ConfigFault, UpstreamUnavailable, WaitroomError
 from waitroom.proxy.counters import ANSWERS, IN_FLIGHT, UPSTREAM_SECONDS, status_class
-from waitroom.proxy.pool import rest_at_most, session
+from waitroom.proxy.exchange import Answer, Ask, begin
+from waitroom.proxy.pool import Connection, Place, Pool
 from waitroom.proxy.slots import Slots
 from waitroom.proxy.uploads import Upload
 
 log = logging.getLogger(__name__)
 
-_SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
 _CAREFUL_SHARE = 4
 _KEEP_ALIVE_TIMEOUT = re.compile(r"\btimeout=(\d{1,6})\b", re.IGNORECASE)
 
@@ -33,43 +35,28 @@ class UpstreamLimits:
     first_byte_timeout_s: float = 30.0
     idle_timeout_s: float = 60.0
     keepalive_s: float = 4.0
+    connection_lifetime_s: float = 60.0
     max_connections: int = 256
     max_body_bytes: int = 1_048_576
-
-
-@dataclass(frozen=True, slots=True)
-class Ask:
-    """One request as it goes to the upstream; `target` is sent byte for byte."""
-
-    method: str
-    target: str
-    headers: Sequence[tuple[str, str]]
-    body: Upload | bytes | None = None
-    is_upgrade: bool = False
 
 
 class Upstream:
     """One site behind us; made by `connected`."""
 
-    def __init__(self, name: str, url: str, limits: UpstreamLimits, *, clock: Clock) -> None:
-        """Make the pools; the running loop is theirs.
+    def __init__(
+        self, name: str, url: str, limits: UpstreamLimits, *, clock: Clock, ca_file: Path | None = None
+    ) -> None:
+        """Make the pool; the running loop is its own.
 
         Raises:
-            ConfigFault: `url` is no http://host, https://host or unix:/path.
+            ConfigFault: `url` is no http://host, https://host or unix:/path, or `ca_file` holds no certificates.
         """
         self.name = name
         self.limits = limits
         self._clock = clock
-        self._scheme, self._host, self._port, socket = _parsed(url)
-        timeout = aiohttp.ClientTimeout(
-            total=None,
-            connect=limits.connect_timeout_s,
-            sock_connect=limits.connect_timeout_s,
-            sock_read=limits.first_byte_timeout_s,
-        )
-        self._pool = session(socket, timeout, keepalive_s=limits.keepalive_s)
-        self._careful_pool = session(socket, timeout, keepalive_s=limits.keepalive_s / _CAREFUL_SHARE, repeats=False)
-        self._rest_s = limits.keepalive_s
+        place = _place(url, ca_file)
+        self.authority = "localhost" if place.socket else urlsplit(url).netloc
+        self._pool = Pool(place, clock=clock, rest_s=limits.keepalive_s, life_s=limits.connection_lifetime_s)
         in_flight = IN_FLIGHT.labels(name)
         self._slots = Slots(limits.max_connections, patience_s=limits.connect_timeout_s, in_flight=in_flight)
         # Websockets and event streams last: they have as many again, so that plain requests never wait for them.
@@ -77,7 +64,7 @@ class Upstream:
         self._seconds = UPSTREAM_SECONDS.labels(name)
 
     @asynccontextmanager
-    async def exchange(self, ask: Ask) -> AsyncIterator[aiohttp.ClientResponse]:
+    async def exchange(self, ask: Ask) -> AsyncIterator[Answer]:
         """Send `ask` and give its answer, the body still to be read, while the block lasts.
 
         Raises:
@@ -87,24 +74,24 @@ class Upstream:
         slot = await (self._long_slots if ask.is_upgrade else self._slots).take()
         try:
             answer = await self._answer(ask)
+            answer.return_when_over(self._pool.give_back)
             try:
-                if answer.content_type == "text/event-stream" and not ask.is_upgrade:
+                if answer.is_event_stream and not ask.is_upgrade:
                     slot.release()
                     slot = await self._long_slots.take()
                 elif answer.status != 101:  # the upstream is done when we have its last byte, however slow the visitor
                     answer.content.on_eof(slot.release)
                 yield answer
             finally:
-                answer.close()
+                answer.end()
         finally:
             slot.release()
 
-    async def close(self) -> None:
-        """Close every connection."""
-        await self._pool.close()
-        await self._careful_pool.close()
+    def close(self) -> None:
+        """Close every connection that rests."""
+        self._pool.close()
 
-    async def _answer(self, ask: Ask) -> aiohttp.ClientResponse:
+    async def _answer(self, ask: Ask) -> Answer:
         """Wait for the head of the answer and count it."""
         started_s = self._clock.tick_s()
         try:
@@ -117,8 +104,8 @@ class Upstream:
         ANSWERS.labels(self.name, status_class(answer.status)).inc()
         return answer
 
-    async def _sent(self, ask: Ask) -> aiohttp.ClientResponse:
-        """Translate what aiohttp can say into our own words, once."""
+    async def _sent(self, ask: Ask) -> Answer:
+        """Translate what can go wrong into our own words, once."""
         try:
             if not isinstance(ask.body, Upload):
                 return await self._request(ask)
@@ -128,31 +115,35 @@ class Upstream:
                     return await self._request(ask)
                 finally:
                     ask.body.watch(None)
-        except (aiohttp.ClientError, OSError, TimeoutError) as fault:
+        except (aiohttp.ClientError, HttpProcessingError, OSError, TimeoutError) as fault:
             if isinstance(ask.body, Upload) and ask.body.fault is not None:
                 raise ask.body.fault from fault
             status = 504 if isinstance(fault, TimeoutError) else 502
-            # what aiohttp says of a broken answer holds the address with its query: none of the log's business
-            why = fault.message if isinstance(fault, aiohttp.ClientResponseError) else fault
-            raise UpstreamUnavailable(f"{self.name}: {type(fault).__name__}: {why}", status=status) from fault
+            # what aiohttp says of broken HTTP holds the bytes themselves: none of the log's business
+            why = "no valid HTTP" if isinstance(fault, HttpProcessingError) else f"{type(fault).__name__}: {fault}"
+            raise UpstreamUnavailable(f"{self.name}: {why}", status=status) from fault
 
-    async def _request(self, ask: Ask) -> aiohttp.ClientResponse:
-        """Send over a connection of the right pool.
+    async def _request(self, ask: Ask) -> Answer:
+        """Send over a connection that is fit for it.
 
-        A connection that rested may be closed by the upstream at the very moment it is used again. Reading methods
-        are then sent once more by aiohttp, on a new connection. Whatever may change something must never be sent
-        twice, so it goes only over connections that rested for a quarter of the time, far from the edge.
+        A connection that rested may be closed by the upstream at the very moment it is used again. What only reads is
+        then sent once more, on a new connection. Whatever may change something must never be sent twice, so it goes
+        only over connections that rested for a quarter of the time, far from the edge.
         """
-        is_careful = ask.method not in _SAFE_METHODS or ask.body is not None or ask.is_upgrade
-        url = URL.build(scheme=self._scheme, host=self._host, port=self._port, path=ask.target, encoded=True)
-        answer = await (self._careful_pool if is_careful else self._pool).request(
-            ask.method,
-            url,
-            headers=ask.headers,
-            data=ask.body,
-            chunked=True if ask.body is not None and not _has_length(ask.headers) else None,
-            allow_redirects=False,
-        )
+        rest_s = self._pool.rest_s / _CAREFUL_SHARE if ask.may_change else self._pool.rest_s
+        async with asyncio.timeout(self.limits.connect_timeout_s):
+            connection = await self._pool.take(rested_at_most_s=rest_s)
+        try:
+            return await self._begun(connection, ask)
+        except (aiohttp.ServerDisconnectedError, aiohttp.ClientOSError):
+            if ask.may_change or not connection.is_used:
+                raise
+        async with asyncio.timeout(self.limits.connect_timeout_s):
+            connection = await self._pool.dial()
+        return await self._begun(connection, ask)
+
+    async def _begun(self, connection: Connection, ask: Ask) -> Answer:
+        answer = await begin(connection, ask, silence_s=self.limits.first_byte_timeout_s)
         self._heed(answer.headers.get("Keep-Alive", ""))
         return answer
 
@@ -162,25 +153,25 @@ class Upstream:
         if told is None:
             return
         rest_s = max(int(told[1]) - 1.0, int(told[1]) / 2)
-        if rest_s < self._rest_s:
+        if rest_s < self._pool.rest_s:
             log.info("keep-alive shortened", extra={"upstream": self.name, "seconds": rest_s})
-            self._rest_s = rest_s
-            rest_at_most(self._pool, rest_s)
-            rest_at_most(self._careful_pool, rest_s / _CAREFUL_SHARE)
+            self._pool.rest_s = rest_s
 
 
 @asynccontextmanager
-async def connected(name: str, url: str, limits: UpstreamLimits, *, clock: Clock) -> AsyncIterator[Upstream]:
+async def connected(
+    name: str, url: str, limits: UpstreamLimits, *, clock: Clock, ca_file: Path | None = None
+) -> AsyncIterator[Upstream]:
     """Give the upstream at `url` while the block lasts."""
-    upstream = Upstream(name, url, limits, clock=clock)
+    upstream = Upstream(name, url, limits, clock=clock, ca_file=ca_file)
     try:
         yield upstream
     finally:
-        await upstream.close()
+        upstream.close()
 
 
-def _parsed(url: str) -> tuple[str, str, int | None, str | None]:
-    """Return scheme, host, port and, for unix:, the socket."""
+def _place(url: str, ca_file: Path | None) -> Place:
+    """Return where `url` leads."""
     fault = ConfigFault([f'upstream "{url}": must be http://host[:port], https://host[:port] or unix:/path'])
     try:
         parts = urlsplit(url)
@@ -188,12 +179,19 @@ def _parsed(url: str) -> tuple[str, str, int | None, str | None]:
     except ValueError:
         raise fault from None
     if parts.scheme == "unix" and parts.path.startswith("/"):
-        return "http", "localhost", None, parts.path
+        return Place("localhost", 0, socket=parts.path)
     if parts.scheme not in {"http", "https"} or not parts.hostname or parts.path not in {"", "/"} or parts.query:
         raise fault
-    host = f"[{parts.hostname}]" if ":" in parts.hostname else parts.hostname
-    return parts.scheme, host, port, None
+    if parts.scheme == "http":
+        return Place(parts.hostname, port or 80)
+    return Place(parts.hostname, port or 443, tls=_tls(ca_file), tls_name=parts.hostname)
 
 
-def _has_length(headers: Sequence[tuple[str, str]]) -> bool:
-    return any(name == "Content-Length" for name, _ in headers)
+def _tls(ca_file: Path | None) -> ssl.SSLContext:
+    """Return what checks the upstream's certificate, against `ca_file` alone where one is given."""
+    try:
+        context = ssl.create_default_context(cafile=ca_file)
+    except (OSError, ssl.SSLError) as fault:
+        raise ConfigFault([f'upstream: "{ca_file}" holds no certificates that could be trusted: {fault}']) from fault
+    context.set_alpn_protocols(["http/1.1"])
+    return context

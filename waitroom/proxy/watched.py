@@ -3,12 +3,11 @@
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
-import aiohttp
-
 from waitroom.kernel.clock import Clock
 from waitroom.kernel.errors import Refused, UpstreamUnavailable
+from waitroom.proxy.exchange import Answer, Ask
 from waitroom.proxy.uploads import Upload
-from waitroom.proxy.upstream import Ask, Upstream, UpstreamLimits
+from waitroom.proxy.upstream import Upstream, UpstreamLimits
 from waitroom.rules.watch import Watch
 
 RETRY_S = 5
@@ -40,12 +39,12 @@ class WatchedUpstream:
         Raises:
             Refused, UpstreamUnavailable: as `exchange`.
         """
-        headers = [("User-Agent", "waitroom"), ("Accept", "*/*")]
-        async with self.exchange(Ask("GET", path, [("Host", host), *headers] if host else headers)):
+        headers = [(b"Host", (host or self._upstream.authority).encode()), (b"User-Agent", b"waitroom")]
+        async with self.exchange(Ask("GET", path, [*headers, (b"Accept", b"*/*")])):
             pass
 
     @asynccontextmanager
-    async def exchange(self, ask: Ask) -> AsyncIterator[aiohttp.ClientResponse]:
+    async def exchange(self, ask: Ask) -> AsyncIterator[Answer]:
         """Send `ask` and give its answer, as an `Upstream` does.
 
         Raises:

@@ -18,6 +18,7 @@ from aiohttp.base_protocol import BaseProtocol
 from aiohttp.http import HttpVersion11, StreamWriter
 
 from waitroom.kernel.errors import UpstreamUnavailable
+from waitroom.proxy.exchange import Answer
 from waitroom.proxy.relay import RelayedAnswer
 
 BUFFER_BYTES = 65_536
@@ -42,35 +43,33 @@ def is_websocket(request: web.BaseRequest) -> bool:
     )
 
 
-def handshake_headers() -> list[tuple[str, str]]:
+def handshake_headers() -> list[tuple[bytes, bytes]]:
     """Return what asks the upstream to switch; the rest of the handshake is the visitor's own."""
-    return [("Connection", "Upgrade"), ("Upgrade", "websocket")]
+    return [(b"Connection", b"Upgrade"), (b"Upgrade", b"websocket")]
 
 
-def check_switch(request: web.BaseRequest, answer: aiohttp.ClientResponse) -> None:
+def check_switch(request: web.BaseRequest, answer: Answer) -> None:
     """Make sure that the upstream has really switched to this websocket.
 
     Raises:
         UpstreamUnavailable: 502, it said 101 and meant something else.
     """
     expected = base64.b64encode(hashlib.sha1(request.headers["Sec-WebSocket-Key"].encode() + _MAGIC).digest())  # noqa: S324  # RFC 6455 wants SHA-1
-    has_switched = answer.connection is not None and answer.headers.get("Upgrade", "").lower() == "websocket"
+    has_switched = answer.connection.upgraded and answer.headers.get("Upgrade", "").lower() == "websocket"
     if not has_switched or answer.headers.get("Sec-WebSocket-Accept", "").encode() != expected:
         raise UpstreamUnavailable("no valid websocket handshake in the answer")
 
 
 async def join(
     request: web.BaseRequest,
-    answer: aiohttp.ClientResponse,
+    answer: Answer,
     response: RelayedAnswer,
     *,
     idle_timeout_s: float,
     leaving: asyncio.Event,
 ) -> None:
     """Carry bytes both ways until one side is done, both are silent for `idle_timeout_s`, or we are `leaving`."""
-    assert answer.connection is not None, "see check_switch"
-    upstream = answer.connection.protocol
-    assert upstream is not None, "an open connection has one"
+    upstream = answer.connection
     upstream.read_timeout = None
     from_upstream = StreamReader(upstream, BUFFER_BYTES)
     from_visitor = StreamReader(request.protocol, BUFFER_BYTES)

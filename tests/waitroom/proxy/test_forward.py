@@ -321,7 +321,6 @@ async def test_a_slow_reader_holds_the_upstream_back_and_is_let_go(origin: Origi
         b"HTTP/1.1 200 OK\r\nTransfer-Encoding: gzip, chunked\r\n\r\n0\r\n\r\n",
         b"HTTP/1.1 200 OK\r\nTransfer-Encoding: gzip\r\nConnection: close\r\n\r\nxx",
         b"HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n",
-        b"HTTP/1.1 200 OK\r\nSet-Cookie: a=\xff\r\nContent-Length: 2\r\n\r\nok",
         b"SSH-2.0-OpenSSH\r\n\r\n",
         b"\x16\x03\x01\x00\xff\r\n\r\n",
         b"HTTP/1.1 abc OK\r\n\r\n",
@@ -351,9 +350,33 @@ async def test_an_upstream_that_says_nothing_in_time_becomes_504(edge: Edge, ori
 
 
 async def test_an_early_hint_does_not_become_the_answer(edge: Edge, origin: Origin) -> None:
-    origin.scripts[b"/"] = b"HTTP/1.1 103 Early Hints\r\nLink: </a.css>\r\n\r\n" + OK
+    early = b"HTTP/1.1 103 Early Hints\r\nLink: </a.css>; rel=preload\r\n\r\n"
+    origin.scripts[b"/"] = early + OK
 
-    assert await edge.get() == HEAD_OF_OK + b"ok"
+    assert await edge.get() == early + HEAD_OF_OK + b"ok"
+
+
+@pytest.mark.parametrize("interim", [b"100 Continue", b"103 Early Hints"])
+async def test_an_interim_answer_that_a_visitor_could_not_take_is_kept_from_them(
+    edge: Edge, origin: Origin, interim: bytes
+) -> None:
+    origin.scripts[b"/"] = b"HTTP/1.1 " + interim + b"\r\nWaitroom-X: 1\r\n\r\n" + OK
+    old = b"GET / HTTP/1.0\r\nHost: shop.example\r\n\r\n"
+    raw = old if interim.startswith(b"103") else request()
+
+    assert (await edge.talk(raw)).split(b"\r\n")[0].endswith(b" 200 OK")
+
+
+async def test_an_interim_answer_carries_nothing_that_is_for_us(edge: Edge, origin: Origin) -> None:
+    origin.scripts[b"/"] = b"HTTP/1.1 103 Hi\r\nWaitroom-Command: revoke\r\nSet-Cookie: wr_x=1\r\n\r\n" + OK
+
+    assert (await edge.get()).startswith(b"HTTP/1.1 103 Hi\r\n\r\nHTTP/1.1 200 OK\r\n")
+
+
+async def test_there_is_an_end_to_interim_answers(edge: Edge, origin: Origin) -> None:
+    origin.scripts[b"/"] = b"HTTP/1.1 102 Wait\r\n\r\n" * 100 + OK
+
+    assert b"HTTP/1.1 502 " in await edge.get()
 
 
 async def test_an_upgrade_to_something_else_is_a_plain_request(edge: Edge, origin: Origin) -> None:

@@ -23,11 +23,16 @@ OURS = 6  # what we say about the visitor: five headers and the pass
 def theirs(*pairs: tuple[bytes, bytes], identity: UpstreamIdentity = STRANGER) -> list[tuple[str, str]]:
     """Return what is left of the visitor's own headers."""
     ours = OURS if identity.waitroom_pass is not None else OURS - 1
-    return upstream_headers(pairs, identity)[:-ours]
+    return sent(*pairs, identity=identity)[:-ours]
+
+
+def sent(*pairs: tuple[bytes, bytes], identity: UpstreamIdentity = STRANGER) -> list[tuple[str, str]]:
+    """Return all that the upstream is told."""
+    return [(name.decode(), value.decode()) for name, value in upstream_headers(pairs, identity)]
 
 
 def said(identity: UpstreamIdentity, name: str) -> list[str]:
-    return [value for key, value in upstream_headers([], identity) if key == name]
+    return [value for key, value in sent(identity=identity) if key == name]
 
 
 def test_order_spelling_and_repetition_stay() -> None:
@@ -66,8 +71,8 @@ def test_what_connection_names_stops_here_but_never_the_host() -> None:
 def test_connection_cannot_delete_what_we_say() -> None:
     pairs = [(b"Connection", b"Waitroom-Pass, X-Forwarded-For, X-Real-IP, Forwarded")]
 
-    assert ("Waitroom-Pass", "ours") in upstream_headers(pairs, STRANGER)
-    assert ("X-Forwarded-For", "203.0.113.9") in upstream_headers(pairs, STRANGER)
+    assert ("Waitroom-Pass", "ours") in sent(*pairs)
+    assert ("X-Forwarded-For", "203.0.113.9") in sent(*pairs)
 
 
 @pytest.mark.parametrize(
@@ -189,12 +194,17 @@ def test_a_token_for_us_stays_here_and_other_authorization_passes() -> None:
     assert theirs((b"Authorization", b"Bearer token")) == [("Authorization", "Bearer token")]
 
 
-@pytest.mark.parametrize("value", [b"caf\xe9", b"\xff", b"a\x00b", b"a\x01b", b"a\nb", b"\xed\xa0\x80"])
-def test_a_value_that_cannot_be_carried_unaltered_is_refused(value: bytes) -> None:
+@pytest.mark.parametrize("value", [b"a\x00b", b"a\x01b", b"a\nb", b"a\rb", b"a\x7f"])
+def test_a_value_that_could_be_read_as_more_than_one_is_refused(value: bytes) -> None:
     with pytest.raises(Refused) as refused:
         upstream_headers([(b"X", value)], STRANGER)
 
     assert refused.value.status == 400
+
+
+@pytest.mark.parametrize("value", [b"caf\xe9", b"\xff", b"\xed\xa0\x80", b"a\tb", b""])
+def test_bytes_that_are_no_text_pass_as_they_are(value: bytes) -> None:
+    assert (b"X", value) in upstream_headers([(b"X", value)], STRANGER)
 
 
 def test_an_answer_keeps_order_spelling_repetition_and_bytes() -> None:
@@ -244,8 +254,6 @@ def test_a_length_is_a_number_said_once() -> None:
         [(b"Content-Length", b"")],
         [(b"X", b"a\x00b")],
         [(b"X", b"a\rb")],
-        [(b"Set-Cookie", b"a=caf\xe9")],
-        [(b"ETag", b'"\xe9"')],
     ],
 )
 def test_an_answer_that_has_two_readings_is_not_carried(pairs: list[tuple[bytes, bytes]]) -> None:

@@ -9,8 +9,9 @@ from tests.origin import OK, Origin, Seen, Writer, request
 from tests.origin import edge as make_edge
 from waitroom.kernel.clock import SystemClock
 from waitroom.kernel.errors import Refused
+from waitroom.proxy.exchange import Ask
 from waitroom.proxy.slots import Slots
-from waitroom.proxy.upstream import Ask, UpstreamLimits, connected
+from waitroom.proxy.upstream import UpstreamLimits, connected
 
 ONE = UpstreamLimits(connect_timeout_s=0.1, max_connections=1)
 
@@ -50,7 +51,7 @@ async def test_who_waits_gets_the_slot_that_comes_free(gauge: Gauge) -> None:
 
 
 async def test_the_slot_is_free_once_the_upstream_is_done_however_slow_the_visitor(origin: Origin) -> None:
-    ask = Ask("GET", "/", [("Host", "shop.example")])
+    ask = Ask("GET", "/", [(b"Host", b"shop.example")])
     async with connected("store", origin.url, ONE, clock=SystemClock()) as store, store.exchange(ask) as unread:
         await unread.content.wait_eof()
 

@@ -11,8 +11,18 @@ from tests.fakes import FakeClock
 from tests.origin import OK, Edge, Origin, Seen, Writer, request
 from tests.origin import edge as make_edge
 from tests.origin import origin as make_origin
+from waitroom.kernel.clock import SystemClock
 from waitroom.kernel.errors import ConfigFault
 from waitroom.proxy.upstream import Upstream, UpstreamLimits
+
+
+class Ahead(SystemClock):
+    """The clock of this machine, or so many seconds later."""
+
+    ahead_s = 0.0
+
+    def tick_s(self) -> float:
+        return super().tick_s() + self.ahead_s
 
 
 async def closes_on_next(seen: Seen, reader: asyncio.StreamReader, writer: Writer) -> None:
@@ -48,15 +58,33 @@ async def test_a_change_is_never_sent_twice(edge: Edge, origin: Origin, method: 
 
 
 async def test_a_change_does_not_take_a_connection_that_rested_long(origin: Origin) -> None:
-    async with make_edge(origin.url, UpstreamLimits(keepalive_s=0.4)) as edge:
-        for method in (b"POST", b"GET"):
+    clock = Ahead()
+    async with make_edge(origin.url, UpstreamLimits(keepalive_s=4), clock=clock) as edge:
+        for method in (b"POST", b"POST", b"GET"):  # one after the other, so one connection does
             await edge.get(method=method)
-        assert origin.connections == 2
-        await asyncio.sleep(0.2)  # longer than a quarter of the keep-alive time, shorter than all of it
-        for method in (b"POST", b"GET"):
-            await edge.get(method=method)
+        clock.ahead_s = 2  # longer than a quarter of the keep-alive time, shorter than all of it
+        await edge.get(method=b"POST")
+        clock.ahead_s = 4
+        await edge.get()
 
-    assert [seen.connection for seen in origin.seen] == [1, 2, 3, 2]
+    assert [seen.connection for seen in origin.seen] == [1, 1, 1, 2, 2]
+
+
+async def test_no_connection_is_used_for_ever_so_that_a_name_that_moved_is_followed(origin: Origin) -> None:
+    clock = Ahead()
+    async with make_edge(origin.url, UpstreamLimits(keepalive_s=60, connection_lifetime_s=5), clock=clock) as edge:
+        for clock.ahead_s in (0, 4, 6, 10):
+            await edge.get()
+
+    assert [seen.connection for seen in origin.seen] == [1, 1, 2, 2]
+
+
+async def test_a_connection_that_rested_too_long_is_closed(origin: Origin) -> None:
+    async with make_edge(origin.url, UpstreamLimits(keepalive_s=0.05)) as edge:
+        await edge.get()
+        async with asyncio.timeout(30):
+            while not origin.closed:
+                await asyncio.sleep(0.005)
 
 
 async def test_a_full_upstream_is_said_to_be_busy(origin: Origin) -> None:

@@ -8,12 +8,13 @@ import pytest
 from tests.origin import Origin, Seen, Writer
 from waitroom.kernel.clock import SystemClock
 from waitroom.kernel.errors import Refused, UpstreamUnavailable
-from waitroom.proxy.upstream import Ask, UpstreamLimits, connected
+from waitroom.proxy.exchange import Ask
+from waitroom.proxy.upstream import UpstreamLimits, connected
 from waitroom.proxy.watched import WatchedUpstream
 from waitroom.rules.health import Circuit, HealthRules, Sample
 from waitroom.rules.watch import Watch
 
-GET = Ask("GET", "/", [("Host", "shop.example")])
+GET = Ask("GET", "/", [(b"Host", b"shop.example")])
 
 
 @pytest.fixture
