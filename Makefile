@@ -4,6 +4,7 @@
 #   make test [PYTEST_ARGS="-n 2"]      every check, as .ci/run does it
 #   make lint                           the same without the tests
 #   make bench                          measure, beside nginx on the same machine
+#   make foreign-store                  put a shop that others wrote behind it, and go through it with a browser
 #   make clean                          remove what the others made
 
 PORT ?= 8080
@@ -21,11 +22,11 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet --constraint constraints.txt
 BENCHES := $(if $(wildcard bench/*.py),bench)
 
-.PHONY: help demo test lint bench clean system
+.PHONY: help demo test lint bench foreign-store clean system
 .DELETE_ON_ERROR:
 
 help:
-	@sed -n '3,7s/^# *//p' Makefile
+	@sed -n '3,8s/^# *//p' Makefile
 
 demo: $(VENV)/runs
 	$(BIN)/waitroom demo --port $(PORT) --ops-port $(OPS_PORT) $(ARGS)
@@ -42,8 +43,12 @@ lint: $(VENV)/develops
 bench: $(VENV)/develops system
 	$(BIN)/python -m bench
 
+foreign-store: $(VENV)/develops
+	@.ci/system chromium
+	$(BIN)/python -m bench.foreign_store
+
 clean:
-	rm -rf $(VENV) .demo build dist .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis *.egg-info
+	rm -rf $(VENV) .demo .foreign build dist .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis *.egg-info
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # Programs that some tests drive. Missing ones are installed where that is possible, else named; no test fails for them.
