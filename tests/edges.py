@@ -41,6 +41,8 @@ class Front:
     edge: Edge
     client: "TestClient[web.Request, web.Application]"
     store: Store
+    answered: list[str] = field(default_factory=list)
+    """The paths of all that it answered."""
 
     async def tick(self) -> None:
         await self.edge.ticker.step()
@@ -118,8 +120,15 @@ async def front(
     config = build(written, {})
     async with AsyncExitStack() as stack:
         built = await stack.enter_async_context(edge_built(config, keys, redis, clock or SystemClock()))
-        server = TestServer(built.application, host="127.0.0.1")
+        answered: list[str] = []
+
+        async def note(request: web.Request, _answer: web.StreamResponse) -> None:
+            answered.append(request.path)
+
+        application = built.application
+        application.on_response_prepare.append(note)
+        server = TestServer(application, host="127.0.0.1")
         client = await stack.enter_async_context(TestClient(server, cookie_jar=DummyCookieJar()))
-        found = Front(built, client, store)
+        found = Front(built, client, store, answered)
         await found.tick()
         yield found

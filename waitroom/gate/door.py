@@ -9,7 +9,7 @@ from aiohttp import web
 from waitroom.gate.judge import Judge, is_navigation, must_wait
 from waitroom.gate.line import Issued
 from waitroom.gate.waiting_pages import WaitingPages
-from waitroom.kernel.answers import problem
+from waitroom.kernel.answers import problem, see_other
 from waitroom.kernel.errors import Refused, WaitroomError
 from waitroom.kernel.tasks import Errands
 from waitroom.kernel.tokens import Pass, Ticket
@@ -51,8 +51,7 @@ class Door:
         """Answer with the waiting page by its own address; who is in already goes to where they wanted."""
         room = self._line.rooms.rules(request.match_info["room"]).name
         if self._line.held_pass(request, room) is not None:
-            back = return_path(request.query.get("return_to"))
-            raise web.HTTPSeeOther(back, headers={"Cache-Control": "no-store"})
+            return see_other(return_path(request.query.get("return_to")))
         return await self._queue(request, room)
 
     async def _act(self, request: web.Request, route: Route, found: Verdict) -> web.StreamResponse:
@@ -111,9 +110,7 @@ class Door:
         if standing in {Standing.CALLED, Standing.ADMITTED}:
             outcome = await self._line.claim(presented.ticket)
             if isinstance(outcome, Issued):
-                answer = web.Response(status=303, headers={"Location": _here(request), "Cache-Control": "no-store"})
-                answer.headers.add("Set-Cookie", outcome.cookie)
-                return answer
+                return see_other(_here(request), [outcome.cookie])
             standing = Standing.LAPSED if isinstance(outcome, Over) else Standing.CALLED
         answer = self._pages.for_slow(room, presented, standing)
         if standing is Standing.LAPSED:

@@ -10,10 +10,10 @@ from collections.abc import Iterable, Sequence
 from aiohttp import web
 
 from waitroom.gate import counters
-from waitroom.gate.front_verdicts import PASS, Allowed, FrontVerdicts, Sent, back, own_page, see_other
+from waitroom.gate.front_verdicts import PASS, Allowed, FrontVerdicts, Sent, back, own_page
 from waitroom.gate.judge import Judge, is_navigation
 from waitroom.gate.problem_pages import ProblemPages, is_person
-from waitroom.kernel.answers import NO_STORE, problem
+from waitroom.kernel.answers import NO_STORE, problem, see_other
 from waitroom.kernel.errors import Refused, WaitroomError
 from waitroom.kernel.tokens import UpstreamPassSigner
 from waitroom.rules.fronts import Asked, asked_by_headers, asked_by_path
@@ -153,6 +153,8 @@ class ForwardAuth:
             raise
 
     def _refuse_stranger(self, request: web.Request) -> None:
+        if not request.raw_path.startswith(f"{OWN}/"):  # %61uth: past a front that keeps outsiders from here
+            raise Refused(404, "not-found", "There is nothing at this address.")
         if not is_trusted(request.remote or "", self._trusted):
             raise Refused(403, "untrusted-front", "Only proxies named in edge.trusted_proxies may ask here.")
 

@@ -1,6 +1,5 @@
 """Turn the verdict on a visit into what somebody else's proxy can act on: let it pass, or send the visitor to us."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from urllib.parse import quote, urlsplit
 
@@ -102,11 +101,3 @@ def back(asked: Asked) -> str:
     """Return where to come back to: what was asked for, without its query where that is too long to carry."""
     path = asked.target.partition("?")[0]
     return return_path(asked.target, return_path(path))
-
-
-def see_other(location: str, cookies: Sequence[str] = ()) -> web.Response:
-    """Return the answer that sends a visitor on, with a cookie or none."""
-    answer = web.Response(status=303, headers={"Location": location, **NO_STORE})
-    for cookie in cookies:
-        answer.headers.add("Set-Cookie", cookie)
-    return answer

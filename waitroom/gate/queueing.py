@@ -10,7 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from waitroom.gate import counters
 from waitroom.gate.line import Issued, Line, Presented, lapsed
-from waitroom.kernel.answers import NO_STORE, json_answer, read_form, read_json
+from waitroom.kernel.answers import NO_STORE, json_answer, read_form, read_json, see_other
 from waitroom.kernel.errors import BadToken, Refused
 from waitroom.kernel.origins import is_from_elsewhere
 from waitroom.kernel.tokens import Ticket
@@ -135,12 +135,11 @@ class Queueing:
         form = await read_form(request)
         back = self._back(request, room, form.get("return_to"))
         if self._line.held_ticket(request, room) is not None or form.get(_HONEYPOT):
-            raise web.HTTPSeeOther(back, headers=NO_STORE)
+            return see_other(back)
         await self._take_slow(room, self._address(request))
         presented = await self._line.present(self._line.slow_ticket(room), is_new=True)
         counters.JOINS.labels(room, "new").inc()
-        answer = web.Response(status=303, headers={"Location": back, **NO_STORE})
-        return _with_cookie(answer, self._line.ticket_cookie(presented))
+        return see_other(back, [self._line.ticket_cookie(presented)])
 
     async def status(self, request: web.Request) -> web.StreamResponse:
         """Say where a ticket stands, and how long it may take."""

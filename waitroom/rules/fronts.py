@@ -54,7 +54,7 @@ def asked_by_path(headers: Mapping[str, Iterable[str]], method: str, host: str, 
 
 
 def _asked(headers: Mapping[str, Iterable[str]], *, method: str, host: str) -> Asked:
-    if any(name.replace("_", "-").startswith("waitroom-") for name in headers):
+    if any(name.startswith("waitroom") for name in headers):
         raise _wrong("forged-pass", "Only this waiting room says who is inside.")
     target, scheme = _only(headers, *_TARGETS), _only(headers, "x-forwarded-proto").lower()
     if len(target) > LONGEST_TARGET:

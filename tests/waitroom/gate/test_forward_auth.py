@@ -8,6 +8,7 @@ from urllib.parse import parse_qs, urlsplit
 
 import pytest
 from aiohttp import ClientResponse
+from yarl import URL
 
 from tests.edges import HTML, Front, Store, as_app, front
 from waitroom.kernel.redis import ScriptRunner
@@ -48,7 +49,8 @@ async def ask(
     assert isinstance(visitor, dict)
     if kind == "envoy":
         sent = {"X-Forwarded-Proto": "http", "Host": "shop.example:8443", **visitor}
-        return await shop.client.request(method, f"/.waitroom/auth/envoy{target}", headers=sent, allow_redirects=False)
+        url = shop.client.make_url("/").join(URL(f"/.waitroom/auth/envoy{target}", encoded=True))
+        return await shop.client.session.request(method, url, headers=sent, allow_redirects=False)
     sent = {**told(target, method), **visitor}
     return await shop.get(f"/.waitroom/auth/{kind}", headers=sent)
 
@@ -69,11 +71,11 @@ def sent_to(answer: ClientResponse, page: str, back: str) -> str:
 
 async def come_in(shop: Front, kind: str = "redirect") -> str:
     """Go the way of a browser from the first refusal to the store; return the pass cookie."""
-    page = sent_to(await ask(shop, kind, "/drop/shoe?size=42"), "enter", "/drop/shoe?size=42")
+    page = sent_to(await ask(shop, kind, "/drop/shoe?size=4%2F2"), "enter", "/drop/shoe?size=4%2F2")
     entered = await shop.get(page, headers=HTML)
     cookie = entered.headers["Set-Cookie"].split(";")[0]
     last = await shop.get(entered.headers["Location"], headers={**HTML, "Cookie": cookie})
-    assert (entered.status, last.status, last.headers["Location"]) == (303, 303, "/drop/shoe?size=42")
+    assert (entered.status, last.status, last.headers["Location"]) == (303, 303, "/drop/shoe?size=4%2F2")
     return cookie
 
 
@@ -83,7 +85,7 @@ async def test_where_nobody_waits_a_visitor_gets_a_pass_on_our_page_and_passes(
 ) -> None:
     async with gate(redis, keys, store) as shop:
         cookie = await come_in(shop, kind)
-        answer = await ask(shop, kind, "/drop/shoe?size=42", visitor={**HTML, "Cookie": cookie})
+        answer = await ask(shop, kind, "/drop/shoe?size=4%2F2", visitor={**HTML, "Cookie": cookie})
         await shop.tick()
 
         shown = UpstreamPassSigner(keys).verify(
@@ -321,6 +323,16 @@ async def test_a_question_that_is_unclear_admits_nobody(
         expected = {status, 403} if kind == "nginx" else {status}
         assert int(answer[9:12]) in expected, answer
         assert b"waitroom-pass" not in answer.lower()
+
+
+async def test_a_question_at_an_address_spelt_otherwise_is_none(redis: ScriptRunner, keys: Keys, store: Store) -> None:
+    lines = [f"{name}: {value}" for name, value in {**told("/"), **JSON}.items()]
+    async with gate(redis, keys, store) as shop:
+        for spelt in ("/.waitroom/%61uth/redirect", "/%2ewaitroom/auth/redirect", "/.waitroom%2fauth/redirect"):
+            answer = await raw(shop, f"GET {spelt} HTTP/1.1", *lines)
+
+            assert b"waitroom-pass" not in answer.lower(), spelt
+            assert answer[9:12] == b"404" or answer.endswith(b"the store"), spelt  # to the door, some page of the store
 
 
 async def test_a_long_address_is_refused(redis: ScriptRunner, keys: Keys, store: Store) -> None:

@@ -11,7 +11,7 @@ from aiohttp import ClientResponse, web
 from aiohttp.test_utils import TestClient
 from pydantic import BaseModel, ConfigDict, Field
 
-from waitroom.kernel.answers import errors_become_answers, json_answer, problem, read_form, read_json
+from waitroom.kernel.answers import errors_become_answers, json_answer, problem, read_form, read_json, see_other
 from waitroom.kernel.errors import BadToken, Refused, StoreUnavailable, WaitroomError
 from waitroom.kernel.logs import request_id
 
@@ -409,3 +409,11 @@ async def test_who_dawdles_with_a_body_is_not_waited_for(serve: Serve) -> None:
 def test_no_answer_of_ours_is_guessed_to_be_a_page() -> None:
     for answer in (json_answer({}), problem(Refused(400, "a", "b"))):
         assert answer.headers["X-Content-Type-Options"] == "nosniff"
+
+
+def test_somebody_is_sent_on_byte_for_byte() -> None:
+    answer = see_other("/drop/?x=a%2Fb&y=%7E", ["a=1", "b=2"])
+
+    assert (answer.status, answer.headers["Location"]) == (303, "/drop/?x=a%2Fb&y=%7E")
+    assert answer.headers.getall("Set-Cookie") == ["a=1", "b=2"]
+    assert answer.headers["Cache-Control"] == "no-store"

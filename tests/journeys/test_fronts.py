@@ -1,0 +1,302 @@
+"""Shoppers behind nginx, HAProxy and Caddy, each run from its example: they wait, come in, and nobody comes round."""
+
+import asyncio
+import io
+from pathlib import Path
+
+import pytest
+
+from tests.fronts import EXAMPLES, Browser, Site, browser, site
+from tests.origin import Seen, Writer
+from waitroom.kernel.redis import ScriptRunner
+from waitroom.kernel.tokens import Keys, UpstreamPassSigner
+
+FRONTS = pytest.mark.parametrize("kind", EXAMPLES)
+JSON = {"Accept": "application/json", "Sec-Fetch-Mode": "cors"}
+
+
+def shown_pass(site: Site, keys: Keys) -> str:
+    """Return the session that the store was shown last, by a signature of ours."""
+    (text,) = site.origin.seen[-1].all("Waitroom-Pass")
+    return UpstreamPassSigner(keys).verify(text, room="drop", now_ms=site.gate.edge.rooms.now_ms()).session_id
+
+
+def cookie_of(shopper: Browser) -> str:
+    return "; ".join(f"{name}={value}" for name, value in shopper.cookies.items())
+
+
+@FRONTS
+async def test_a_shopper_waits_claims_and_reaches_the_store(
+    kind: str, tmp_path: Path, redis: ScriptRunner, keys: Keys
+) -> None:
+    async with (
+        site(kind, tmp_path, redis, keys, total_active_users=1) as shop,
+        browser(shop) as first,
+        browser(shop) as second,
+    ):
+        inside, way = await first.open("/drop/shoe?size=42&x=a%2Fb")
+        page, waited = await second.open("/drop/shoe")
+        await second.join()
+        early = await second.claim()
+        await first.call("POST", "/.waitroom/drop/queue/leave")
+        await shop.gate.tick()
+        claimed = await second.claim()
+        after, _ = await second.open("/drop/shoe")
+
+        assert (inside.status, await inside.text()) == (200, "ok")
+        assert way == ["/.waitroom/drop/enter", "/.waitroom/drop/wait", "/drop/shoe"]
+        assert shop.origin.seen[0].target == b"/drop/shoe?size=42&x=a%2Fb"
+        assert waited[-1] == "/.waitroom/drop/wait"
+        assert "waiting room" in await page.text()
+        assert (early.status, claimed.status) == (425, 200)
+        assert await after.text() == "ok"
+        assert len(shown_pass(shop, keys)) > 10
+        assert len(shop.origin.seen) == 2
+
+
+@FRONTS
+async def test_what_is_outside_the_room_or_exempt_passes_unasked(
+    kind: str, tmp_path: Path, redis: ScriptRunner, keys: Keys
+) -> None:
+    async with site(kind, tmp_path, redis, keys, opens_in_s=600, exempt_paths=["/drop/feed"]) as shop:
+        for target in ("/", "/about?x=%2F&y", "/drop/feed"):
+            answer = await shop.talk(target)
+
+            assert answer.endswith(b"\r\n\r\nok"), answer
+            assert shop.origin.seen[-1].target == target.encode()
+            assert shop.origin.seen[-1].all("Waitroom-Pass") == []
+
+
+@FRONTS
+async def test_no_forged_header_reaches_the_store(kind: str, tmp_path: Path, redis: ScriptRunner, keys: Keys) -> None:
+    forged = [
+        "Waitroom-Pass: forged",
+        "waitroom-pass: forged",
+        "Waitroom_Pass: forged",
+        "Waitroom-Cookie: forged=1",
+        "X-Forwarded-For: 6.6.6.6",
+        "X-Forwarded-Host: forged.example",
+        "X-Forwarded-Proto: forged",
+        "X-Forwarded-Uri: /forged",
+        "X-Forwarded-Method: FORGED",
+        "X-Original-URI: /forged",
+        "X-Original-URL: /forged",
+        "X-Rewrite-URL: /forged",
+        "X-Real-IP: 6.6.6.6",
+        "Forwarded: for=6.6.6.6",
+        "X_Forwarded_For: 6.6.6.6",
+    ]
+    async with site(kind, tmp_path, redis, keys) as shop, browser(shop) as shopper:
+        await shopper.open("/drop/")
+        for lines in (forged, *[[line] for line in forged]):
+            for target in ("/drop/", "/about"):
+                await shop.talk(target, *lines, f"Cookie: {cookie_of(shopper)}", "Accept: text/html")
+
+        assert len(shop.origin.seen) > len(forged), "most of them pass, without what was forged"
+        for seen in shop.origin.seen:
+            assert b"forged" not in seen.head.lower()
+            assert b"6.6.6.6" not in seen.head
+            assert seen.all("X-Forwarded-For") == ["127.0.0.1"]
+            assert len(seen.all("Waitroom-Pass")) == (1 if b"/drop/" in seen.target else 0)
+
+
+@FRONTS
+async def test_no_header_and_no_path_trick_leads_round_the_gate(
+    kind: str, tmp_path: Path, redis: ScriptRunner, keys: Keys
+) -> None:
+    headers = ["X-Forwarded-Uri: /about", "X-Original-URI: /about", "X-Forwarded-Host: other", "Waitroom-Pass: x"]
+    paths = [
+        "/drop/feed/../buy",
+        "/drop/feed/..%2fbuy",
+        "/drop/feed%2f..%2fbuy",
+        "/drop/feed/%2e%2e/buy",
+        "/drop/feed/..;/buy",
+        "/drop/feed/..\\buy",
+        "/about/../drop/buy",
+        "/about/%2e%2e/drop/buy",
+        "/about/..%252fdrop/buy",
+        "//drop/buy",
+        "/./drop/buy",
+        "/%64rop/buy",
+        "/DROP/buy",
+        "/drop",
+        "/.waitroom/../drop/buy",
+        "/.waitroom/..%2fdrop/buy",
+        "/.waitroom/%2e%2e/drop/buy",
+        "/drop/%2e%2e/.waitroom/../drop/buy",
+        "http://other.example/drop/buy",
+    ]
+    async with site(kind, tmp_path, redis, keys, opens_in_s=600, exempt_paths=["/drop/feed"]) as shop:
+        for header in headers:
+            await shop.talk("/drop/buy", header, "Accept: text/html")
+        for path in paths:
+            await shop.talk(path, "Accept: text/html")
+
+        assert [seen.target for seen in shop.origin.seen] == []
+
+
+@FRONTS
+async def test_nobody_outside_may_ask_for_a_verdict(kind: str, tmp_path: Path, redis: ScriptRunner, keys: Keys) -> None:
+    told = [
+        "X-Forwarded-Method: GET",
+        "X-Forwarded-Proto: http",
+        "X-Forwarded-Host: shop.example",
+        "X-Forwarded-Uri: /drop/",
+        "X-Forwarded-For: 127.0.0.1",
+        "Accept: application/json",
+    ]
+    async with site(kind, tmp_path, redis, keys) as shop, browser(shop) as shopper:
+        await shopper.open("/drop/")
+        reached = len(shop.origin.seen)
+        spelt = [
+            "/.waitroom/auth/",
+            "/.waitroom/%61uth/",
+            "/.waitroom//auth/",
+            "/.waitroom/./auth/",
+            "/%2ewaitroom/auth/",
+        ]
+        for start in [*spelt, "/.waitroom/x/../auth/", "/x/../.waitroom/auth/"]:
+            for name in ("nginx", "redirect", "refusal", "envoy/drop/", "revoke/drop"):
+                answer = await shop.talk(start + name, *told, f"Cookie: {cookie_of(shopper)}")
+                head = answer.partition(b"\r\n\r\n")[0].lower()
+
+                assert b"waitroom-pass" not in head, start
+                assert not head.startswith((b"http/1.1 204", b"http/1.1 303")), start
+
+        if kind == "nginx":
+            asked = await shop.talk("/.waitroom-question", *told, f"Cookie: {cookie_of(shopper)}")
+            assert asked.startswith(b"HTTP/1.1 404 ")
+        for seen in shop.origin.seen[reached:]:
+            assert seen.all("Waitroom-Pass"), "what is odd, and goes to the store, goes with a pass"
+
+
+@FRONTS
+async def test_a_form_sent_while_waiting_is_neither_lost_nor_passed_on(
+    kind: str, tmp_path: Path, redis: ScriptRunner, keys: Keys
+) -> None:
+    async with site(kind, tmp_path, redis, keys, opens_in_s=600) as shop, browser(shop) as shopper:
+        form = await shopper.call("POST", "/drop/order", data={"a": "b"})
+        api = await shopper.call("POST", "/drop/api", json={"a": "b"}, headers=JSON)
+        xhr = await shopper.call("GET", "/drop/api", headers=JSON)
+
+        for answer in (form, api, xhr):
+            assert (answer.status, answer.headers["Retry-After"]) == (503, "5")
+            assert answer.headers["Cache-Control"] == "no-store"
+        assert "nothing of what you sent was passed on" in await form.text()
+        assert (await api.json())["challenge"] == "/.waitroom/drop/challenge"
+        assert shop.origin.seen == []
+
+
+@FRONTS
+async def test_with_the_gate_gone_the_site_is_closed_with_calm_words(
+    kind: str, tmp_path: Path, redis: ScriptRunner, keys: Keys
+) -> None:
+    async with site(kind, tmp_path, redis, keys) as shop, browser(shop) as shopper:
+        await shopper.open("/drop/")
+        before = len(shop.origin.seen)
+        await shop.gate.client.server.close()
+        answers = [await shopper.call("GET", "/drop/"), await shopper.call("POST", "/drop/order", data={"a": "b"})]
+
+        for answer in answers:
+            assert (answer.status, answer.headers["Retry-After"]) == (503, "5")
+            assert "This page tries again by itself" in await answer.text()
+        assert len(shop.origin.seen) == before
+
+
+@FRONTS
+async def test_what_the_store_says_passes_as_it_is(kind: str, tmp_path: Path, redis: ScriptRunner, keys: Keys) -> None:
+    def said(status: str, *headers: str) -> bytes:
+        return "\r\n".join([f"HTTP/1.1 {status}", *headers, "Content-Length: 2", "", "no"]).encode()
+
+    async with site(kind, tmp_path, redis, keys) as shop, browser(shop) as shopper:
+        shop.origin.scripts |= {
+            b"/drop/401": said("401 Unauthorized", "WWW-Authenticate: Basic"),
+            b"/drop/500": said("500 Internal Server Error"),
+            b"/drop/404": said("404 Not Found"),
+            b"/drop/302": said("302 Found", "Location: /drop/next", "Set-Cookie: a=1", "Set-Cookie: b=2"),
+            b"/drop/thanks": said("200 OK", "Waitroom-Command: revoke"),
+        }
+        await shopper.open("/drop/")
+        answers = {name: await shopper.call("GET", f"/drop/{name}") for name in ("401", "500", "404", "302", "thanks")}
+
+        assert [one.status for one in answers.values()] == [401, 500, 404, 302, 200]
+        assert {await one.text() for one in answers.values()} == {"no"}
+        assert answers["401"].headers["WWW-Authenticate"] == "Basic"
+        assert answers["302"].headers.getall("Set-Cookie") == ["a=1", "b=2"]
+        assert "Waitroom-Command" not in answers["thanks"].headers
+
+
+@FRONTS
+async def test_a_pass_is_renewed_on_the_way_and_kept_out_of_shared_caches(
+    kind: str, tmp_path: Path, redis: ScriptRunner, keys: Keys
+) -> None:
+    async with site(kind, tmp_path, redis, keys, session_duration="100s") as shop, browser(shop) as shopper:
+        shop.origin.scripts[b"/drop/"] = (
+            b"HTTP/1.1 200 OK\r\nCache-Control: public, max-age=60\r\nSet-Cookie: a=1\r\nContent-Length: 2\r\n\r\nok"
+        )
+        used = shop.gate.edge._line.issue("drop", "one", shop.gate.edge.rooms.now_ms() + 80_000).cookie
+        name, _, value = used.partition(";")[0].partition("=")
+        shopper.cookies[name] = value
+        renewed = await shopper.call("GET", "/drop/")
+        again = await shopper.call("GET", "/drop/")
+
+        assert [line.partition("=")[0] for line in sorted(renewed.headers.getall("Set-Cookie"))] == ["a", name]
+        assert shopper.cookies[name] != value
+        assert "private" in ",".join(renewed.headers.getall("Cache-Control"))
+        assert again.headers.getall("Set-Cookie") == ["a=1"]
+        assert again.headers.getall("Cache-Control") == ["public, max-age=60"]
+        assert shown_pass(shop, keys) == "one"
+
+
+@FRONTS
+async def test_an_upload_passes_whole(kind: str, tmp_path: Path, redis: ScriptRunner, keys: Keys) -> None:
+    body = bytes(range(256)) * 12_000
+    async with site(kind, tmp_path, redis, keys) as shop, browser(shop) as shopper:
+        await shopper.open("/drop/")
+        answer = await shopper.call("POST", "/drop/upload", data=io.BytesIO(body))
+
+        assert answer.status == 200
+        assert shop.origin.seen[-1].body == body
+        assert shown_pass(shop, keys)
+
+
+async def _echo(seen: Seen, reader: asyncio.StreamReader, writer: Writer) -> None:
+    writer.write(b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n")
+    writer.write(b"Sec-WebSocket-Accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\n\r\n")
+    writer.write(await reader.readexactly(5))
+    await writer.drain()
+    writer.close()
+
+
+@FRONTS
+async def test_a_websocket_passes_for_who_is_inside_and_for_nobody_else(
+    kind: str, tmp_path: Path, redis: ScriptRunner, keys: Keys
+) -> None:
+    upgrade = [
+        "Upgrade: websocket",
+        "Sec-WebSocket-Version: 13",
+        "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==",
+        "Sec-Fetch-Mode: websocket",
+    ]
+    async with site(kind, tmp_path, redis, keys, total_active_users=1) as shop, browser(shop) as shopper:
+        shop.origin.scripts[b"/drop/ws"] = _echo
+        await shopper.open("/drop/")
+        reached = len(shop.origin.seen)
+        reader, writer = await asyncio.open_connection("127.0.0.1", shop.port)
+        head = ["GET /drop/ws HTTP/1.1", f"Host: 127.0.0.1:{shop.port}", "Connection: Upgrade", *upgrade]
+        writer.write("\r\n".join([*head, "", ""]).encode())
+        async with asyncio.timeout(30):
+            refused = await reader.readuntil(b"\r\n\r\n")
+        writer.close()
+        assert refused.startswith(b"HTTP/1.1 503 ")
+        assert len(shop.origin.seen) == reached
+
+        reader, writer = await asyncio.open_connection("127.0.0.1", shop.port)
+        writer.write("\r\n".join([*head, f"Cookie: {cookie_of(shopper)}", "", ""]).encode())
+        async with asyncio.timeout(30):
+            switched = await reader.readuntil(b"\r\n\r\n")
+            assert switched.startswith(b"HTTP/1.1 101 "), switched
+            writer.write(b"hello")
+            assert await reader.readexactly(5) == b"hello"
+        writer.close()
+        assert shown_pass(shop, keys)
