@@ -2,30 +2,8 @@
 (function () {
   "use strict";
   const $ = function (id) { return document.getElementById(id); };
-  const first = JSON.parse($("first").textContent);
-  const integer = new Intl.NumberFormat("en", { maximumFractionDigits: 0 }), decimal = new Intl.NumberFormat("en", { maximumFractionDigits: 2 });
-  const compact = new Intl.NumberFormat("en", { notation: "compact", maximumFractionDigits: 1 });
-  const PHASES = { idle: "Idle – nobody has to wait", prequeue: "Before the opening", open: "Open", paused: "Paused", sold_out: "Sold out", ended: "Ended" };
-  const LIMITS = { rate: "Held back by the rate", cap: "Held back by the cap: it is full", health: "Held back by the shop: it is slow or down", nobody: "Nobody is waiting", closed: "Nobody is called now" };
-
-  const words = {
-    number: function (value) { return Number.isInteger(value) ? integer.format(value) : decimal.format(value); },
-    plain: function (value) { return String(Math.round(value * 1000) / 1000); },
-    count: function (value, one, many) { return integer.format(value) + " " + (value === 1 ? one : many); },
-    duration: function (seconds) {
-      if (!isFinite(seconds)) return "no time that could be told";
-      if (seconds < 90) return Math.max(1, Math.round(seconds)) + " s";
-      const minutes = Math.round(seconds / 60);
-      if (minutes < 90) return minutes + " min";
-      if (minutes < 2880) return Math.floor(minutes / 60) + " h" + (minutes % 60 ? " " + minutes % 60 + " min" : "");
-      return Math.round(minutes / 1440) + " days";
-    },
-    done: function (what, body, room) {
-      return { rate: "Rate of " + room + " is now " + words.number(body.per_minute) + " a minute", cap: "Cap of " + room + " is now " + words.number(body.total_active_users),
-        message: body.text ? "The line of " + room + " reads your message" : "The message is taken away", pause: room + " is paused", resume: room + " goes on", end: room + " has ended" }[what];
-    },
-  };
-
+  const first = JSON.parse($("first").textContent), words = makeWords();
+  const integer = words.integer, decimal = words.decimal, compact = words.compact, LIMITS = words.LIMITS;
   // ---- what was heard last
   const state = { rooms: {}, name: "", heard: 0, offset: 0, series: null, revision: null, isOut: false, loading: "", phase: "", acted: 0, isHeld: false };
   const charts = {};
@@ -83,7 +61,7 @@
     for (const tab of nav.children) {
       const room = state.rooms[tab.dataset.room];
       if (tab.dataset.room === state.name) tab.setAttribute("aria-current", "true"); else tab.removeAttribute("aria-current");
-      tab.querySelector("small").textContent = (room.phase === "open" || room.phase === "idle" ? "" : PHASES[room.phase].toLowerCase() + ", ") + integer.format(room.waiting) + " waiting";
+      tab.querySelector("small").textContent = ((room.phase === "open" || room.phase === "idle") && !room.is_closed ? "" : words.phase(room).toLowerCase() + ", ") + integer.format(room.waiting) + " waiting";
     }
   }
 
@@ -91,15 +69,15 @@
   function showRoom(room) {
     state.offset = room.now_ms - state.heard;
     $("room").textContent = room.room;
-    if (state.phase && state.phase !== room.phase && Date.now() - state.acted > 3000) toast(room.room + ": " + PHASES[room.phase]);
-    state.phase = room.phase;
-    $("phase").dataset.phase = room.phase; text("phase", PHASES[room.phase], "span");
+    if (state.phase && state.phase !== words.phase(room) && Date.now() - state.acted > 3000) toast(room.room + ": " + words.phase(room));
+    state.phase = words.phase(room);
+    $("phase").dataset.phase = room.is_closed ? "closed" : room.phase; text("phase", words.phase(room), "span");
     text("event", room.event === "always" ? "" : room.event);
-    document.title = integer.format(room.waiting) + " waiting · " + room.room + " · " + PHASES[room.phase].split(" – ")[0];
+    document.title = integer.format(room.waiting) + " waiting · " + room.room + " · " + words.phase(room).split(" – ")[0];
     room.isHeld = room.phase === "prequeue" && state.isHeld; // paused before the opening: the phase tells it only from then on
     showFigures(room, room.figures);
-    text("flow", flow(room, room.figures));
-    showShop(room);
+    text("flow", words.flow(room, room.figures));
+    showStates(room); showLanes(room);
     controls.show(room);
     if (!state.series || room.now_ms - state.series.at[state.series.at.length - 1] > 5000) loadSeries(room);
     else follow(room);
@@ -108,11 +86,26 @@
   }
   // An outage is written down as a change of ops is, but counts as none.
   function edition(room) { return room.revision + (room.health ? room.health.circuit : ""); }
-  function showShop(room) {
-    const health = room.health;
-    if (!health) return pill("shop", "good", "");
-    if (health.circuit === "open") return pill("shop", "bad", "Shop does not answer");
-    pill("shop", "warn", health.circuit === "half_open" ? "Shop answers again" : "Shop slow: " + words.number(Math.round(room.effective_rate_per_minute)) + " of " + words.number(room.rate_per_minute) + " a minute");
+  function showStates(room) {
+    const told = words.states(room), key = JSON.stringify(told);
+    if ($("states").dataset.key === key) return;
+    $("states").dataset.key = key;
+    $("states").replaceChildren(...told.map(function (state) {
+      const made = document.createElement("li"), mark = document.createElement("i");
+      made.className = "pill"; made.dataset.state = state[0]; made.append(mark, state[1]);
+      return made;
+    }));
+  }
+  function showLanes(room) {
+    const names = Object.keys(room.lanes);
+    $("lanes").hidden = names.length < 2;
+    if (names.length < 2) return;
+    $("lanes-rows").replaceChildren(...names.map(function (name) {
+      const row = document.createElement("tr"), head = document.createElement("th"), lane = room.lanes[name];
+      head.scope = "row"; head.textContent = name;
+      row.append(head, ...[lane.waiting, lane.called].map(function (value) { const cell = document.createElement("td"); cell.textContent = integer.format(value); return cell; }));
+      return row;
+    }));
   }
   function text(id, value, inner) { const made = inner ? $(id).querySelector(inner) : $(id); if (made.textContent !== value) made.textContent = value; }
 
@@ -135,25 +128,6 @@
   }
   function big(value) { return value >= 1e7 ? compact.format(value) : integer.format(value); }
   function share(value, of) { return of > 0 ? Math.min(100, value / of * 100) : value > 0 ? 100 : 0; }
-
-  function flow(room, figures) {
-    if (room.phase === "paused") return "Paused: nobody is called. " + words.count(room.waiting, "person waits.", "people wait.");
-    if (room.phase === "ended") return "Over: nobody joins, nobody is called. Resume opens it again.";
-    if (room.phase === "sold_out") return "Sold out: nobody is called any more.";
-    if (room.phase === "prequeue") return words.count(room.waiting, "person has", "people have") + " come for the opening." + (room.waiting ? " At " + words.number(room.rate_per_minute) + " a minute they are through " + words.duration(figures.through_at_rate_s) + " after it." : "")
-      + (room.isHeld ? " Paused: at the opening nobody is called until you resume." : "");
-    if (figures.limit === "health" && room.health) {
-      if (room.health.circuit === "open") return "The shop does not answer: nobody is let in, and who is inside sees a page that tries again. It opens by itself as soon as a try succeeds.";
-      return (room.health.circuit === "half_open" ? "The shop answers again: a few are let in to try it. " : "The shop is slow: ") + words.number(Math.round(room.effective_rate_per_minute)) + " of " + words.number(room.rate_per_minute) + " a minute are let in for now; at that pace the line is through in " + words.duration(figures.through_at_rate_s) + ".";
-    }
-    if (!room.waiting) return "Nobody is waiting: who comes goes straight in, up to " + words.number(room.rate_per_minute) + " a minute.";
-    let told = "At " + words.number(room.rate_per_minute) + " a minute the line is through in " + words.duration(figures.through_at_rate_s) + ".";
-    if (figures.limit === "cap") {
-      told += figures.through_at_pace_s === null ? " The cap is full: people come in as others leave."
-        : " The cap is full: at the pace of the last minute (" + integer.format(figures.admitted_last_minute) + ") it takes " + words.duration(figures.through_at_pace_s) + ".";
-    }
-    return told;
-  }
 
   function showClock() {
     const room = state.rooms[state.name];
@@ -229,34 +203,20 @@
     state.revision = edition(room);
     const answer = await ask("/api/rooms/" + encodeURIComponent(room.room) + "/audit?count=30");
     if (!answer || state.name !== room.room) return;
-    const turned = answer.entries.find(function (entry) { return ["pause", "resume", "end"].includes(entry.what); });
+    const turned = answer.entries.find(function (entry) { return ["pause", "resume"].includes(entry.what); });
     state.isHeld = Boolean(turned) && turned.what === "pause";
     $("audit-none").hidden = answer.entries.length > 0;
     $("audit").replaceChildren(...answer.entries.map(function (entry) {
       const row = document.createElement("li"), when = document.createElement("time"), told = document.createElement("div"), what = document.createElement("b"), who = document.createElement("span");
       const at = new Date(entry.at_ms);
       when.dateTime = at.toISOString(); when.textContent = at.toDateString() === new Date().toDateString() ? at.toLocaleTimeString() : at.toLocaleString();
-      what.textContent = changed(entry); who.className = "soft"; who.textContent = " by " + entry.who;
+      what.textContent = words.changed(entry); who.className = "soft"; who.textContent = " by " + entry.who;
       told.append(what, who);
       if (entry.why) { const why = document.createElement("q"); why.textContent = entry.why; told.append(document.createElement("br"), why); }
       row.append(when, told);
       return row;
     }));
   }
-  function changed(entry) {
-    const before = entry.before === "" ? "" : words.number(Number(entry.before)) + " → ";
-    switch (entry.what) {
-      case "rate": return "Rate " + before + words.number(Number(entry.value)) + " a minute";
-      case "cap": return "Cap " + before + words.number(Number(entry.value));
-      case "message": return entry.value ? "Message: " + entry.value : "Message taken away";
-      case "pause": return "Paused";
-      case "resume": return entry.before === "ended" ? "Opened again" : "Resumed";
-      case "end": return "Ended";
-      case "circuit": return entry.value === "open" ? "Shop does not answer: nobody is let in" : "Shop is back: people are let in again";
-      default: return entry.what + " " + entry.value;
-    }
-  }
-
   // ---- to and from the server
   async function ask(url) {
     try {
@@ -269,13 +229,13 @@
     state.acted = Date.now(); // the stream may tell of it before the answer does
     try {
       const answer = await fetch("/api/rooms/" + encodeURIComponent(room) + "/" + what, { method: "POST", headers: { "Content-Type": "application/json", "X-Waitroom-Console": "1" }, body: JSON.stringify(body) });
-      if (answer.status === 401) { signedOut(); return "You are signed out. Sign in again; nothing was changed."; }
+      if (answer.status === 401) { signedOut(); return { detail: "You are signed out. Sign in again; nothing was changed." }; }
       const told = await answer.json();
-      if (!answer.ok) return told.detail || "Refused with status " + answer.status + ".";
+      if (!answer.ok) return { detail: told.detail || "Refused with status " + answer.status + ".", kind: String(told.type).split(":").pop(), ceiling: told.ceiling_per_minute };
       state.rooms[room] = told;
       if (room === state.name) showRoom(told);
-      return "";
-    } catch (fault) { return "The server does not answer. The change may not have been made: look at the figures, then try again."; }
+      return null;
+    } catch (fault) { return { detail: "The server does not answer. The change may not have been made: look at the figures, then try again." }; }
   }
   function signedOut() {
     if (state.isOut) return;

@@ -36,7 +36,9 @@ function makeControls(words, send, toast) {
       event.preventDefault();
       if (!isDirty || button.disabled) return;
       const value = number(input.value);
-      refused = await change(kind, kind === "rate" ? { per_minute: value } : { total_active_users: value });
+      const reason = $("why").value, answer = await change(kind, kind === "rate" ? { per_minute: value } : { total_active_users: value });
+      if (answer && answer.kind === "above-ceiling") { reset(); dangers.ask("rate", { per_minute: value, ceiling: answer.ceiling }, reason); return; }
+      refused = answer ? answer.detail : "";
       if (refused) refresh(); else reset();
     });
     return { follow: function () { if (isDirty) stage(); else reset(); }, reset: reset };
@@ -51,7 +53,7 @@ function makeControls(words, send, toast) {
     function (value) { return value < room.sessions ? words.number(room.sessions) + " are inside: nobody is called until " + words.number(room.sessions - value + 1) + " have left." : words.number(Math.max(0, value - room.sessions - room.outstanding)) + " more fit in now."; },
     function (value) { return "Set " + words.number(value); });
 
-  // Send a change; return why it was refused, or nothing.
+  // Send a change; return why it was refused, or null.
   async function change(what, body) {
     const name = room.room;
     if (body.why === undefined) body.why = $("why").value.trim();
@@ -59,9 +61,10 @@ function makeControls(words, send, toast) {
     if (refused) return refused;
     $("why").value = "";
     toast(words.done(what, body, name));
-    return "";
+    return null;
   }
-  function tell(fault, refused) { fault.textContent = refused; fault.hidden = !refused; }
+  function tell(fault, refused) { fault.textContent = refused ? refused.detail : ""; fault.hidden = !refused; }
+  const dangers = makeDangers(words, change, tell);
 
   // The message: what is typed is previewed as the line will read it.
   const message = $("message-input"), messageForm = $("message-form");
@@ -109,11 +112,12 @@ function makeControls(words, send, toast) {
     $("end-people").textContent = words.count(room.waiting, "waiting person is told that it is over.", "waiting people are told that it is over.");
     $("end-room").value = ""; $("end-go").disabled = true;
   });
-  $("end-room").addEventListener("input", function () { $("end-go").disabled = $("end-room").value.trim() !== room.room; });
+  for (const id of ["end-room", "end-why"]) $(id).addEventListener("input", function () { $("end-go").disabled = $("end-room").value.trim() !== room.room || !$("end-why").value.trim(); });
 
   function follow() {
     rate.follow(); cap.follow(); showMessage();
-    const isStopped = room.phase === "paused" || room.phase === "ended" || room.isHeld;
+    const isStopped = /paused|sold_out|ended/.test(room.phase) || room.isHeld || room.is_closed || Boolean(room.open_until_ms);
+    dangers.show(room);
     $("pause").hidden = isStopped; $("resume").hidden = !isStopped; $("end").hidden = room.phase === "ended";
   }
   return {

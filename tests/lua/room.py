@@ -109,6 +109,9 @@ class Room:
     async def release(self, session: str, at: int = 0, until: int = 300_000) -> Any:
         return await self.run("sessions/release", session, at, T0 + until)
 
+    async def revoke(self, session: str, at: int = 0, until: int = 300_000) -> Any:
+        return await self.run("sessions/revoke", session, at, T0 + until, "ann", "because")
+
     def times(self) -> list[str | int]:
         return ["" if time is None else T0 + time for time in (self.prequeue, self.starts, self.ends)]
 
@@ -152,4 +155,5 @@ _PLACE_OF_NOW = {
     "rooms/enter": 1,
     "sessions/claim": 1,
     "sessions/release": 1,
+    "sessions/revoke": 1,
 }

@@ -44,6 +44,7 @@ ROOM_KEYS: dict[str, list[str]] = {
     ],
     "sessions/touch": [KEYS.sessions, KEYS.revoked, KEYS.room],
     "sessions/release": [KEYS.sessions, KEYS.revoked],
+    "sessions/revoke": [KEYS.sessions, KEYS.revoked, KEYS.room, KEYS.audit],
 }
 Patch = Mapping[str, tuple[str, str]]
 """What a mutant changes: script -> (text, other text)."""

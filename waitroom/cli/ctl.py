@@ -42,6 +42,7 @@ _CHANGES = {
     "close": "refuse everybody, also who is inside, until resumed",
     "open-all": "let everybody through for a while, whatever the limits say",
     "revoke-all": "end every session: who is inside waits again",
+    "revoke": "end one session: its pass is worth nothing any more",
 }
 
 
@@ -126,6 +127,8 @@ async def _change(screen: Console, client: OpsClient, asked: argparse.Namespace)
             body["total_active_users"] = asked.value
         case "message":
             body["text"] = asked.value
+        case "revoke":
+            body["session"] = asked.value
         case "spin":
             body["value"] = asked.value
         case _:
@@ -173,6 +176,8 @@ def _add_value(parser: argparse.ArgumentParser, verb: str) -> None:
             parser.add_argument("value", type=int, metavar="SESSIONS")
         case "message":
             parser.add_argument("value", metavar="TEXT")
+        case "revoke":
+            parser.add_argument("value", metavar="SESSION", help="its id, as the verified Waitroom-Pass has it")
         case "spin":
             parser.add_argument("value", metavar="VALUE", help="published as it is: anybody computes the spin from it")
         case "end":

@@ -56,8 +56,8 @@ def changed(entry: Told) -> str:
             return f"message: {entry['value']}" if entry["value"] else "message taken away"
         case "circuit":
             return "shop is down" if entry["value"] == "open" else "shop is back"
-        case "spin":
-            return f"spin: {entry['value']}"
+        case "spin" | "revoke" as what:
+            return f"{what}: {entry['value']}"
         case what:
             return str(what)
 
@@ -66,6 +66,7 @@ _SAID = {
     "close": "closed to everybody until it is resumed",
     "open-all": "open to everybody for that time, or until it is resumed",
     "revoke-all": "every pass revoked",
+    "revoke": "that session is over",
 }
 
 

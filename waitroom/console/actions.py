@@ -64,6 +64,12 @@ class AskedSpin(_Asked):
     value: Line = Field(min_length=1, max_length=SPIN_LENGTH)
 
 
+class AskedSession(_Asked):
+    """Which session."""
+
+    session: Line = Field(min_length=1, max_length=64)
+
+
 class AskedPlain(_Asked):
     """A change that needs no value."""
 
@@ -75,6 +81,7 @@ _HINTS: dict[type[_Asked], str] = {
     AskedMessage: f'Send {{"text": "…"}} of at most {MESSAGE_LENGTH} characters; an empty one takes the message away.',
     AskedTime: 'Send {"for_s": 600}: for how many seconds, from 1 to 86400.',
     AskedSpin: f'Send {{"value": "…"}} of at most {SPIN_LENGTH} characters: what was drawn before a witness.',
+    AskedSession: 'Send {"session": "…"}: the session id, as the verified Waitroom-Pass has it.',
     AskedPlain: 'Send nothing, or {"why": "…"}.',
 }
 
@@ -101,6 +108,7 @@ class Actions:
             "close": self.close,
             "open-all": self.open_all,
             "revoke-all": self.revoke_all,
+            "revoke": self.revoke,
         }
         return [
             web.post(f"/api/rooms/{{room}}/{what}", self._guard.needs(Role.OPERATOR, handler))
@@ -152,6 +160,11 @@ class Actions:
     async def revoke_all(self, request: web.Request, operator: Operator) -> web.StreamResponse:
         """End every session: who is inside waits again."""
         return await self._plain(request, operator, ChangeKind.REVOKE_ALL)
+
+    async def revoke(self, request: web.Request, operator: Operator) -> web.StreamResponse:
+        """End one session: its pass is worth nothing any more."""
+        asked = await _read(request, AskedSession)
+        return await self._change(request, operator, Change(ChangeKind.REVOKE, asked.session), asked.why)
 
     async def spin(self, request: web.Request, operator: Operator) -> web.StreamResponse:
         """Turn the draw by what was drawn before a witness; once, after the opening."""

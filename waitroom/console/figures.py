@@ -144,6 +144,9 @@ def room_document(snapshot: Snapshot, history: History) -> Document:
         "message": snapshot.message,
         "revision": snapshot.revision,
         "spin": snapshot.spin if snapshot.is_spun else None,
+        "awaits_spin": snapshot.is_drawn and not snapshot.is_spun,
+        "is_closed": snapshot.is_closed,
+        "open_until_ms": snapshot.open_until_ms if snapshot.is_open_to_all(snapshot.now_ms) else None,
         "lanes": {
             name: {"serving": lane.serving, "called": lane.called, "waiting": lane.waiting}
             for name, lane in snapshot.lanes.items()

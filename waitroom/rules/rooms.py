@@ -50,12 +50,13 @@ class ChangeKind(StrEnum):
     CLOSE = "close"
     OPEN_ALL = "open-all"
     REVOKE_ALL = "revoke-all"
+    REVOKE = "revoke"
     SPIN = "spin"
 
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """One change by ops: a rate per minute, a cap in sessions, a message, ms to be open to all, what turns a draw."""
+    """One change by ops; `value` is a rate per minute, a cap, a message, ms to be open to all, a spin or a session."""
 
     kind: ChangeKind
     value: str = ""

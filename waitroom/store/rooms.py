@@ -24,6 +24,7 @@ from waitroom.rules.rooms import (
 from waitroom.rules.scores import commitment, derive_seed, draw_score, head_score, tail_score
 from waitroom.store.draws import spin_by_hand
 from waitroom.store.keys import RoomKeys
+from waitroom.store.sessions import revoke_by_hand
 from waitroom.store.snapshots import snapshot_of
 
 _EVERYBODY = 2**53
@@ -209,6 +210,9 @@ class Rooms:
         refuse_above_ceiling(change, rules.rate_ceiling_per_minute)
         if change.kind is ChangeKind.SPIN:
             await spin_by_hand(self._runner, rules, schedule.event, value, who=who, why=why)
+            return await self.tick(room)
+        if change.kind is ChangeKind.REVOKE:
+            await revoke_by_hand(self._runner, rules, value, now_ms=self.now_ms(), who=who, why=why)
             return await self.tick(room)
         await self._run(
             room,

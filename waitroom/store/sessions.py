@@ -144,3 +144,18 @@ class Sessions:
             )
             for session_id in reply[1:]:
                 self._revoked.setdefault(room, {})[session_id] = visits[session_id]
+
+
+async def revoke_by_hand(
+    runner: ScriptRunner, rules: RoomRules, session_id: str, *, now_ms: int, who: str, why: str
+) -> None:
+    """End one session by ops; each worker hears of it when it writes the next visit with its pass.
+
+    A worker that has not heard yet may renew the pass once more, hence twice its life.
+    """
+    keys = RoomKeys(rules.name, "")
+    await runner.run(
+        "sessions/revoke",
+        keys=[keys.sessions, keys.revoked, keys.room, keys.audit],
+        args=[session_id, 0, now_ms + 2 * rules.session_duration_ms, who, why],
+    )

@@ -46,7 +46,9 @@ def guard(keys: Keys, clock: FakeClock) -> Guard:
 
 @pytest.fixture
 def rooms(redis: ScriptRunner, keys: Keys, clock: FakeClock) -> Rooms:
-    return Rooms(redis, [RoomRules("drop", total_active_users=2), RoomRules("other")], keys, clock)
+    return Rooms(
+        redis, [RoomRules("drop", total_active_users=2), RoomRules("other", rate_ceiling_per_minute=1000)], keys, clock
+    )
 
 
 @pytest.fixture

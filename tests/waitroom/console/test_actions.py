@@ -32,6 +32,7 @@ Client = TestClient[web.Request, web.Application]
         ("close", None, "phase", "paused"),
         ("open-all", {"for_s": 60, "why": "the room is in the way"}, "phase", "idle"),
         ("revoke-all", None, "sessions", 0),
+        ("revoke", {"session": "nobody-of-that-name", "why": "a shared pass"}, "sessions", 0),
         ("rate", {"per_minute": 90, "force": True}, "rate_per_minute", 90.0),
     ],
 )

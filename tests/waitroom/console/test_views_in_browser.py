@@ -1,10 +1,11 @@
 """The console in a real browser, on the real listener and a real Valkey."""
 
+import json
 from collections.abc import AsyncIterator, Awaitable, Callable
 
 import pytest
 from aiohttp.test_utils import TestServer
-from playwright.async_api import Browser, Page, async_playwright, expect
+from playwright.async_api import Browser, ConsoleMessage, Page, Route, async_playwright, expect
 
 from tests.conftest import CHROMIUM_FLAGS
 from waitroom.console.door import Console
@@ -19,7 +20,7 @@ from waitroom.rules.health import HealthRules, Sample
 from waitroom.rules.rooms import ALWAYS, Change, ChangeKind, Phase, RoomRules
 from waitroom.store.audit import Audit
 from waitroom.store.health import HealthReports
-from waitroom.store.rooms import Rooms
+from waitroom.store.rooms import Entered, Rooms
 
 pytestmark = pytest.mark.browser
 Open = Callable[..., Awaitable[Page]]
@@ -45,9 +46,13 @@ async def opened(browser: Browser, server: TestServer, tokens: dict[Role, str]) 
     """Sign somebody in; whatever the page complains about in its log fails the test."""
     complaints: list[str] = []
 
+    def complain(said: ConsoleMessage) -> None:
+        if said.type == "error" and "409 (Conflict)" not in said.text:  # what is asked back was refused first
+            complaints.append(said.text)
+
     async def sign_in(role: Role = Role.OPERATOR, *, width: int = 1440, scheme: str = "light") -> Page:
         page = await browser.new_page(viewport={"width": width, "height": 900}, color_scheme=scheme)  # type: ignore[arg-type]  # a word
-        page.on("console", lambda said: complaints.append(said.text) if said.type == "error" else None)
+        page.on("console", complain)
         page.on("pageerror", lambda fault: complaints.append(str(fault)))
         await page.goto(f"http://127.0.0.1:{server.port}/#ignored")
         await page.get_by_label("Console token").fill(tokens[role])
@@ -84,15 +89,15 @@ async def test_what_another_operator_changes_is_seen_without_a_reload(opened: Op
 
 async def test_a_shop_that_slows_and_fails_shows(opened: Open, redis: ScriptRunner, rooms: Rooms) -> None:
     page = await opened()
-    await expect(page.locator("#shop")).to_be_hidden()
+    await expect(page.locator("#states")).to_be_hidden()
     rules, reports = RoomRules("drop", health=HealthRules(200)), HealthReports(redis)
     now_ms = (await rooms.tick("drop")).now_ms
     await reports.report(rules, ALWAYS, Sample(100, 30, 0), None)
     await reports.report(rules, ALWAYS, Sample(), None, now_ms=now_ms + 1100)
-    await expect(page.locator("#shop")).to_have_text("Shop slow: 360 of 600 a minute")
+    await expect(page.locator("#states")).to_have_text("Slowed by the shop: 360 of 600 a minute")
 
     await reports.report(rules, ALWAYS, Sample(100, 0, 100), None, now_ms=now_ms + 2200)
-    await expect(page.locator("#shop")).to_have_text("Shop does not answer")
+    await expect(page.locator("#states")).to_have_text("Shop does not answer: nobody is let in")
     await expect(page.locator("#audit li").first).to_contain_text("Shop does not answer: nobody is let in by health")
 
 
@@ -128,10 +133,105 @@ async def test_the_end_needs_the_name_of_the_room(opened: Open, rooms: Rooms) ->
     await expect(end).to_be_disabled()
 
     await page.get_by_label("Type drop to confirm").fill("drop")
+    await expect(end).to_be_disabled()
+    await page.locator("#end-why").fill("the day is over")
     await end.click()
 
     await expect(page.locator("#phase")).to_have_text("Ended")
     assert (await rooms.tick("drop")).phase is Phase.ENDED
+
+
+DANGERS = [
+    ("Sold out…", {}, "Say sold out", "#phase", "Sold out", "Sold out by Ada"),
+    ("Close…", {}, "Refuse everybody", "#phase", "Closed", "Closed to everybody by Ada"),
+    (
+        "Open to all…",
+        {"#danger-minutes": "15"},
+        "Let everybody in for 15 min",
+        "#states",
+        "Open to all until",
+        "for 15 min",
+    ),
+    ("End all sessions…", {}, "End 1 session", "#sessions", "0", "Ended all sessions: 1 by Ada"),
+    ("End one session…", {"#danger-session": "{inside}"}, "End this session", "#sessions", "0", "Ended the session"),
+]
+
+
+@pytest.mark.parametrize(
+    ("button", "fields", "go", "where", "shown", "audited"), DANGERS, ids=lambda each: str(each)[:16]
+)
+async def test_what_is_dangerous_says_what_it_does_and_asks_why(
+    button: str, fields: dict[str, str], go: str, where: str, shown: str, audited: str, opened: Open, rooms: Rooms
+) -> None:
+    await rooms.tick("drop")
+    inside = await rooms.enter("drop")
+    assert isinstance(inside, Entered)
+    page = await opened()
+    await expect(page.locator("#sessions")).to_have_text("1")
+    await page.locator(".more summary").focus()
+    await page.keyboard.press("Enter")
+    await page.get_by_role("button", name=button).click()
+    for selector, value in fields.items():
+        await page.locator(selector).fill(value.format(inside=inside.session_id))
+    confirm = page.get_by_role("button", name=go, exact=True)
+    await expect(confirm).to_be_disabled()
+
+    await page.locator("#danger-why").fill("the till is on fire")
+    await confirm.click()
+
+    await expect(page.locator(where)).to_contain_text(shown)
+    await expect(page.locator("#audit li").first).to_contain_text(audited)
+    await expect(page.locator("#audit li").first).to_contain_text("the till is on fire")
+
+
+async def test_closed_is_undone_by_resume_and_a_dialog_left_changes_nothing(opened: Open, rooms: Rooms) -> None:
+    page = await opened()
+    await page.locator(".more summary").click()
+    await page.get_by_role("button", name="Close…").click()
+    await page.locator("#danger-why").fill("no")
+    await page.keyboard.press("Escape")
+    assert not (await rooms.tick("drop")).is_closed
+
+    await rooms.control("drop", Change(ChangeKind.CLOSE), who="Grace")
+    await expect(page.locator("#phase")).to_have_text("Closed")
+    await page.get_by_role("button", name="Resume", exact=True).click()
+    await page.get_by_role("button", name="Resume the room").click()
+
+    await expect(page.locator("#phase")).not_to_have_text("Closed")
+    assert not (await rooms.tick("drop")).is_closed
+
+
+async def test_a_rate_above_the_ceiling_is_asked_back(opened: Open, rooms: Rooms) -> None:
+    page = await opened()
+    await page.get_by_role("button", name="other").click()
+    await page.locator("#rate-input").fill("5000")
+    await page.locator("#rate-input").press("Enter")
+    await expect(page.locator("#danger-effect")).to_contain_text("above what the configuration allows (1,000)")
+    assert (await rooms.tick("other")).rate_per_minute == 600
+
+    await page.locator("#danger-why").fill("the store has grown")
+    await page.keyboard.press("Enter")
+
+    await expect(page.locator("#rate")).to_have_text("5,000")
+    assert (await rooms.tick("other")).rate_per_minute == 5000
+
+
+async def test_lanes_are_a_table_where_there_are_several(opened: Open) -> None:
+    page = await opened()
+    await expect(page.locator("#lanes")).to_be_hidden()
+
+    told = await (await page.request.get(page.url.partition("#")[0] + "api/rooms")).json()
+    lanes = {"main": {"waiting": 1200, "called": 30}, "priority": {"waiting": 7, "called": 900}}
+    told["rooms"][0]["lanes"] = lanes
+
+    async def tell(route: Route) -> None:
+        await route.fulfill(body=f"event: figures\ndata: {json.dumps(told)}\n\n", content_type="text/event-stream")
+
+    await page.route("**/api/events", tell)
+    await page.reload()
+
+    rows = page.locator("#lanes tbody tr")
+    await expect(rows).to_have_text(["main1,20030", "priority7900"])
 
 
 async def test_a_message_is_previewed_then_shown_and_taken_away(opened: Open, rooms: Rooms) -> None:

@@ -19,6 +19,7 @@ from waitroom.rules.rooms import Change, ChangeKind
         (ChangeKind.CAP, "5e2", "500"),
         (ChangeKind.MESSAGE, "We are back at 10 <o'clock>.", "We are back at 10 <o'clock>."),
         (ChangeKind.MESSAGE, "", ""),
+        (ChangeKind.REVOKE, "tK-9_a", "tK-9_a"),
         (ChangeKind.SPIN, "3 17 28, Ms Ölmez", "3 17 28, Ms Ölmez"),
         (ChangeKind.PAUSE, "now", ""),
         (ChangeKind.RESUME, "", ""),
@@ -35,6 +36,7 @@ def test_a_value_that_fits_is_told_to_the_script(kind: ChangeKind, value: str, t
         *((ChangeKind.RATE, value, "bad-rate") for value in ("", "0", "-1", "fast", "nan", "inf", "1e9", "0.0009")),
         *((ChangeKind.CAP, value, "bad-cap") for value in ("", "-1", "many", "nan", "-inf", "1e9", "3.7")),
         (ChangeKind.MESSAGE, "x" * 501, "too-long"),
+        *((ChangeKind.REVOKE, value, "bad-session") for value in ("", "x" * 65, "a b", "a\n")),
         *((ChangeKind.SPIN, value, "bad-spin") for value in ("", "x" * 201, "3\n17", "\0")),
     ],
 )
