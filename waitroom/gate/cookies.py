@@ -11,6 +11,8 @@ from waitroom.kernel.tokens import Pass, PassSigner, Ticket, TicketSigner, is_sp
 _TRIED = 16
 """How many signed cookies of one name are tried: a neighbour's subdomain may have tossed some in front of ours."""
 _SCHEME = "waitroom "
+TOKEN_HEADER = "Waitroom-Token"  # noqa: S105 - the name of a header
+"""In an answer to an app: the pass it shall send from now on."""
 
 Token = TypeVar("Token")
 
@@ -76,6 +78,11 @@ class Cookies:
     def _cookie(self, name: str, text: str, max_age_s: int) -> str:
         secure = "; Secure" if self._is_https else ""
         return f"{name}={text}; Max-Age={max_age_s}; Path=/; HttpOnly; SameSite=Lax{secure}"
+
+
+def is_app(request: web.BaseRequest) -> bool:
+    """Whether `request` comes with `Authorization: Waitroom`, be it without a token: who does so keeps no cookies."""
+    return f"{request.headers.get('Authorization', '')} "[: len(_SCHEME)].lower() == _SCHEME
 
 
 def _candidates(request: web.BaseRequest, name: str) -> Iterator[str]:

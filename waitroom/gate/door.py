@@ -6,6 +6,7 @@ from typing import assert_never
 
 from aiohttp import web
 
+from waitroom.gate.cookies import TOKEN_HEADER, is_app
 from waitroom.gate.judge import Judge, is_navigation, must_wait
 from waitroom.gate.line import Issued
 from waitroom.gate.waiting_pages import WaitingPages
@@ -81,9 +82,9 @@ class Door:
                 _ = self._errands.begin(self._line.end(pass_), name="release session")
                 return [("Set-Cookie", self._line.cookies.no_pass(route.room))]
             if is_new:
-                return [("Set-Cookie", self._line.renew(pass_, pass_.expires_ms).cookie)]
+                return _handed(request, self._line.renew(pass_, pass_.expires_ms))
             renewed = self._judge.visited(route.room, pass_)
-            return [("Set-Cookie", renewed.cookie)] if renewed else ()
+            return _handed(request, renewed) if renewed else ()
 
         try:
             return await self._carry(request, route.upstream, shown, on_head)
@@ -116,6 +117,12 @@ class Door:
         if standing is Standing.LAPSED:
             answer.headers.add("Set-Cookie", self._line.cookies.no_ticket(room))
         return answer
+
+
+def _handed(request: web.Request, issued: Issued) -> list[tuple[str, str]]:
+    """Return the headers that hand a pass over: the cookie, and to an app, which keeps none, the token itself."""
+    cookie = ("Set-Cookie", issued.cookie)
+    return [cookie, (TOKEN_HEADER, issued.text)] if is_app(request) else [cookie]
 
 
 def _without_upstream(fault: WaitroomError, cookies: Sequence[tuple[str, str]]) -> web.Response:

@@ -167,9 +167,9 @@ class Queueing:
         is_in = pass_ is not None and pass_.session_id == ticket.ticket_id
         outcome = self._line.show(pass_) if pass_ is not None and is_in else await self._line.claim(ticket)
         match outcome:
-            case Issued(_, text, cookie):
-                body = {"state": Standing.ADMITTED, "pass": text, "return_to": return_path(wanted.return_to)}
-                return _with_cookie(json_answer(body), cookie)
+            case Issued(issued, text, cookie):
+                facts = {"state": Standing.ADMITTED, "pass": text, "expires_ms": issued.expires_ms}
+                return _with_cookie(json_answer({**facts, "return_to": return_path(wanted.return_to)}), cookie)
             case NotYet(is_called, retry_ms):
                 told = "Not quite yet: please ask again." if is_called else "It is not your turn yet."
                 raise Refused(425, "not-called", told, retry_after_s=max(1, ceil(retry_ms / 1000)))

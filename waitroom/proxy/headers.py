@@ -104,7 +104,7 @@ def upstream_headers(raw: RawHeaders, identity: UpstreamIdentity) -> list[tuple[
             value = without_our_cookies(value)  # the rest of the header, byte for byte
             if not value:
                 continue
-        elif low == b"authorization" and value[:9].lower() == b"waitroom ":
+        elif low == b"authorization" and (value + b" ")[:9].lower() == b"waitroom ":
             continue
         if _CONTROL.search(value):
             raise Refused(400, "malformed-request", "This request is not valid HTTP: a control character in a header.")
