@@ -3,10 +3,11 @@
 -- KEYS[1]  room      hash    the room
 -- KEYS[2]  queue     zset    ticket id -> score
 -- KEYS[3]  line      hash    the event: serving threshold, counts, draw
--- KEYS[4]  claimed   zset    ticket id -> turn, of tickets that came in while their call was alive
+-- KEYS[4]  claimed   zset    ticket id -> turn, of tickets that came in, or were called once more
 -- KEYS[5]  sessions  zset    session id -> end, ms since 1970
 -- KEYS[6]  calls     zset    batches of called tickets -> last turn
 -- KEYS[7]  strays    zset    ticket id -> 1 if it was in the draw and left after it, 0 if it came after it
+-- KEYS[8]  knocks    zset    ticket id -> turn, of called tickets that were told to come back
 -- ARGV[1]  ticket    text    ticket id
 -- ARGV[2]  now       ms      0 = the clock of Redis
 -- ARGV[3]  event     text    the event that counts now
@@ -18,6 +19,7 @@
 -- ARGV[9]  draw      number  score, should it come before the opening after those
 -- ARGV[10] tail      number  score, should it come after the opening
 -- ARGV[11] most      number  how many may wait; 0 = as many as come
+-- ARGV[12] window    ms      how long somebody whose call lapsed has to come in, when they come back
 -- REPLY    "waiting", score, ahead, was_known    ahead is nil in a draw that is to come, and behind it
 -- REPLY    "called", score, 0, was_known
 -- REPLY    "admitted", score, 0, was_known
@@ -27,11 +29,12 @@
 -- REPLY    "unloaded"        the room has no state: tick first
 -- @include shared/clock
 -- @include shared/order
+-- @include shared/lifetime
 local room, queue, line, claimed, sessions, calls = KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5], KEYS[6]
-local strays = KEYS[7]
+local strays, knocks = KEYS[7], KEYS[8]
 local ticket, now, event, starts, ends = ARGV[1], clock_ms(ARGV[2]), ARGV[3], tonumber(ARGV[4]), tonumber(ARGV[5])
 local kept, head, heads, draw, tail = ARGV[6], ARGV[7], tonumber(ARGV[8]), ARGV[9], ARGV[10]
-local most = tonumber(ARGV[11])
+local most, window = tonumber(ARGV[11]), tonumber(ARGV[12])
 
 -- A crowd joins at once, and three of the calls below, or thirty functions, cost Redis as much as the place itself:
 -- what a newcomer cannot need is neither asked for nor made, hence the includes where they are used.
@@ -72,7 +75,6 @@ end
 local number = tonumber(score)
 local turn, is_stray = turn_of(number, spin), l[4] and number >= 0 and number < 1
 if was_known == 0 and (is_stray or redis.call('ZCARD', queue) == 1) then
-  -- @include shared/lifetime
   end_with(queue, room)
   if is_stray then
     redis.call('ZADD', strays, 'NX', '0', ticket)
@@ -80,9 +82,19 @@ if was_known == 0 and (is_stray or redis.call('ZCARD', queue) == 1) then
   end
 end
 local is_called = turn <= serving and turn > lapsed_upto and not redis.call('ZSCORE', claimed, ticket)
-if is_called and was_known == 0 then
+local has_lapsed = turn <= lapsed_upto and not is_over
+if has_lapsed or is_called and was_known == 0 then
   -- @include shared/calls
-  one_more(room, { line = line, calls = calls }, turn)
+  -- @include shared/returns
+  local lane = { line = line, calls = calls, claimed = claimed, knocks = knocks }
+  if is_called then
+    one_more(room, lane, turn)
+  elseif call_back(room, lane, ticket, turn, now, window) then
+    is_called = true
+    end_with(calls, room)
+    end_with(claimed, room)
+    end_with(knocks, room)
+  end
 end
 local has_history = not is_new or was_known == 1 -- a ticket of this moment has no session
 if has_history and (tonumber(redis.call('ZSCORE', sessions, ticket)) or 0) > now then

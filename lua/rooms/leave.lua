@@ -3,7 +3,7 @@
 -- KEYS[1]  queue   zset    ticket id -> score
 -- KEYS[2]  line    hash    the event: serving threshold
 -- KEYS[3]  calls   zset    batches of called tickets -> last turn
--- KEYS[4]  claimed zset    ticket id -> turn, of tickets that came in while their call was alive
+-- KEYS[4]  claimed zset    ticket id -> turn, of tickets that came in, or were called once more
 -- KEYS[5]  knocks  zset    ticket id -> turn, of called tickets that were told to come back
 -- KEYS[6]  strays  zset    ticket id -> 1 if it was in the draw and left after it, 0 if it came after it
 -- KEYS[7]  room    hash    the room: rate bucket
@@ -27,7 +27,8 @@ local function keep_what_is_due()
 end
 
 local score = tonumber(redis.call('ZSCORE', queue, ticket))
-if not score or redis.call('ZSCORE', claimed, ticket) then
+local again = tonumber(redis.call('ZSCORE', KEYS[5], ticket))
+if not score or redis.call('ZSCORE', claimed, ticket) and not again then
   return { score and 'left' or 'unknown' } -- somebody inside has no place to give up; a session ends by release
 end
 local l = redis.call('HMGET', line, 'serving', 'spin', 'lapsed_upto')
@@ -37,8 +38,9 @@ if score >= 0 and score < 1 and redis.call('HEXISTS', line, 'drawn_ms') == 1 the
   end_with(strays, queue)
 end
 redis.call('ZREM', queue, ticket)
-if turn <= tonumber(l[1] or '-inf') and turn > tonumber(l[3] or '-inf') then
-  one_less(room, { line = line, calls = KEYS[3], knocks = KEYS[5] }, ticket, turn)
+local called_at = turn > tonumber(l[3] or '-inf') and turn or again
+if turn <= tonumber(l[1] or '-inf') and called_at then
+  one_less(room, { line = line, calls = KEYS[3], knocks = KEYS[5] }, ticket, called_at)
   keep_what_is_due()
 end
 return { 'left' }

@@ -7,7 +7,7 @@
 -- KEYS[3]  queue       zset    ticket id -> score
 -- KEYS[4]  line        hash    the event: serving threshold, counts, draw
 -- KEYS[5]  calls       zset    batches of called tickets -> last turn
--- KEYS[6]  claimed     zset    ticket id -> turn, of tickets that came in while their call was alive
+-- KEYS[6]  claimed     zset    ticket id -> turn, of tickets that came in, or were called once more
 -- KEYS[7]  knocks      zset    ticket id -> turn, of called tickets that were told to come back
 -- KEYS[8]  log         stream  every move of the threshold
 -- ARGV[1]  now         ms      0 = the clock of Redis
@@ -26,6 +26,7 @@
 -- ARGV[14] unspun      text    what to tell of a draw that went on without a spin
 -- ARGV[15] memory      text    the last element of the last reply to this worker; empty = it has none
 -- ARGV[16] regather    ms      how long those who wait need to present their tickets again, should Redis have lost them
+-- ARGV[17] trim        ms      how long a ticket whose call lapsed is remembered, at least
 -- REPLY    "ticked", generation, phase, now, serving, called, waiting, sessions, outstanding, admitted, lapsed,
 --          rate, cap, message, revision, commitment, spin, rate in force, health ratio, circuit, circuit since,
 --          spin source, roster root, roster count, closed, open until, revoked before, show-up ratio,
@@ -40,6 +41,7 @@
 -- @include shared/showup
 -- @include shared/lane
 -- @include shared/memory
+-- @include shared/trim
 -- @include shared/heads
 local room, sessions, line = KEYS[1], KEYS[2], KEYS[4]
 local main = {
@@ -51,7 +53,7 @@ local rate, cap, window, settle = ARGV[6], ARGV[7], tonumber(ARGV[8]), tonumber(
 local newborn, commitment, keep = ARGV[10], ARGV[11], tonumber(ARGV[12])
 local awaited, unspun = tonumber(ARGV[13]), ARGV[14]
 local memory, regather = ARGV[15] ~= '' and cjson.decode(ARGV[15]), tonumber(ARGV[16])
-local terms = { now = now, window = window, settle = settle, log = KEYS[8] }
+local terms = { now = now, window = window, settle = settle, log = KEYS[8], trim = tonumber(ARGV[17]) }
 local REMEMBER_MS = 5000 -- where Redis lost a spin, this is enough for a worker that has seen it to tick
 
 local function be_born()
@@ -145,6 +147,7 @@ local phase = phase_of(room, event, times, now, waiting + missing)
 local is_admitting = (phase == 'open' or phase == 'idle') and is_spun and not is_shut(room)
 local outstanding, expected = settle_calls(main, terms, is_admitting) -- while nobody can answer, no call runs out
 keep_field(room, 'expected', expected)
+trim_lapsed(main, terms)
 local tokens = refilled(room, now)
 if not is_admitting then
   tokens = math.min(tokens, 1) -- nothing is saved up for a burst at the end of a pause

@@ -6,7 +6,7 @@
 -- KEYS[4]  queue     zset    ticket id -> score
 -- KEYS[5]  line      hash    the event: serving threshold, counts
 -- KEYS[6]  calls     zset    batches of called tickets -> last turn
--- KEYS[7]  claimed   zset    ticket id -> turn, of tickets that came in while their call was alive
+-- KEYS[7]  claimed   zset    ticket id -> turn, of tickets that came in, or were called once more
 -- KEYS[8]  knocks    zset    ticket id -> turn, of called tickets that were told to come back
 -- ARGV[1]  ticket    text    ticket id; it is the id of the session too
 -- ARGV[2]  now       ms      0 = the clock of Redis
@@ -45,7 +45,8 @@ local held = tonumber(redis.call('ZSCORE', sessions, ticket))
 if held and held > now then
   return { 'admitted', held }
 end
-if redis.call('ZSCORE', revoked, ticket) or redis.call('ZSCORE', claimed, ticket) then
+local again = tonumber(redis.call('ZSCORE', knocks, ticket)) -- of somebody who lapsed and is back: when they were called again
+if redis.call('ZSCORE', revoked, ticket) or redis.call('ZSCORE', claimed, ticket) and not again then
   return { 'lapsed' }
 end
 if r[2] == event or (ends and now >= ends) then
@@ -60,7 +61,8 @@ local turn = turn_of(score, spin)
 if turn > serving then
   return { 'waiting' }
 end
-if turn <= tonumber(l[3] or '-inf') then
+local called_at = turn > tonumber(l[3] or '-inf') and turn or again
+if not called_at then
   return { 'lapsed' }
 end
 if is_held(room, event) then
@@ -73,12 +75,12 @@ local tokens = refilled(room, now)
 local wait = tokens < WHOLE and next_token_ms(tokens, tonumber(r[3]))
   or inside(room, sessions, now) >= tonumber(r[4]) and MOMENT_MS
 if wait then
-  knock(room, lane, ticket, turn, now + wait + PATIENCE_MS)
+  knock(room, lane, ticket, called_at, now + wait + PATIENCE_MS)
   end_with(knocks, room)
   return { 'later', wait }
 end
 keep_tokens(room, tokens - 1, now)
-one_less(room, lane, ticket, turn)
+one_less(room, lane, ticket, called_at)
 redis.call('ZADD', claimed, number_text(turn), ticket)
 redis.call('ZADD', sessions, string.format('%d', now + duration), ticket)
 redis.call('HINCRBY', line, 'admitted', 1)

@@ -20,7 +20,6 @@ local function end_call(lane, batch)
   redis.call('ZREM', lane.calls, batch.member)
   redis.call('HINCRBY', lane.line, 'lapsed', batch.left)
   redis.call('HSET', lane.line, 'lapsed_upto', number_text(batch.upto))
-  redis.call('ZREMRANGEBYSCORE', lane.claimed, '-inf', number_text(batch.upto))
   redis.call('ZREMRANGEBYSCORE', lane.knocks, '-inf', number_text(batch.upto))
 end
 

@@ -61,7 +61,8 @@ end
 local function recall_calls(lane, before, now, window)
   local l = redis.call('HMGET', lane.line, 'serving', 'lapsed_upto', 'spin')
   local serving, lapsed_upto, spin = tonumber(l[1]), l[2] or '-inf', tonumber(l[3] or 0)
-  for _, key in ipairs({ lane.calls, lane.claimed, lane.knocks }) do
+  redis.call('HSET', lane.line, 'no_return_upto', l[1]) -- nobody knows who of them had come in (shared/returns)
+  for _, key in ipairs({ lane.calls, lane.knocks }) do
     redis.call('ZREMRANGEBYSCORE', key, '-inf', lapsed_upto)
   end
   local since = math.max(before, tonumber(lapsed_upto))

@@ -19,7 +19,8 @@ async function claim() {
     return;
   }
   me.turn = null;
-  if (status === 410) return halt("lapsed");
+  // Whoever missed their call is called once more, if they ask where they stand.
+  if (status === 410) return present();
   forget();
   me.claim_ms = Date.now() + backoff(retry_ms, ++me.tries);
 }

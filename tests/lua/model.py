@@ -61,6 +61,7 @@ class Times:
     window_ms: int = 120_000
     settle_ms: int = 25_000
     regather_ms: int = 25_000
+    trim_ms: int = 600_000
     duration_ms: int = 300_000
     heads: int = 0
     spin: float = 0.0
@@ -86,8 +87,11 @@ class Model:
     lapsed_upto: float = -inf
     settled_upto: float = -inf
     batches: list[Batch] = field(default_factory=list)
-    claimed: set[str] = field(default_factory=set)
+    claimed: dict[str, float] = field(default_factory=dict)
     knocks: set[str] = field(default_factory=set)
+    returned: dict[str, float] = field(default_factory=dict)
+    no_return_upto: float = -inf
+    mark: tuple[float, int] | None = None
     sessions: dict[str, int] = field(default_factory=dict)
     revoked: dict[str, int] = field(default_factory=dict)
     called: int = 0
@@ -124,7 +128,7 @@ class Model:
     def awaited(self, above: float = -inf) -> list[str]:
         """Return who was called, has not come, and whose call is alive."""
         called = [t for t in self.queue if max(above, self.lapsed_upto) < self.turn(t) <= self.serving]
-        return [ticket for ticket in called if ticket not in self.claimed]
+        return [ticket for ticket in called if ticket not in self.claimed] + list(self.returned)
 
     def expected(self) -> int:
         """Return how many of the called are counted on to come."""
@@ -137,9 +141,12 @@ class Model:
     def _left(self, batch: Batch) -> tuple[int, int]:
         """Return how many of `batch` have not come in, and how many of these came and were told to come back."""
         left = {ticket for ticket in self.awaited() if self._batch(ticket) is batch}
-        return len(left), len(left & self.knocks)
+        return len(left), len(left & (self.knocks | self.returned.keys()))
 
     def _batch(self, ticket: str) -> Batch | None:
+        """Return the batch with which `ticket` was called; for who lapsed and is back, the one since then."""
+        if ticket in self.returned:
+            return next((batch for batch in self.batches if batch.upto >= self.returned[ticket]), None)
         turn = self.turn(ticket)
         return next((batch for batch in self.batches if batch.upto >= turn > self.lapsed_upto), None)
 
@@ -263,8 +270,8 @@ class Model:
         if self.serving > max([self.lapsed_upto, *(batch.upto for batch in self.batches)]):
             self.batches.append(Batch(self.serving, now, now))
         self._call_again(now)
-        self.claimed = {ticket for ticket in self.claimed if self.turn(ticket) > self.lapsed_upto}
-        self.knocks = {ticket for ticket in self.knocks if self.turn(ticket) > self.lapsed_upto}
+        self.no_return_upto = self.serving
+        self._forget_knocks()
         if memory.waiting > 0:
             self.gather_for = memory.waiting
             self.gather_until_ms = int(now + self.times.regather_ms + min(30_000, memory.waiting / 5))
@@ -280,13 +287,28 @@ class Model:
             if now - batch.called_ms >= self.times.settle_ms and batch.size:
                 self._learn(batch)
         while is_admitting and self.batches and self.batches[0].deadline_ms <= now:
+            self.lapsed += self._left(self.batches[0])[0]
             upto = self.batches.pop(0).upto
-            self.lapsed += sum(self.turn(ticket) <= upto for ticket in self.awaited())
             self.lapsed_upto = upto
+            self._forget_knocks()
         settled = [batch.upto for batch in self.batches if now - batch.called_ms >= self.times.settle_ms]
         self.settled_upto = max([self.lapsed_upto, *settled])
-        self.claimed = {ticket for ticket in self.claimed if self.turn(ticket) > self.lapsed_upto}
+        self._trim(now)
+
+    def _forget_knocks(self) -> None:
         self.knocks = {ticket for ticket in self.knocks if self.turn(ticket) > self.lapsed_upto}
+        self.returned = {ticket: turn for ticket, turn in self.returned.items() if turn > self.lapsed_upto}
+
+    def _trim(self, now: int) -> None:
+        if self.lapsed_upto < 1:
+            return
+        if self.mark and now - self.mark[1] >= self.times.trim_ms:
+            upto = self.mark[0]
+            self.no_return_upto = max(self.no_return_upto, upto)
+            self.queue = {ticket: score for ticket, score in self.queue.items() if not 1 <= score <= upto}
+            self.claimed = {ticket: turn for ticket, turn in self.claimed.items() if not 1 <= turn <= upto}
+        if not self.mark or now - self.mark[1] >= self.times.trim_ms:
+            self.mark = self.lapsed_upto, now
 
     def _learn(self, batch: Batch) -> None:
         left, knocked = self._left(batch)
@@ -327,7 +349,7 @@ class Model:
         self.admitted += 1
         return ["admitted", now + self.times.duration_ms]
 
-    def join(self, ticket: str, now: int, scores: tuple[float | None, float, float, float]) -> Reply:
+    def join(self, ticket: str, now: int, scores: tuple[float | None, float, float, float]) -> Reply:  # noqa: C901 - one branch for each REPLY of the script
         if not self.is_loaded:
             return ["unloaded"]
         was_known = ticket in self.queue
@@ -335,7 +357,7 @@ class Model:
             if self.is_ended or (self.times.ends is not None and now >= self.times.ends):
                 return ["ended"]
             self.queue[ticket] = self._score(now, *scores)
-            if ticket not in self.claimed:
+            if ticket not in self.claimed and ticket not in self.returned:
                 self._count_on(ticket, 1)
         turn = self.turn(ticket)
         state = "called"
@@ -344,9 +366,28 @@ class Model:
             state = "admitted"
         elif turn > self.serving:
             state, ahead = "waiting", self._ahead(ticket, now)
-        elif turn <= self.lapsed_upto or ticket in self.claimed:
+        elif turn <= self.lapsed_upto:
+            state = "called" if self._call_back(ticket, now) else "lapsed"
+        elif ticket in self.claimed:
             state = "lapsed"
         return [state, self.queue[ticket], ahead, int(was_known)]
+
+    def _call_back(self, ticket: str, now: int) -> bool:
+        """Call `ticket` a second time, once, together with those who were called last."""
+        if self.phase(now) == "ended":
+            return False
+        if ticket in self.returned:
+            return True
+        if ticket in self.claimed or self.turn(ticket) <= self.no_return_upto:
+            return False
+        if not self.batches:
+            self.batches.append(Batch(self.serving, now, now))
+        self.claimed[ticket] = self.turn(ticket)
+        self.returned[ticket] = self.serving
+        last = self.batches[-1]
+        last.due += 1
+        last.deadline_ms = max(last.deadline_ms, now + self.times.window_ms)
+        return True
 
     def _ahead(self, ticket: str, now: int) -> int | None:
         if self.times.starts is not None and now < self.times.starts and self.queue[ticket] >= 0:
@@ -363,10 +404,11 @@ class Model:
     def leave(self, ticket: str, now: int) -> Reply:
         if ticket not in self.queue:
             return ["unknown"]
-        if ticket not in self.claimed:
-            was_called = self.lapsed_upto < self.turn(ticket) <= self.serving
-            self.knocks.discard(ticket)
+        if ticket not in self.claimed or ticket in self.returned:
+            was_called = self.lapsed_upto < self.turn(ticket) <= self.serving or ticket in self.returned
             self._count_on(ticket, -1)
+            self.knocks.discard(ticket)
+            self.returned.pop(ticket, None)
             del self.queue[ticket]
             if was_called and self.is_loaded:
                 self.keep(self.refilled(now), now)
@@ -377,7 +419,7 @@ class Model:
             return ["unloaded"]
         if self.sessions.get(ticket, 0) > now:
             return ["admitted", self.sessions[ticket]]
-        if ticket in self.revoked or ticket in self.claimed:
+        if ticket in self.revoked or (ticket in self.claimed and ticket not in self.returned):
             return ["lapsed"]
         if self.phase(now) == "ended":
             return ["ended"]
@@ -386,7 +428,7 @@ class Model:
         turn = self.turn(ticket)
         if turn > self.serving:
             return ["waiting"]
-        if turn <= self.lapsed_upto:
+        if turn <= self.lapsed_upto and ticket not in self.returned:
             return ["lapsed"]
         if self.is_paused:
             return ["later", MOMENT_MS]
@@ -398,13 +440,15 @@ class Model:
         reply = self._admit(ticket, tokens, now)
         self._count_on(ticket, -1)
         self.knocks.discard(ticket)
-        self.claimed.add(ticket)
+        self.returned.pop(ticket, None)
+        self.claimed[ticket] = turn
         return reply
 
     def _knock(self, ticket: str, now: int, wait_ms: int) -> Reply:
-        for batch in [batch for batch in self.batches if batch.upto >= self.turn(ticket)][:1]:
+        if batch := self._batch(ticket):
             batch.deadline_ms = max(batch.deadline_ms, now + wait_ms + PATIENCE_MS)
-        self.knocks.add(ticket)
+        if ticket not in self.returned:
+            self.knocks.add(ticket)
         return ["later", wait_ms]
 
     def touch(self, now: int, visits: list[tuple[str, int]]) -> Reply:

@@ -32,6 +32,7 @@ class Room:
     max_waiting: int = 0
     keep_ms: int = 3_600_000
     regather_ms: int = 25_000
+    trim_ms: int = 86_400_000
     memory: str = ""
     last_memory: str = ""
     rate_floor: float = 6.0
@@ -41,7 +42,7 @@ class Room:
         """Tick as a worker that remembers `memory`, else what `self.memory` holds: by default, nothing."""
         limits = [repr(self.rate), self.cap, self.window_ms, self.settle_ms, newborn, "commitment", self.keep_ms]
         draw = ["" if self.awaited is None else T0 + self.awaited, "none"]
-        memories = [self.memory if memory is None else memory, self.regather_ms]
+        memories = [self.memory if memory is None else memory, self.regather_ms, self.trim_ms]
         reply = await self.run("rooms/tick", at, KEYS.event, *self.times(), *limits, *draw, *memories)
         names = (
             "word generation phase now serving called waiting sessions outstanding admitted lapsed rate cap message "
@@ -68,6 +69,7 @@ class Room:
             _text(other.get("draw", score)),
             _text(other.get("tail", score)),
             self.max_waiting,
+            self.window_ms,
         ]
         kept_text = "" if kept is None else _text(kept)
         return await self.run("rooms/join", ticket, at, KEYS.event, *self.times()[1:], kept_text, *scores)

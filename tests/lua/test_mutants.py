@@ -29,9 +29,7 @@ MUTANTS: dict[str, Patch] = {
     },
     "who was admitted before a loss is told to wait": {"rooms/join": ("if has_history and", "if false and")},
     "an order is told that is still to be drawn": {"rooms/join": ("if is_early and number >= 0", "if false")},
-    "whoever is back is not counted on": {
-        "rooms/join": ("  one_more(room, { line = line, calls = calls }, turn)\nend", "\nend")
-    },
+    "whoever is back is not counted on": {"rooms/join": ("    one_more(room, lane, turn)\n", "\n")},
     "the threshold itself is not called": {"sessions/claim": ("if turn > serving then", "if turn >= serving then")},
     "anybody may claim": {"sessions/claim": ("if turn > serving then", "if false then")},
     "a claim takes no token": {
@@ -45,12 +43,47 @@ MUTANTS: dict[str, Patch] = {
             "inside(room, sessions, now) > tonumber(r[4])",
         ),
     },
-    "a ticket claims twice": {"sessions/claim": (" or redis.call('ZSCORE', claimed, ticket) then", " then")},
+    "a ticket claims twice": {
+        "sessions/claim": (" or redis.call('ZSCORE', claimed, ticket) and not again then", " then")
+    },
     "a revoked ticket claims again": {"sessions/claim": ("if redis.call('ZSCORE', revoked, ticket) or", "if")},
-    "a lapsed ticket claims": {"sessions/claim": ("if turn <= tonumber(l[3] or '-inf') then", "if false then")},
-    "a claim does not end its call": {"sessions/claim": ("1, now)\none_less(room, lane, ticket, turn)", "1, now)")},
+    "a lapsed ticket claims": {"sessions/claim": ("turn > tonumber(l[3] or '-inf') and turn or again", "turn")},
+    "who lapsed returns twice": {"rooms/join": ("if redis.call('ZSCORE', lane.claimed, ticket) or turn", "if turn")},
+    "who lapsed before a loss returns": {"rooms/tick": ("'no_return_upto', l[1])", "'no_return_upto', '-inf')")},
+    "who returns is not counted on": {"rooms/join": ("due = 1, knocked = 1,", "due = 1, knocked = 0,")},
+    "a second call has no window": {
+        "rooms/join": ("due = 1, knocked = 1, deadline_ms = more_ms", "due = 1, knocked = 1")
+    },
+    "a second call never ends": {
+        "rooms/join": ("'ZADD', lane.knocks, l[1], ticket", "'ZADD', lane.knocks, '+inf', ticket")
+    },
+    "a second call ends that of another": {
+        "sessions/claim": ("one_less(room, lane, ticket, called_at)", "one_less(room, lane, ticket, turn)")
+    },
+    "who returned and leaves is waited for": {
+        "rooms/leave": ("turn > tonumber(l[3] or '-inf') and turn or again", "turn > tonumber(l[3] or '-inf') and turn")
+    },
+    "a forgotten ticket returns": {
+        "rooms/tick": ("redis.call('HSET', lane.line, 'no_return_upto', l[2])", "tostring(l[2])")
+    },
+    "those who wait are forgotten": {"rooms/tick": ("'mark_upto', l[1],", "'mark_upto', '9e9',")},
+    "those in the draw are forgotten": {
+        "rooms/tick": (
+            "'-inf', '(1'), redis.call('ZCOUNT', key, '1', upto)",
+            "'-inf', '(0'), redis.call('ZCOUNT', key, '0', upto)",
+        )
+    },
+    "nobody is ever forgotten": {
+        "rooms/tick": (
+            "if count > 0 then\n    redis.call('ZREMRANGEBYRANK', key, before",
+            "if false then\n    redis.call('ZREMRANGEBYRANK', key, before",
+        )
+    },
+    "a claim does not end its call": {
+        "sessions/claim": ("1, now)\none_less(room, lane, ticket, called_at)", "1, now)")
+    },
     "whoever is told to come back is not counted on": {
-        "sessions/claim": ("knock(room, lane, ticket, turn, now + wait + PATIENCE_MS)", ""),
+        "sessions/claim": ("knock(room, lane, ticket, called_at, now + wait + PATIENCE_MS)", ""),
     },
     "a claim gets past a pause": {
         "sessions/claim": ("if is_held(room, event) then\n  return", "if false then\n  return")
@@ -121,7 +154,7 @@ MUTANTS: dict[str, Patch] = {
     "the draw is counted from its start": {"rooms/tick": ("local last = spin + turn\n", "local last = turn\n")},
     "a seat is given away too early": {"rooms/tick": ("LINGER_MS = 2000", "LINGER_MS = 0")},
     "a lapsed ticket frees the call of another": {
-        "rooms/leave": (" and turn > tonumber(l[3] or '-inf') then", " then")
+        "rooms/leave": ("turn > tonumber(l[3] or '-inf') and turn or again", "turn")
     },
     "a full bucket is never written down": {"rooms/tick": ("is_full(room, tokens) and", "")},
     "the threshold is lost": {
@@ -155,10 +188,13 @@ MUTANTS: dict[str, Patch] = {
         "rooms/tick": ("keep_tokens(room, math.min(1, tonumber(", "tostring(math.min(1, tonumber(")
     },
     "leaving frees no call": {
-        "rooms/leave": ("  one_less(room, { line = line, calls = KEYS[3], knocks = KEYS[5] }, ticket, turn)\n", "\n")
+        "rooms/leave": (
+            "  one_less(room, { line = line, calls = KEYS[3], knocks = KEYS[5] }, ticket, called_at)\n",
+            "\n",
+        )
     },
     "somebody inside leaves the line": {
-        "rooms/leave": ("if not score or redis.call('ZSCORE', claimed, ticket) then", "if not score then")
+        "rooms/leave": ("if not score or redis.call('ZSCORE', claimed, ticket) and not again then", "if not score then")
     },
     "a resume gives no new window": {
         "rooms/control": ("math.max(batch.deadline_ms, now + window)", "batch.deadline_ms")
@@ -191,6 +227,7 @@ class Walk:
             cap=self.chance.randint(2, 8),
             window_ms=40_000,
             settle_ms=8_000,
+            trim_ms=60_000,
             duration_ms=30_000,
             heads=self.chance.choice([0, 2]),
             spin=spin,

@@ -16,7 +16,7 @@ from waitroom.store.keys import RoomKeys
 KEYS = RoomKeys("drop", "opening")
 ROOM_KEYS: dict[str, list[str]] = {
     "rooms/enter": [KEYS.room, KEYS.sessions, KEYS.queue, KEYS.line],
-    "rooms/join": [KEYS.room, KEYS.queue, KEYS.line, KEYS.claimed, KEYS.sessions, KEYS.calls, KEYS.strays],
+    "rooms/join": [KEYS.room, KEYS.queue, KEYS.line, KEYS.claimed, KEYS.sessions, KEYS.calls, KEYS.strays, KEYS.knocks],
     "rooms/tick": [
         KEYS.room,
         KEYS.sessions,
@@ -156,7 +156,7 @@ class Twin:
         self._newborns += 1
         newborn = f"g{self._newborns}"
         limits = [repr(t.rate), t.cap, t.window_ms, t.settle_ms, newborn, "commitment", _KEEP_MS, "", "none"]
-        reply = self._run("rooms/tick", [*self._event(), *limits, before.text, t.regather_ms])
+        reply = self._run("rooms/tick", [*self._event(), *limits, before.text, t.regather_ms, t.trim_ms])
         (_, generation, phase, now, serving, *counts) = reply
         seen = ["ticked", phase, float(serving), *counts[:6], float(counts[6]), *counts[7:10]]
         assert now == self.now
@@ -197,7 +197,15 @@ class Twin:
         kept = None if is_resent and ticket in self.model.queue else self.scores.get(ticket)
         head, draw, tail = scores
         times = ["" if time is None else time for time in (self.times.starts, self.times.ends)]
-        told = ["" if kept is None else repr(kept), repr(head), self.times.heads, repr(draw), repr(tail), 0]
+        told = [
+            "" if kept is None else repr(kept),
+            repr(head),
+            self.times.heads,
+            repr(draw),
+            repr(tail),
+            0,
+            self.times.window_ms,
+        ]
         reply = self._run("rooms/join", [ticket, self.now, KEYS.event, *times, *told])
         seen = [reply[0], float(reply[1]), *reply[2:]] if len(reply) > 1 else reply
         self._agreed(seen, self.model.join(ticket, self.now, (kept, *scores)))
@@ -211,12 +219,13 @@ class Twin:
     def claim(self, ticket: str) -> Reply:
         was_inside = self.model.sessions.get(ticket, 0) > self.now
         is_called = ticket in self.model.queue and self.model.turn(ticket) <= self.model.serving
+        is_back = ticket in self.model.returned
         ends = "" if self.times.ends is None else self.times.ends
         reply = self._run("sessions/claim", [ticket, self.now, self.times.duration_ms, KEYS.event, ends])
         self._agreed(reply, self.model.claim(ticket, self.now))
         if reply[0] == "admitted" and not was_inside:
             assert is_called, "nobody comes in before their turn"
-            assert not self._is_lapsed(ticket), "who lapsed stays lapsed"
+            assert is_back or not self._is_lapsed(ticket), "who lapsed stays lapsed, unless they are back"
             self._look_at_admission(ticket, reply[1])
         return list(reply)
 

@@ -16,6 +16,9 @@ ALWAYS = "always"
 """The event of a room that has no schedule, or none that has begun."""
 
 
+_LONGEST_CHALLENGE_MS = 24 * 3600 * 1000
+
+
 class Phase(StrEnum):
     """Where a room stands; the words are those of the pulse."""
 
@@ -107,6 +110,11 @@ class RoomRules:
     def settle_ms(self) -> int:
         """How long a called visitor is counted on to come: the longest pause between two polls, and a little."""
         return min(self.polling.ceiling_ms + 5_000, self.claim_window_ms)
+
+    @property
+    def forget_ms(self) -> int:
+        """How long a ticket whose call lapsed is remembered: until neither it nor its challenge can be shown."""
+        return max(self.ticket_lifetime_ms, _LONGEST_CHALLENGE_MS)
 
     @property
     def draws(self) -> bool:

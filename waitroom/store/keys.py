@@ -63,7 +63,7 @@ class RoomKeys:
 
     @property
     def claimed(self) -> str:
-        """Sorted set: ticket id -> turn, of tickets that came in while their call was alive."""
+        """Sorted set: ticket id -> turn, of tickets that came in, or were called once more."""
         return self._of_lane("claimed")
 
     @property

@@ -140,6 +140,7 @@ class Rooms:
                 *self._draw(rules, schedule),
                 self._memories.get(room, ""),
                 rules.regather_ms,
+                rules.forget_ms,
             ],
         )
         snapshot, self._memories[room] = snapshot_of(room, schedule, reply[:-1]), reply[-1]
@@ -170,7 +171,7 @@ class Rooms:
         reply = await self._run(
             ticket.room,
             "rooms/join",
-            keys=[keys.room, keys.queue, keys.line, keys.claimed, keys.sessions, keys.calls, keys.strays],
+            keys=[keys.room, keys.queue, keys.line, keys.claimed, keys.sessions, keys.calls, keys.strays, keys.knocks],
             args=[
                 ticket.ticket_id,
                 0,
@@ -179,6 +180,7 @@ class Rooms:
                 _text(schedule.ends_ms),
                 *self._scores(ticket, schedule.starts_ms or 0, seed, is_new=is_new),
                 self.rules(ticket.room).max_waiting,
+                self.rules(ticket.room).claim_window_ms,
             ],
         )
         if reply[0] == "full":

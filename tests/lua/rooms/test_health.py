@@ -380,7 +380,7 @@ def test_the_rate_in_force_is_always_between_floor_and_rate(
         elif move != "tick":
             rate = value if move == "rate" else rate
             run("rooms/control", now, "e", move, value if move == "rate" else "", 1000, "ann", "", serial)
-        limits = [600.0, 100, 120_000, 25_000, "one", "c", 3_600_000, "", "none", "", 25_000]
+        limits = [600.0, 100, 120_000, 25_000, "one", "c", 3_600_000, "", "none", "", 25_000, 86_400_000]
         reply = run("rooms/tick", now, "e", "", "", "", *limits)
 
         in_force, ratio, circuit = float(reply[17]), float(reply[18]), reply[19]

@@ -106,7 +106,10 @@ async def test_whoever_does_not_come_in_time_is_told_so(redis: ScriptRunner) -> 
     await room.tick()
     await room.tick(120_000)
 
-    assert (await room.join("a", 120_000))[0] == "lapsed"
+    assert (await room.claim("a", 120_000))[0] == "lapsed"
+    assert (await room.join("a", 120_000))[0] == "called", "once more"
+    await room.tick(240_000)
+    assert (await room.join("a", 240_000))[0] == "lapsed"
     assert (await room.join("a", 999_000))[0] == "lapsed"
 
 

@@ -218,7 +218,7 @@ async def test_an_end_by_ops_ends_this_event_and_not_the_next(redis: ScriptRunne
             "next:knocks",
             "next:log",
         ],
-        args=[T0, "next", "", T0, "", "600", 10, 1000, 1000, "one", "c", 1000, "", "none", "", 25_000],
+        args=[T0, "next", "", T0, "", "600", 10, 1000, 1000, "one", "c", 1000, "", "none", "", 25_000, 86_400_000],
     )
 
     assert ((await room.tick())["phase"], reply[2]) == ("ended", "open")

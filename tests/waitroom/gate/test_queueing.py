@@ -9,6 +9,7 @@ from tests.edges import HTML, Front, Store, as_app, front
 from waitroom.kernel.redis import ScriptRunner
 from waitroom.kernel.tokens import Keys, Ticket, TicketSigner
 from waitroom.rules.challenges import solve
+from waitroom.store.keys import RoomKeys
 
 QUEUE = "/.waitroom/drop/queue"
 
@@ -273,3 +274,43 @@ async def test_a_full_room_says_so_to_newcomers_and_keeps_every_place(
         assert "Retry-After" in late.headers
         assert "Retry-After" in page.headers
         assert (await kept.json())["state"] == "waiting"
+
+
+async def miss_the_call(redis: ScriptRunner, shop: Front) -> None:
+    """Let the call of everybody who is called run out."""
+    calls = RoomKeys("drop", "opening").calls
+    called: Any = await redis.client.zrange(calls, 0, -1, withscores=True)
+    for batch, turn in called:
+        number, called_ms, _deadline_ms, *rest = batch.split(":")
+        await redis.client.zrem(calls, batch)
+        await redis.client.zadd(calls, {":".join([number, called_ms, "1", *rest]): turn})
+    await shop.tick()
+
+
+async def test_who_missed_the_call_may_ask_once_more_where_they_stand_and_comes_in(
+    redis: ScriptRunner, keys: Keys, store: Store
+) -> None:
+    async with front(redis, keys, store, opens_in_s=60) as before:
+        one, other = as_app((await before.join())["ticket"]), as_app((await before.join())["ticket"])
+    async with front(redis, keys, store, opens_in_s=-1, new_users_per_minute=60_000.0) as shop:
+        await until(shop, called=2)
+        await miss_the_call(redis, shop)
+        missed = [await shop.post(f"{QUEUE}/claim", headers=app) for app in (one, other)]
+        states = [await (await shop.get(f"{QUEUE}/status", headers=app)).json() for app in (one, other)]
+        came = await shop.post(f"{QUEUE}/claim", headers=one)
+        await miss_the_call(redis, shop)
+        twice = await shop.post(f"{QUEUE}/claim", headers=other)
+        final = await (await shop.get(f"{QUEUE}/status", headers=other)).json()
+
+    assert [answer.status for answer in missed] == [410, 410]
+    assert [state["state"] for state in states] == ["called", "called"]
+    assert came.status == 200
+    assert (twice.status, final["state"]) == (410, "lapsed")
+
+
+async def until(shop: Front, *, called: int) -> None:
+    """Tick until so many were called."""
+    async with asyncio.timeout(30):
+        while shop.edge.board.get("drop").main.called < called:  # type: ignore[union-attr]  # it was ticked
+            await shop.tick()
+            await asyncio.sleep(0)

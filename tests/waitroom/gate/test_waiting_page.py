@@ -469,6 +469,7 @@ async def test_too_early_waits_and_says_that_it_is_nearly_there(visitor: Browser
 
 async def test_a_lapsed_visitor_joins_again_with_a_new_ticket(visitor: BrowserContext, room: FakeRoom) -> None:
     room.refusals["queue/claim"] = [problem(410, "lapsed")]
+    room.refusals["queue/status"] = [problem(404, "no-ticket"), problem(410, "lapsed")]
     room.serving = 9e9
     page, _ = await opened(visitor, room)
     await expect(page.locator("#headline")).to_have_text("Your turn has passed")
@@ -478,6 +479,17 @@ async def test_a_lapsed_visitor_joins_again_with_a_new_ticket(visitor: BrowserCo
 
     await expect(page.locator("#place")).to_have_text("1,204")
     assert len(room.tickets) == 2
+
+
+async def test_who_missed_the_call_and_is_called_once_more_comes_in(visitor: BrowserContext, room: FakeRoom) -> None:
+    room.refusals["queue/claim"] = [problem(410, "lapsed")]
+    room.state = "called"
+    room.serving = 9e9
+    page, _ = await opened(visitor, room)
+
+    await expect(page.locator("h1")).to_have_text("Welcome to the store")
+    assert len(room.calls("queue/claim")) == 2
+    assert len(room.tickets) == 1
 
 
 async def test_leaving_takes_two_presses_and_can_be_undone_by_joining_again(

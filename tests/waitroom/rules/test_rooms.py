@@ -58,3 +58,8 @@ def test_a_called_visitor_is_counted_on_for_one_poll_and_a_little_and_never_past
     rules = RoomRules("drop", claim_window_ms=window_ms, polling=Polling(ceiling_ms=ceiling_ms))
 
     assert rules.settle_ms == settle_ms
+
+
+@pytest.mark.parametrize(("lifetime_h", "forget_h"), [(1, 24), (24, 24), (72, 72)])
+def test_a_ticket_is_forgotten_when_neither_it_nor_its_challenge_can_be_shown(lifetime_h: int, forget_h: int) -> None:
+    assert RoomRules("drop", ticket_lifetime_ms=lifetime_h * 3_600_000).forget_ms == forget_h * 3_600_000
