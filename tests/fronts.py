@@ -5,6 +5,7 @@ import os
 import re
 import shutil
 import subprocess
+import tempfile
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
@@ -112,10 +113,12 @@ def needed(program: str) -> str:
 
 @asynccontextmanager
 async def site(
-    kind: str, folder: Path, redis: ScriptRunner, keys: Keys, *, example: str | None = None, **room: Any
+    kind: str, redis: ScriptRunner, keys: Keys, *, example: str | None = None, **room: Any
 ) -> AsyncIterator[Site]:
     """Run the example of one front before a gate whose room is `drop`, and a store that answers "ok"."""
     program = needed(kind)
+    folder = Path(tempfile.mkdtemp(prefix="wr-front-"))
+    folder.chmod(0o755)  # nginx's workers are somebody else when we are root
     rules: dict[str, Any] = {"queueing_method": "fifo", "new_users_per_minute": 60_000.0, **room}
     edge = {"trusted_proxies": ["127.0.0.0/8"], **rules.pop("edge", {})}
     async with origin() as shop, front(redis, keys, Store(url=shop.url), edge=edge, **rules) as gate:
@@ -127,16 +130,16 @@ async def site(
         with _running(kind, program, folder, example or EXAMPLES[kind], port, addresses) as process:
             await _listening(port, process, folder / "log")
             yield Site(kind, port, gate, shop)
+    shutil.rmtree(folder, ignore_errors=True)
 
 
 @contextmanager
 def _running(
     kind: str, program: str, folder: Path, example: str, port: int, addresses: dict[str, str]
 ) -> Iterator["subprocess.Popen[bytes]"]:
-    folder.chmod(0o755)  # nginx's workers are somebody else when we are root
     text = (CONFIG / example).read_text("utf-8")
+    assert GATE in text
     for written, ours in addresses.items():
-        assert written in text
         text = text.replace(written, ours)
     file = folder / example
     file.write_text(_here(kind, text, folder, port))

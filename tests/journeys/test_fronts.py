@@ -2,7 +2,6 @@
 
 import asyncio
 import io
-from pathlib import Path
 
 import pytest
 
@@ -26,11 +25,9 @@ def cookie_of(shopper: Browser) -> str:
 
 
 @FRONTS
-async def test_a_shopper_waits_claims_and_reaches_the_store(
-    kind: str, tmp_path: Path, redis: ScriptRunner, keys: Keys
-) -> None:
+async def test_a_shopper_waits_claims_and_reaches_the_store(kind: str, redis: ScriptRunner, keys: Keys) -> None:
     async with (
-        site(kind, tmp_path, redis, keys, total_active_users=1) as shop,
+        site(kind, redis, keys, total_active_users=1) as shop,
         browser(shop) as first,
         browser(shop) as second,
     ):
@@ -55,10 +52,8 @@ async def test_a_shopper_waits_claims_and_reaches_the_store(
 
 
 @FRONTS
-async def test_what_is_outside_the_room_or_exempt_passes_unasked(
-    kind: str, tmp_path: Path, redis: ScriptRunner, keys: Keys
-) -> None:
-    async with site(kind, tmp_path, redis, keys, opens_in_s=600, exempt_paths=["/drop/feed"]) as shop:
+async def test_what_is_outside_the_room_or_exempt_passes_unasked(kind: str, redis: ScriptRunner, keys: Keys) -> None:
+    async with site(kind, redis, keys, opens_in_s=600, exempt_paths=["/drop/feed"]) as shop:
         for target in ("/", "/about?x=%2F&y", "/drop/feed"):
             answer = await shop.talk(target)
 
@@ -68,7 +63,7 @@ async def test_what_is_outside_the_room_or_exempt_passes_unasked(
 
 
 @FRONTS
-async def test_no_forged_header_reaches_the_store(kind: str, tmp_path: Path, redis: ScriptRunner, keys: Keys) -> None:
+async def test_no_forged_header_reaches_the_store(kind: str, redis: ScriptRunner, keys: Keys) -> None:
     forged = [
         "Waitroom-Pass: forged",
         "waitroom-pass: forged",
@@ -86,7 +81,7 @@ async def test_no_forged_header_reaches_the_store(kind: str, tmp_path: Path, red
         "Forwarded: for=6.6.6.6",
         "X_Forwarded_For: 6.6.6.6",
     ]
-    async with site(kind, tmp_path, redis, keys) as shop, browser(shop) as shopper:
+    async with site(kind, redis, keys) as shop, browser(shop) as shopper:
         await shopper.open("/drop/")
         for lines in (forged, *[[line] for line in forged]):
             for target in ("/drop/", "/about"):
@@ -101,9 +96,7 @@ async def test_no_forged_header_reaches_the_store(kind: str, tmp_path: Path, red
 
 
 @FRONTS
-async def test_no_header_and_no_path_trick_leads_round_the_gate(
-    kind: str, tmp_path: Path, redis: ScriptRunner, keys: Keys
-) -> None:
+async def test_no_header_and_no_path_trick_leads_round_the_gate(kind: str, redis: ScriptRunner, keys: Keys) -> None:
     headers = ["X-Forwarded-Uri: /about", "X-Original-URI: /about", "X-Forwarded-Host: other", "Waitroom-Pass: x"]
     paths = [
         "/drop/feed/../buy",
@@ -126,7 +119,7 @@ async def test_no_header_and_no_path_trick_leads_round_the_gate(
         "/drop/%2e%2e/.waitroom/../drop/buy",
         "http://other.example/drop/buy",
     ]
-    async with site(kind, tmp_path, redis, keys, opens_in_s=600, exempt_paths=["/drop/feed"]) as shop:
+    async with site(kind, redis, keys, opens_in_s=600, exempt_paths=["/drop/feed"]) as shop:
         for header in headers:
             await shop.talk("/drop/buy", header, "Accept: text/html")
         for path in paths:
@@ -136,7 +129,7 @@ async def test_no_header_and_no_path_trick_leads_round_the_gate(
 
 
 @FRONTS
-async def test_nobody_outside_may_ask_for_a_verdict(kind: str, tmp_path: Path, redis: ScriptRunner, keys: Keys) -> None:
+async def test_nobody_outside_may_ask_for_a_verdict(kind: str, redis: ScriptRunner, keys: Keys) -> None:
     told = [
         "X-Forwarded-Method: GET",
         "X-Forwarded-Proto: http",
@@ -145,7 +138,7 @@ async def test_nobody_outside_may_ask_for_a_verdict(kind: str, tmp_path: Path, r
         "X-Forwarded-For: 127.0.0.1",
         "Accept: application/json",
     ]
-    async with site(kind, tmp_path, redis, keys) as shop, browser(shop) as shopper:
+    async with site(kind, redis, keys) as shop, browser(shop) as shopper:
         await shopper.open("/drop/")
         reached = len(shop.origin.seen)
         spelt = [
@@ -172,9 +165,9 @@ async def test_nobody_outside_may_ask_for_a_verdict(kind: str, tmp_path: Path, r
 
 @FRONTS
 async def test_a_form_sent_while_waiting_is_neither_lost_nor_passed_on(
-    kind: str, tmp_path: Path, redis: ScriptRunner, keys: Keys
+    kind: str, redis: ScriptRunner, keys: Keys
 ) -> None:
-    async with site(kind, tmp_path, redis, keys, opens_in_s=600) as shop, browser(shop) as shopper:
+    async with site(kind, redis, keys, opens_in_s=600) as shop, browser(shop) as shopper:
         form = await shopper.call("POST", "/drop/order", data={"a": "b"})
         api = await shopper.call("POST", "/drop/api", json={"a": "b"}, headers=JSON)
         xhr = await shopper.call("GET", "/drop/api", headers=JSON)
@@ -189,9 +182,9 @@ async def test_a_form_sent_while_waiting_is_neither_lost_nor_passed_on(
 
 @FRONTS
 async def test_with_the_gate_gone_the_site_is_closed_with_calm_words(
-    kind: str, tmp_path: Path, redis: ScriptRunner, keys: Keys
+    kind: str, redis: ScriptRunner, keys: Keys
 ) -> None:
-    async with site(kind, tmp_path, redis, keys) as shop, browser(shop) as shopper:
+    async with site(kind, redis, keys) as shop, browser(shop) as shopper:
         await shopper.open("/drop/")
         before = len(shop.origin.seen)
         await shop.gate.client.server.close()
@@ -204,11 +197,11 @@ async def test_with_the_gate_gone_the_site_is_closed_with_calm_words(
 
 
 @FRONTS
-async def test_what_the_store_says_passes_as_it_is(kind: str, tmp_path: Path, redis: ScriptRunner, keys: Keys) -> None:
+async def test_what_the_store_says_passes_as_it_is(kind: str, redis: ScriptRunner, keys: Keys) -> None:
     def said(status: str, *headers: str) -> bytes:
         return "\r\n".join([f"HTTP/1.1 {status}", *headers, "Content-Length: 2", "", "no"]).encode()
 
-    async with site(kind, tmp_path, redis, keys) as shop, browser(shop) as shopper:
+    async with site(kind, redis, keys) as shop, browser(shop) as shopper:
         shop.origin.scripts |= {
             b"/drop/401": said("401 Unauthorized", "WWW-Authenticate: Basic"),
             b"/drop/500": said("500 Internal Server Error"),
@@ -228,9 +221,9 @@ async def test_what_the_store_says_passes_as_it_is(kind: str, tmp_path: Path, re
 
 @FRONTS
 async def test_a_pass_is_renewed_on_the_way_and_kept_out_of_shared_caches(
-    kind: str, tmp_path: Path, redis: ScriptRunner, keys: Keys
+    kind: str, redis: ScriptRunner, keys: Keys
 ) -> None:
-    async with site(kind, tmp_path, redis, keys, session_duration="100s") as shop, browser(shop) as shopper:
+    async with site(kind, redis, keys, session_duration="100s") as shop, browser(shop) as shopper:
         shop.origin.scripts[b"/drop/"] = (
             b"HTTP/1.1 200 OK\r\nCache-Control: public, max-age=60\r\nSet-Cookie: a=1\r\nContent-Length: 2\r\n\r\nok"
         )
@@ -249,9 +242,9 @@ async def test_a_pass_is_renewed_on_the_way_and_kept_out_of_shared_caches(
 
 
 @FRONTS
-async def test_an_upload_passes_whole(kind: str, tmp_path: Path, redis: ScriptRunner, keys: Keys) -> None:
+async def test_an_upload_passes_whole(kind: str, redis: ScriptRunner, keys: Keys) -> None:
     body = bytes(range(256)) * 12_000
-    async with site(kind, tmp_path, redis, keys) as shop, browser(shop) as shopper:
+    async with site(kind, redis, keys) as shop, browser(shop) as shopper:
         await shopper.open("/drop/")
         answer = await shopper.call("POST", "/drop/upload", data=io.BytesIO(body))
 
@@ -270,7 +263,7 @@ async def _echo(seen: Seen, reader: asyncio.StreamReader, writer: Writer) -> Non
 
 @FRONTS
 async def test_a_websocket_passes_for_who_is_inside_and_for_nobody_else(
-    kind: str, tmp_path: Path, redis: ScriptRunner, keys: Keys
+    kind: str, redis: ScriptRunner, keys: Keys
 ) -> None:
     upgrade = [
         "Upgrade: websocket",
@@ -278,7 +271,7 @@ async def test_a_websocket_passes_for_who_is_inside_and_for_nobody_else(
         "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==",
         "Sec-Fetch-Mode: websocket",
     ]
-    async with site(kind, tmp_path, redis, keys, total_active_users=1) as shop, browser(shop) as shopper:
+    async with site(kind, redis, keys, total_active_users=1) as shop, browser(shop) as shopper:
         shop.origin.scripts[b"/drop/ws"] = _echo
         await shopper.open("/drop/")
         reached = len(shop.origin.seen)
