@@ -96,9 +96,12 @@ async def front(
     clock: Clock | None = None,
     edge: dict[str, Any] | None = None,
     upstream: dict[str, Any] | None = None,
+    beside: dict[str, Any] | None = None,
     **room: Any,
 ) -> AsyncIterator[Front]:
     """Give an edge whose room `drop` opens in so many seconds; None: it is always on.
+
+    With `beside`, further upstreams and routes, a room's `served_by` names its upstream.
 
     Two fronts one after the other on one Redis are the same room: so a test lets the opening come without waiting.
     """
@@ -112,11 +115,15 @@ async def front(
                 "event_end_time": now + timedelta(hours=1),
             }
         ]
-    written = {
+    if "served_by" in room:
+        room["upstream"] = room.pop("served_by")
+    written: dict[str, Any] = {
         "edge": edge or {},
         "upstreams": [{"name": "store", "url": store.url} | (upstream or {})],
         "rooms": [{"name": "drop", "paths": ["/drop/"], "queueing_method": "random", "challenge": EASY} | room],
     }
+    for table, entries in (beside or {}).items():
+        written[table] = [*written.get(table, []), *entries]
     config = build(written, {})
     async with AsyncExitStack() as stack:
         built = await stack.enter_async_context(edge_built(config, keys, redis, clock or SystemClock()))

@@ -11,7 +11,6 @@ from ipaddress import ip_network
 from aiohttp import web
 
 from waitroom.config import Config, Room, room_rules
-from waitroom.config import Upstream as UpstreamSettings
 from waitroom.console.door import Console, roles
 from waitroom.console.guard import Guard
 from waitroom.gate.cookies import Cookies
@@ -42,12 +41,12 @@ from waitroom.kernel.pages import Pages
 from waitroom.kernel.redis import RedisSettings, ScriptRunner, connected
 from waitroom.kernel.tasks import Errands, Loop, running
 from waitroom.kernel.tokens import Keys, PassSigner, TicketSigner, UpstreamPassSigner
+from waitroom.proxy.behind import all_connected, ways
 from waitroom.proxy.forward import Forwarder
 from waitroom.proxy.headers import identify
 from waitroom.proxy.serving import serve_until_told
 from waitroom.proxy.strict import c_parser_present, odd_requests_are_refused
-from waitroom.proxy.upstream import Upstream, UpstreamLimits
-from waitroom.proxy.upstream import connected as upstream_connected
+from waitroom.proxy.upstream import Upstream
 from waitroom.proxy.watched import WatchedUpstream
 from waitroom.rules.challenges import ChallengeKeys, Terms
 from waitroom.rules.routes import Route, Routes
@@ -155,6 +154,7 @@ class Edge:
             for room in config.rooms
             if room.name in watches
         }
+        self._ways = ways(config)
         self._forwarders = {name: Forwarder(upstream) for name, upstream in upstreams.items()}
         self._forwarders |= {_behind(name): Forwarder(watched) for name, watched in self._watched.items()}
         draws = Draws(runner, secrets.token_hex(6))
@@ -222,9 +222,7 @@ class Edge:
         self, request: web.Request, upstream: str, waitroom_pass: str | None, on_head: OnHead | None
     ) -> web.StreamResponse:
         """Hand a request to the proxy, which knows nothing of rooms."""
-        forwarder = self._forwarders.get(upstream) or next(iter(self._forwarders.values()), None)
-        if forwarder is None:
-            raise Refused(404, "no-upstream", "There is no site behind this address.")
+        forwarder = self._forwarders[upstream or self._ways.upstream(request.headers.get("Host", ""), request.raw_path)]
         scheme = "https" if self._config.edge.is_https else "http"
         identity = identify(
             request.remote or "", request.raw_headers, self._trusted, scheme=scheme, waitroom_pass=waitroom_pass
@@ -236,11 +234,7 @@ class Edge:
 async def edge_built(config: Config, keys: Keys, runner: ScriptRunner, clock: Clock) -> AsyncIterator[Edge]:
     """Give a worker's parts, connected to the upstreams, while the block lasts."""
     async with AsyncExitStack() as stack:
-        upstreams = {}
-        for settings in config.upstreams:
-            limits = _limits(settings, config.edge.max_body_bytes)
-            connecting = upstream_connected(settings.name, settings.url, limits, clock=clock)
-            upstreams[settings.name] = await stack.enter_async_context(connecting)
+        upstreams = await stack.enter_async_context(all_connected(config, clock))
         edge = Edge(config, keys, runner, upstreams, clock)
         stack.push_async_callback(edge.health.close)
         yield edge
@@ -284,14 +278,3 @@ def _terms(room: Room) -> Terms:
 def _behind(room: str) -> str:
     """Return the name of the forwarder that `room` has for itself; no upstream can be called so."""
     return f"behind {room}"
-
-
-def _limits(settings: UpstreamSettings, max_body_bytes: int) -> UpstreamLimits:
-    return UpstreamLimits(
-        connect_timeout_s=settings.connect_timeout_ms / 1000,
-        first_byte_timeout_s=settings.first_byte_timeout_ms / 1000,
-        idle_timeout_s=settings.idle_timeout_ms / 1000,
-        keepalive_s=settings.keepalive_ms / 1000,
-        max_connections=settings.max_connections,
-        max_body_bytes=max_body_bytes,
-    )

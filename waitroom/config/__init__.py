@@ -1,6 +1,6 @@
 """What an operator may set: one TOML file, every fault at once, secrets never in it."""
 
-from waitroom.config.around import Backend, Edge, Logs, Ops, Redis, Secrets, Upstream
+from waitroom.config.around import Backend, Edge, Logs, Ops, Redis, Route, Secrets, Upstream
 from waitroom.config.draws import Beacon
 from waitroom.config.rooms import Challenge, Event, Poll, Room
 from waitroom.config.rules import room_rules
@@ -18,6 +18,7 @@ __all__ = [
     "Poll",
     "Redis",
     "Room",
+    "Route",
     "Secrets",
     "Upstream",
     "build",

@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from waitroom.kernel.settings import Bytes, DurationMs, Listen, Many, OptionalPath, Settings, between
-from waitroom.kernel.shapes import Name, Network, Origin, RedisUrl, SiteUrl
+from waitroom.kernel.shapes import Host, Name, Network, Origin, PathPrefix, RedisUrl, UpstreamUrl
 from waitroom.kernel.units import Address, duration_ms, size_bytes
 
 
@@ -82,7 +82,7 @@ class Upstream(Settings):
     """One site behind us."""
 
     name: Name = Field(description="What rooms call it.")
-    url: SiteUrl = Field(description="Where it listens.")
+    url: UpstreamUrl = Field(description="Where it listens.")
     connect_timeout_ms: Annotated[DurationMs, between("10ms", "1m")] = Field(
         duration_ms("2s"), description="How long connecting may take, before 502."
     )
@@ -95,7 +95,22 @@ class Upstream(Settings):
     keepalive_ms: Annotated[DurationMs, between("0s", "1h")] = Field(
         duration_ms("4s"), description="How long an idle connection is kept; stay below what the upstream itself keeps."
     )
+    connection_lifetime_ms: Annotated[DurationMs, between("1s", "24h")] = Field(
+        duration_ms("1m"),
+        description="How long a connection is used at most: after that, a name that moved is followed.",
+    )
     max_connections: int = Field(256, ge=1, le=65536, description="Connections that one worker opens to it at most.")
+    ca_file: OptionalPath = Field(
+        None, description="With https: who may vouch for it, as a PEM file; empty takes those that the system trusts."
+    )
+
+
+class Route(Settings):
+    """Where requests go that no room guards."""
+
+    hosts: Many[Host] = Field((), description="Host names it is for; none means any.")
+    paths: Annotated[Many[PathPrefix], Field(min_length=1)] = Field(description="Path prefixes it is for.")
+    upstream: Name = Field(description="The upstream that serves them.")
 
 
 class Logs(Settings):

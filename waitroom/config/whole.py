@@ -6,7 +6,7 @@ from typing import Annotated, Any
 
 from pydantic import Field
 
-from waitroom.config.around import Backend, Edge, Logs, Ops, Redis, Secrets, Upstream
+from waitroom.config.around import Backend, Edge, Logs, Ops, Redis, Route, Secrets, Upstream
 from waitroom.config.rooms import Room
 from waitroom.kernel.faults import Fault, entries, repeated
 from waitroom.kernel.settings import Many, Settings, load, parse
@@ -20,6 +20,7 @@ class Config(Settings):
     redis: Redis = Field(Redis(), description="Where the state of the rooms lives.")
     secrets: Secrets = Field(Secrets(), description="Files that hold secrets.")
     upstreams: Annotated[Many[Upstream], Field(min_length=1)] = Field(description="The sites behind.")
+    routes: Many[Route] = Field((), description="Which of them serves what no room guards; the first, where none fits.")
     rooms: Annotated[Many[Room], Field(min_length=1)] = Field(description="The waiting rooms.")
     logs: Logs = Field(Logs(), description="What is written down.")
     backend: Backend = Field(Backend(), description="The store backend.")
@@ -29,12 +30,10 @@ class Config(Settings):
         """Yield names taken twice, upstreams that do not exist, and two listeners on one port."""
         yield from repeated(written, "rooms", "name")
         yield from repeated(written, "upstreams", "name")
-        known = dict.fromkeys(name for _, name in entries(written, "upstreams", "name"))
-        for index, name in entries(written, "rooms", "upstream"):
-            if name and name not in known:
-                there_are = ", ".join(known) or "none; add [[upstreams]]"
-                yield Fault(("rooms", index, "upstream"), f'no upstream is called "{name}"; there are: {there_are}')
-        yield from _same_routes(written)
+        yield from _unknown_upstreams(written, "rooms")
+        yield from _unknown_upstreams(written, "routes")
+        yield from _same_places(written, "rooms", "guards")
+        yield from _same_places(written, "routes", "leads")
         listens = [table.get("listen") for key in ("edge", "ops") if isinstance(table := written.get(key), Mapping)]
         if len(listens) == 2 and listens[0] == listens[1] is not None and not str(listens[0]).endswith(":0"):
             yield Fault(("ops", "listen"), "must differ from edge.listen")
@@ -51,9 +50,17 @@ class Config(Settings):
         return next(upstream for upstream in self.upstreams if named in {"", upstream.name})
 
 
-def _same_routes(written: Mapping[str, Any]) -> Iterator[Fault]:
+def _unknown_upstreams(written: Mapping[str, Any], table: str) -> Iterator[Fault]:
+    known = dict.fromkeys(name for _, name in entries(written, "upstreams", "name"))
+    for index, name in entries(written, table, "upstream"):
+        if name and name not in known:
+            there_are = ", ".join(known) or "none; add [[upstreams]]"
+            yield Fault((table, index, "upstream"), f'no upstream is called "{name}"; there are: {there_are}')
+
+
+def _same_places(written: Mapping[str, Any], table: str, does: str) -> Iterator[Fault]:
     first: dict[tuple[str, str], int] = {}
-    rooms = written.get("rooms")
+    rooms = written.get(table)
     for index, room in enumerate(rooms if isinstance(rooms, list | tuple) else ()):
         hosts = (room.get("hosts") or [""]) if isinstance(room, Mapping) else []
         paths = room.get("paths") if isinstance(room, Mapping) else None
@@ -61,7 +68,7 @@ def _same_routes(written: Mapping[str, Any]) -> Iterator[Fault]:
             for number, path in enumerate(paths if isinstance(paths, list) else ()):
                 taken = first.setdefault((str(host), str(path)), index)
                 if taken != index:
-                    yield Fault(("rooms", index, "paths", number), f'rooms[{taken}] guards "{path}" already')
+                    yield Fault((table, index, "paths", number), f'{table}[{taken}] {does} "{path}" already')
 
 
 def read(path: Path, environment: Mapping[str, str]) -> Config:

@@ -53,6 +53,17 @@ def _site_url(found: str) -> str:
     return found.rstrip("/")
 
 
+def _upstream_url(found: str) -> str:
+    if re.fullmatch(r"unix:/[^\x00-\x20?#]+", found):
+        return found
+    try:
+        return _site_url(found)
+    except ValueError:
+        raise ValueError(
+            'must be scheme, host and port only, such as "http://127.0.0.1:9000", or "unix:/path/of/a/socket"'
+        ) from None
+
+
 def _redis_url(found: str) -> str:
     if found and urlsplit(found).scheme not in {"redis", "rediss", "unix"}:
         raise ValueError('must begin with "redis://", "rediss://" or "unix://"; "" starts an embedded server')
@@ -73,5 +84,7 @@ Origin = Annotated[str, AfterValidator(_origin)]
 """Scheme and host as a browser sees them, or ""."""
 SiteUrl = Annotated[str, AfterValidator(_site_url)]
 """Scheme, host and port of a site, without a path and without a slash at the end."""
+UpstreamUrl = Annotated[str, AfterValidator(_upstream_url)]
+"""Where a site behind us listens: a `SiteUrl`, or "unix:/path"."""
 RedisUrl = Annotated[str, AfterValidator(_redis_url)]
 """Where a Redis listens, or ""."""

@@ -56,7 +56,7 @@ class Routes:
         Raises:
             Refused: 400, the path can be read as belonging to two rooms, so that no single pass is right for it.
         """
-        host, path = _target(host, raw_path)
+        host, path = split_target(host, raw_path)
         guards = self._of_host(host)
         if not _is_clean(path):
             return _odd(guards, path)
@@ -64,7 +64,7 @@ class Routes:
 
     def upstream(self, host: str, raw_path: str) -> str | None:
         """Return the name of the upstream behind `raw_path`, whether exempt or not; None outside every room."""
-        host, path = _target(host, raw_path)
+        host, path = split_target(host, raw_path)
         guards = self._of_host(host)
         route = next(_around(guards, _folded(path)), None) if _is_clean(path) else _odd(guards, path)
         return route.upstream if route else None
@@ -96,8 +96,8 @@ class _Guard:
         return max((len(stem) for stem in self.stems if _is_under(folded, stem)), default=-1)
 
 
-def _target(host: str, raw: str) -> tuple[str, str]:
-    """Split the query off; an absolute target (RFC 9112 §3.2.2) brings its own host."""
+def split_target(host: str, raw: str) -> tuple[str, str]:
+    """Return host and path, without port and query; an absolute target (RFC 9112 §3.2.2) brings its own host."""
     absolute = None if raw.startswith("/") else _ABSOLUTE.match(raw)
     if absolute:
         host, raw = absolute[1].rpartition("@")[2], absolute[2]

@@ -143,6 +143,9 @@ def test_values_arrive_in_the_units_of_their_names() -> None:
     assert late.event_end_time_ms % 1000 == 250
     assert config.upstreams[0].url == "https://store.internal:8443"
     assert tickets.queueing_status_code == 503
+    assert config.upstreams[2].url == "unix:/run/blog.sock"
+    assert config.upstreams[2].connection_lifetime_ms == 10_000
+    assert config.routes[0].paths == ("/blog/", "/news/")
 
 
 def test_a_room_without_an_upstream_goes_to_the_first() -> None:

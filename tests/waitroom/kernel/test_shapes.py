@@ -5,7 +5,17 @@ from typing import Any
 import pytest
 from pydantic import TypeAdapter, ValidationError
 
-from waitroom.kernel.shapes import Host, Name, Network, OptionalPathOfSite, Origin, PathPrefix, RedisUrl, SiteUrl
+from waitroom.kernel.shapes import (
+    Host,
+    Name,
+    Network,
+    OptionalPathOfSite,
+    Origin,
+    PathPrefix,
+    RedisUrl,
+    SiteUrl,
+    UpstreamUrl,
+)
 
 
 @pytest.mark.parametrize(
@@ -22,6 +32,8 @@ from waitroom.kernel.shapes import Host, Name, Network, OptionalPathOfSite, Orig
         (Origin, ""),
         (Origin, "http://[::1]:8080"),
         (SiteUrl, "https://shop.example:8443"),
+        (UpstreamUrl, "https://shop.example:8443"),
+        (UpstreamUrl, "unix:/run/store.sock"),
         (RedisUrl, ""),
         (RedisUrl, "unix:///run/valkey.sock"),
     ],
@@ -53,6 +65,11 @@ def test_what_has_the_shape_is_kept(shape: Any, text: str) -> None:
         (Origin, "shop.example"),
         (Origin, "https://shop.example/"),
         (SiteUrl, "ftp://shop.example"),
+        (SiteUrl, "unix:/run/store.sock"),
+        (UpstreamUrl, "unix:run/store.sock"),
+        (UpstreamUrl, "unix:"),
+        (UpstreamUrl, "unix:/run/st ore"),
+        (UpstreamUrl, "http://shop.example/path"),
         (SiteUrl, "http://user:word@shop.example"),
         (SiteUrl, "http://shop.example/path"),
         (RedisUrl, "localhost:6379"),

@@ -2,11 +2,14 @@
 
 import asyncio
 import socket
+import ssl
+from collections.abc import AsyncIterator
 from contextlib import suppress
 from pathlib import Path
 
 import pytest
 
+from tests import certificate
 from tests.fakes import FakeClock
 from tests.origin import OK, Edge, Origin, Seen, Writer, request
 from tests.origin import edge as make_edge
@@ -155,6 +158,47 @@ async def test_an_upstream_may_listen_on_a_unix_socket(tmp_path: Path) -> None:
     assert answer.endswith(b"ok")
     assert made.only().target == b"/a%2fb?"
     assert made.only().all("Host") == ["shop.example"]
+
+
+@pytest.fixture
+async def tls(tmp_path: Path) -> AsyncIterator[tuple[Origin, int, Path]]:
+    """Give an origin that speaks TLS as shop.example and 127.0.0.1, and the file that vouches for it."""
+    pair = certificate.made(tmp_path)
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(pair.certificate, pair.key)
+    made = Origin()
+    server = await asyncio.start_server(made.serve, "127.0.0.1", 0, ssl=context)
+    yield made, server.sockets[0].getsockname()[1], pair.certificate
+    server.close()
+    for writer in list(made.serving):
+        writer.transport.abort()
+    while made.serving:
+        await asyncio.sleep(0.001)
+
+
+async def test_an_upstream_by_https_is_who_its_certificate_says(tls: tuple[Origin, int, Path]) -> None:
+    origin, port, ca_file = tls
+    async with make_edge(f"https://127.0.0.1:{port}", ca_file=ca_file) as edge:
+        answers = [await edge.get(b"/a%2f?") for _ in range(2)]
+
+    assert [answer[-2:] for answer in answers] == [b"ok", b"ok"]
+    assert [seen.connection for seen in origin.seen] == [1, 1]  # a handshake for each connection, not for each request
+    assert origin.seen[0].all("Host") == ["shop.example"]
+
+
+@pytest.mark.parametrize("why", ["nobody we know vouches for it", "it is somebody else"])
+async def test_an_upstream_that_is_not_who_it_should_be_gets_no_request(
+    tls: tuple[Origin, int, Path], why: str
+) -> None:
+    origin, port, ca_file = tls
+    is_stranger = why == "nobody we know vouches for it"
+    host = "127.0.0.1" if is_stranger else "localhost"
+    async with make_edge(f"https://{host}:{port}", ca_file=None if is_stranger else ca_file) as edge:
+        answer = await edge.get()
+
+    assert answer.startswith(b"HTTP/1.1 502 ")
+    assert b"certificate" not in answer
+    assert origin.seen == []
 
 
 @pytest.mark.parametrize(
