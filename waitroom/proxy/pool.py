@@ -1,9 +1,11 @@
 """Connections to one upstream that rest between requests; none rests too long, none lives for ever."""
 
 import asyncio
+import socket
 import ssl
 from collections import deque
 from dataclasses import dataclass
+from ipaddress import ip_address
 
 import aiohappyeyeballs
 from aiohttp.client_proto import ResponseHandler
@@ -15,13 +17,22 @@ _SECOND_FAMILY_S = 0.25  # RFC 8305 §5, how long one address may take before th
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """Where an upstream listens: a host and port, by TLS where there is a context, or a Unix socket."""
+    """Where an upstream listens: a host and port, by TLS where there is a context, or the path of a Unix socket."""
 
     host: str
     port: int
-    socket: str | None = None
+    path: str | None = None
     tls: ssl.SSLContext | None = None
     tls_name: str | None = None
+
+    @property
+    def is_address(self) -> bool:
+        """Whether the host is an address and no name."""
+        try:
+            ip_address(self.host)
+        except ValueError:
+            return False
+        return True
 
 
 class Connection(ResponseHandler):
@@ -85,9 +96,11 @@ class Pool:
         def made() -> Connection:
             return Connection(loop, self._clock.tick_s())
 
-        if place.socket is not None:
-            return (await loop.create_unix_connection(made, place.socket))[1]
-        found = await loop.getaddrinfo(place.host, place.port, type=1)
+        if place.path is not None:
+            return (await loop.create_unix_connection(made, place.path))[1]
+        if place.is_address:  # nothing to look up, nothing to choose from
+            return (await loop.create_connection(made, place.host, place.port, ssl=place.tls))[1]
+        found = await loop.getaddrinfo(place.host, place.port, type=socket.SOCK_STREAM)
         sock = await aiohappyeyeballs.start_connection(found, happy_eyeballs_delay=_SECOND_FAMILY_S, loop=loop)
         try:
             return (await loop.create_connection(made, sock=sock, ssl=place.tls, server_hostname=place.tls_name))[1]

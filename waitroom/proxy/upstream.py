@@ -55,7 +55,7 @@ class Upstream:
         self.limits = limits
         self._clock = clock
         place = _place(url, ca_file)
-        self.authority = "localhost" if place.socket else urlsplit(url).netloc
+        self.authority = "localhost" if place.path else urlsplit(url).netloc
         self._pool = Pool(place, clock=clock, rest_s=limits.keepalive_s, life_s=limits.connection_lifetime_s)
         in_flight = IN_FLIGHT.labels(name)
         self._slots = Slots(limits.max_connections, patience_s=limits.connect_timeout_s, in_flight=in_flight)
@@ -179,7 +179,7 @@ def _place(url: str, ca_file: Path | None) -> Place:
     except ValueError:
         raise fault from None
     if parts.scheme == "unix" and parts.path.startswith("/"):
-        return Place("localhost", 0, socket=parts.path)
+        return Place("localhost", 0, path=parts.path)
     if parts.scheme not in {"http", "https"} or not parts.hostname or parts.path not in {"", "/"} or parts.query:
         raise fault
     if parts.scheme == "http":

@@ -13,7 +13,7 @@ from waitroom.proxy.exchange import Ask
 from waitroom.proxy.slots import Slots
 from waitroom.proxy.upstream import UpstreamLimits, connected
 
-ONE = UpstreamLimits(connect_timeout_s=0.1, max_connections=1)
+ONE = UpstreamLimits(connect_timeout_s=0.5, max_connections=1)
 
 
 @pytest.fixture

@@ -98,7 +98,7 @@ async def test_a_full_upstream_is_said_to_be_busy(origin: Origin) -> None:
         writer.write(OK)
 
     origin.scripts[b"/slow"] = slow
-    async with make_edge(origin.url, UpstreamLimits(connect_timeout_s=0.1, max_connections=1)) as edge:
+    async with make_edge(origin.url, UpstreamLimits(connect_timeout_s=0.5, max_connections=1)) as edge:
         async with asyncio.TaskGroup() as group:
             held = group.create_task(edge.get(b"/slow"))
             while not origin.seen:

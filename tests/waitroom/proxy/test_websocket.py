@@ -264,7 +264,7 @@ async def test_a_flood_is_held_back_by_a_visitor_who_does_not_read(origin: Origi
 
 
 async def test_websockets_do_not_take_the_connections_of_plain_requests(live: Origin) -> None:
-    async with make_edge(live.url, UpstreamLimits(max_connections=1, connect_timeout_s=0.1)) as edge:
+    async with make_edge(live.url, UpstreamLimits(max_connections=1, connect_timeout_s=0.5)) as edge:
         reader, writer = await edge.open()
         writer.write(handshake())
         await reader.readuntil(b"\r\n\r\n")
