@@ -48,7 +48,7 @@ async def send(port: int, data: bytes, *, limit_s: float = 20) -> Reply:
         writer.write(data)
         async with asyncio.timeout(limit_s):
             await writer.drain()
-            return _read(await reader.read(-1))
+            return whole_reply(await reader.read(-1))
     finally:
         writer.close()
 
@@ -69,7 +69,8 @@ def faults_of(reply: Reply) -> list[str]:
     return faults
 
 
-def _read(raw: bytes) -> Reply:
+def whole_reply(raw: bytes) -> Reply:
+    """Return the answer that `raw` is."""
     assert raw, "hung up without a word"
     head, _, body = raw.partition(b"\r\n\r\n")
     first, *lines = head.decode("latin-1").split("\r\n")

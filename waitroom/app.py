@@ -38,13 +38,14 @@ from waitroom.kernel.answers import errors_become_answers
 from waitroom.kernel.clock import Clock, SystemClock
 from waitroom.kernel.errors import ConfigFault, Refused, WaitroomError
 from waitroom.kernel.pages import Pages
+from waitroom.kernel.ports import Place
 from waitroom.kernel.redis import RedisSettings, ScriptRunner, connected
 from waitroom.kernel.tasks import Errands, Loop, running
 from waitroom.kernel.tokens import Keys, PassSigner, TicketSigner, UpstreamPassSigner
 from waitroom.proxy.behind import all_connected, ways
 from waitroom.proxy.forward import Forwarder
 from waitroom.proxy.headers import identify
-from waitroom.proxy.serving import serve_until_told
+from waitroom.proxy.serving import Serving, serve_until_told
 from waitroom.proxy.strict import c_parser_present, odd_requests_are_refused
 from waitroom.proxy.upstream import Upstream
 from waitroom.proxy.watched import WatchedUpstream
@@ -74,7 +75,7 @@ _BEACON_LIMIT_S, _ROSTER_LIMIT_S = 30.0, 120.0
 _OPS_DRAIN_S = 2.0
 
 
-async def run_edge(config: Config, keys: Keys, redis_url: str) -> None:
+async def run_edge(config: Config, keys: Keys, redis_url: str, place: Place | None = None) -> None:
     """Serve shoppers until SIGTERM or SIGINT, then finish what is in flight.
 
     Raises:
@@ -82,7 +83,8 @@ async def run_edge(config: Config, keys: Keys, redis_url: str) -> None:
     """
     if not c_parser_present():
         raise ConfigFault(["aiohttp: its C parser is missing, and the Python one lets smuggled requests through"])
-    clock = SystemClock()
+    clock, place, serving = SystemClock(), place or Place(), Serving.of(config.edge)
+    sockets = place.listening(config.edge.listen, setting="edge.listen")
     async with AsyncExitStack() as stack:
         runner = await _redis(stack, config, redis_url)
         edge = await stack.enter_async_context(edge_built(config, keys, runner, clock))
@@ -95,16 +97,15 @@ async def run_edge(config: Config, keys: Keys, redis_url: str) -> None:
             Loop("roster", edge.roster.step, DRAW_S, _ROSTER_LIMIT_S),
         ]
         async with running(*loops, clock=clock):
-            listen = config.edge.listen
-            drain_s, keepalive_s = config.edge.drain_timeout_ms / 1000, config.edge.keepalive_timeout_ms / 1000
-            await serve_until_told(edge.application, listen.host, listen.port, keepalive_s=keepalive_s, drain_s=drain_s)
-        await edge.errands.close(drain_s)
+            await serve_until_told(edge.application, sockets, serving, clock=clock, ready=place.ready)
+        await edge.errands.close(serving.drain_s)
         await _last_touch(edge.toucher)
 
 
-async def run_ops(config: Config, keys: Keys, redis_url: str, console_token: str) -> None:
+async def run_ops(config: Config, keys: Keys, redis_url: str, console_token: str, place: Place | None = None) -> None:
     """Serve operators until SIGTERM or SIGINT."""
-    clock = SystemClock()
+    clock, place = SystemClock(), place or Place()
+    sockets = place.listening(config.ops.listen, setting="ops.listen")
     async with AsyncExitStack() as stack:
         runner = await _redis(stack, config, redis_url)
         rooms = Rooms(runner, [room_rules(room) for room in config.rooms], keys, clock)
@@ -113,11 +114,8 @@ async def run_ops(config: Config, keys: Keys, redis_url: str, console_token: str
         rememberer = Rememberer(rooms, config.state_file)
         rememberer.recall()
         async with running(*console.loops(), *rememberer.loops(), clock=clock):
-            listen = config.ops.listen
-            keepalive_s = config.edge.keepalive_timeout_ms / 1000
-            await serve_until_told(
-                console.application(), listen.host, listen.port, keepalive_s=keepalive_s, drain_s=_OPS_DRAIN_S
-            )
+            serving = Serving(config.edge.keepalive_timeout_ms / 1000, _OPS_DRAIN_S)
+            await serve_until_told(console.application(), sockets, serving, clock=clock, ready=place.ready)
 
 
 class Edge:

@@ -9,6 +9,7 @@ import asyncio
 import logging
 import os
 import signal
+import socket
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
@@ -57,6 +58,7 @@ class Program:
     drain_s: float = 10.0
     is_once: bool = False  # it ends when its work is done, and is not started again
     output: Path | None = None  # where it writes; None: where we write
+    inherits: tuple[int, ...] = ()  # open files of ours that it gets: the sockets on which it listens
 
 
 def pause_s(before_s: float, lived_s: float) -> float:
@@ -69,8 +71,20 @@ def pause_s(before_s: float, lived_s: float) -> float:
 class Supervisor:
     """Start, watch, restart and stop a set of programs."""
 
-    def __init__(self, programs: Sequence[Program], *, clock: Clock, embedded: EmbeddedServer | None = None) -> None:
-        """Keep `programs`, and below all of them the embedded Redis, where there is one; nothing starts yet."""
+    def __init__(
+        self,
+        programs: Sequence[Program],
+        *,
+        clock: Clock,
+        embedded: EmbeddedServer | None = None,
+        shared: Sequence[socket.socket] = (),
+    ) -> None:
+        """Keep `programs`, and below all of them the embedded Redis, where there is one; nothing starts yet.
+
+        The `shared` sockets are those on which programs listen together: whoever of them dies, restarts or is replaced,
+        what waits in their queue waits for the others. They are closed when everything stops.
+        """
+        self._shared = shared
         self._stopping = asyncio.Event()
         self._faults: list[str] = []
         self._failure: WaitroomError | None = None
@@ -123,6 +137,8 @@ class Supervisor:
 
     async def _stop_tiers(self) -> None:
         self._stopping.set()
+        for one in self._shared:
+            one.close()
         for _, keepers in groupby(reversed(self._keepers), key=lambda keeper: keeper.program.tier):
             async with asyncio.TaskGroup() as group:
                 for keeper in keepers:
@@ -239,6 +255,7 @@ class _Keeper:
                 stderr=output,
                 start_new_session=True,  # Ctrl-C in the terminal is for us: we stop them in order
                 preexec_fn=tied(),
+                pass_fds=self.program.inherits,
             )
         finally:
             if output is not None:

@@ -6,8 +6,9 @@
 import argparse
 import asyncio
 import os
+import socket
 import sys
-from collections.abc import Callable, Coroutine, Mapping
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,7 @@ from waitroom.config import Config, read
 from waitroom.kernel import logs
 from waitroom.kernel.embedded import EmbeddedServer
 from waitroom.kernel.metrics import FOLDER
+from waitroom.kernel.ports import Place
 from waitroom.kernel.settings import SECRET_VARIABLE, read_secrets
 from waitroom.kernel.tokens import Keys, UpstreamPassSigner
 from waitroom.kernel.units import Address
@@ -50,6 +52,8 @@ class Installation:
     counts: Path  # where the processes count for /metrics
     gateway: Address | None = None  # of the simulated payment service
     output: Path | None = None  # where they log; None: where we do
+    sockets: tuple[socket.socket, ...] = ()  # that listen for shoppers; without any, each process takes its own port
+    ops_sockets: tuple[socket.socket, ...] = ()
 
     @property
     def embedded(self) -> EmbeddedServer | None:
@@ -65,12 +69,12 @@ class Installation:
         """Return what to run; who gets a secret gets the one it needs and no other."""
         workers = self.config.edge.workers or _cores()
         drain_s = 2 * self.config.edge.drain_timeout_ms / 1000 + _LEEWAY_S  # its requests, then its errands
-        edge = self._own("worker-1", "_worker", Tier.EDGE, {})
+        edge = self._own("worker-1", "_worker", Tier.EDGE, {}, self.sockets)
         edges = [replace(edge, name=f"worker-{number}", drain_s=drain_s) for number in range(1, workers + 1)]
         tokens = {CONSOLE_TOKEN_VARIABLE: self.console_token}
         if VIEWER_TOKEN_VARIABLE in self.environment:
             tokens[VIEWER_TOKEN_VARIABLE] = self.environment[VIEWER_TOKEN_VARIABLE]
-        ops = self._own("ops", "_ops", Tier.OPS, tokens)
+        ops = self._own("ops", "_ops", Tier.OPS, tokens, self.ops_sockets)
         return [*self._shop(), ops, *edges]
 
     def plain(self) -> dict[str, str]:
@@ -78,11 +82,16 @@ class Installation:
         kept = {name: value for name, value in self.environment.items() if name not in _FOR_SOME}
         return kept | {FOLDER: str(self.counts)}
 
-    def _own(self, name: str, command: str, tier: Tier, secrets: Mapping[str, str]) -> Program:
-        argv = (sys.executable, "-m", "waitroom", command, "-c", str(self.file))
+    def _own(
+        self, name: str, command: str, tier: Tier, secrets: Mapping[str, str], sockets: Sequence[socket.socket]
+    ) -> Program:
+        inherits = tuple(one.fileno() for one in sockets)
+        given = [part for number in inherits for part in ("--socket", str(number))]
+        argv = (sys.executable, "-m", "waitroom", command, "-c", str(self.file), *given)
         ours = {SECRET_VARIABLE: self.environment[SECRET_VARIABLE]} if SECRET_VARIABLE in self.environment else {}
         reached = {"REDIS_URL": self.redis_url}
-        return Program(name, argv, self.plain() | reached | ours | dict(secrets), tier, output=self.output)
+        environment = self.plain() | reached | ours | dict(secrets)
+        return Program(name, argv, environment, tier, output=self.output, inherits=inherits)
 
     def _shop(self) -> list[Program]:
         programs = []
@@ -110,26 +119,28 @@ def add(commands: Commands) -> None:
     for name, run in (("_worker", _worker), ("_ops", _ops)):
         parser = commands.add_parser(name)
         parser.add_argument("-c", "--config", type=Path, required=True, metavar="FILE")
+        parser.add_argument("--socket", type=int, action="append", default=[], metavar="FD")
         parser.set_defaults(run=run)
 
 
 def _worker(asked: argparse.Namespace) -> int:
     from waitroom.app import run_edge  # here: who supervises never serves, and starts sooner without all that
 
-    return _serve(asked, lambda config, keys: run_edge(config, keys, config.redis.url))
+    return _serve(asked, lambda config, keys, place: run_edge(config, keys, config.redis.url, place))
 
 
 def _ops(asked: argparse.Namespace) -> int:
     from waitroom.app import run_ops  # as above
 
     token = os.environ.get(CONSOLE_TOKEN_VARIABLE, "")
-    return _serve(asked, lambda config, keys: run_ops(config, keys, config.redis.url, token))
+    return _serve(asked, lambda config, keys, place: run_ops(config, keys, config.redis.url, token, place))
 
 
-def _serve(asked: argparse.Namespace, part: Callable[[Config, Keys], Coroutine[Any, Any, None]]) -> int:
+def _serve(asked: argparse.Namespace, part: Callable[[Config, Keys, Place], Coroutine[Any, Any, None]]) -> int:
     config = read(asked.config, os.environ)
     keys = read_secrets(os.environ, config.secrets.file)
     logs.setup(config.logs.level, as_json=config.logs.as_json)
+    place = Place(tuple(socket.socket(fileno=number) for number in asked.socket))
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        runner.run(part(config, keys))
+        runner.run(part(config, keys, place))
     return 0

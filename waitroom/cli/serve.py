@@ -2,11 +2,14 @@
 
 import argparse
 import asyncio
+import itertools
 import os
 import secrets
+import socket
 import sys
 import tempfile
 from collections.abc import Awaitable, Callable, Iterable, Mapping
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -19,7 +22,7 @@ from waitroom.kernel import logs
 from waitroom.kernel.clock import Clock, SystemClock
 from waitroom.kernel.errors import ConfigFault
 from waitroom.kernel.metrics import FOLDER
-from waitroom.kernel.ports import check_free, free_loopback
+from waitroom.kernel.ports import free_loopback, listening
 from waitroom.kernel.settings import create_secret_file, read_private, read_secrets
 from waitroom.kernel.units import Address
 from waitroom.supervisor import Program, Supervisor
@@ -70,26 +73,33 @@ async def supervise(
         WaitroomError: what `meanwhile` raised.
     """
     edge, ops = installation.config.edge.listen, installation.config.ops.listen
-    check_ports({"edge.listen": edge, "ops.listen": ops})
+    taken = take_ports({"edge.listen": edge, "ops.listen": ops})
     os.environ[FOLDER] = str(installation.counts)  # the supervisor forgets there who died
-    programs = [*installation.programs(), *more]
-    await Supervisor(programs, clock=SystemClock(), embedded=installation.embedded).run(meanwhile)
+    given = replace(installation, sockets=tuple(taken["edge.listen"]), ops_sockets=tuple(taken["ops.listen"]))
+    programs = [*given.programs(), *more]
+    shared = [*given.sockets, *given.ops_sockets]
+    supervisor = Supervisor(programs, clock=SystemClock(), embedded=installation.embedded, shared=shared)
+    await supervisor.run(meanwhile)
 
 
-def check_ports(listens: Mapping[str, Address]) -> None:
-    """Look at all of them before anything starts.
+def take_ports(listens: Mapping[str, Address]) -> dict[str, list[socket.socket]]:
+    """Listen on all of them before anything starts.
 
     Raises:
         ConfigFault: it names every one that is taken.
     """
-    faults = []
+    faults: list[str] = []
+    taken: dict[str, list[socket.socket]] = {}
     for setting, address in listens.items():
         try:
-            check_free(address, setting=setting)
+            taken[setting] = listening(address, setting=setting)
         except ConfigFault as fault:
             faults += fault.faults
     if faults:
+        for one in itertools.chain(*taken.values()):
+            one.close()
         raise ConfigFault(faults)
+    return taken
 
 
 def with_workers(config: Config, workers: int) -> Config:

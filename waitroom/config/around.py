@@ -1,9 +1,10 @@
 """What stands around the rooms: listeners, Redis, secrets, the sites behind, logs, the store backend."""
 
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
+from waitroom.kernel.faults import Fault, Faults
 from waitroom.kernel.settings import Bytes, DurationMs, Listen, Many, OptionalPath, Settings, between
 from waitroom.kernel.shapes import Host, Name, Network, Origin, PathPrefix, RedisUrl, UpstreamUrl
 from waitroom.kernel.units import Address, duration_ms, size_bytes
@@ -25,12 +26,57 @@ class Edge(Settings):
         duration_ms("30s"), description="How long a worker that was asked to stop may finish what is in flight."
     )
     keepalive_timeout_ms: Annotated[DurationMs, between("1s", "1h")] = Field(
-        duration_ms("75s"),
-        description="How long a client's connection may be idle, or take to send a request's headers.",
+        duration_ms("75s"), description="How long a client's connection may be idle."
+    )
+    header_timeout_ms: Annotated[DurationMs, between("1s", "5m")] = Field(
+        duration_ms("10s"),
+        description="How long a request's header may take from its first byte, and a TLS handshake; then 408.",
+    )
+    write_timeout_ms: Annotated[DurationMs, between("1s", "1h")] = Field(
+        duration_ms("30s"), description="How long an answer may wait for a client that takes it too slowly."
+    )
+    max_header_bytes: Annotated[Bytes, between("4KiB", "1MiB")] = Field(
+        size_bytes("64KiB"), description="The largest header of a request; more is answered 431."
     )
     max_body_bytes: Annotated[Bytes, between("1KiB", "64GiB")] = Field(
         size_bytes("1MiB"), description="The largest request body that is carried to the shop; more is answered 413."
     )
+
+    min_transfer_per_s_bytes: Annotated[Bytes, between("0B", "1MiB")] = Field(
+        size_bytes("240B"),
+        description="The slowest that a request body may come, after 20 seconds, and a waiting answer be taken.",
+    )
+    max_connections: int = Field(
+        10_000, ge=16, le=1_000_000, description="Connections that one worker has open at most; more are answered 503."
+    )
+    max_connections_per_address: int = Field(
+        1_000,
+        ge=1,
+        le=1_000_000,
+        description="Of these, for one address (IPv6: one /64); trusted_proxies are not counted.",
+    )
+    proxy_protocol: Literal["off", "required"] = Field(
+        "off",
+        description="required: each connection begins with a PROXY header (v1 or v2) of one of trusted_proxies.",
+    )
+    tls_certificate: OptionalPath = Field(
+        None, description="The certificate chain to serve https with, as PEM; SIGHUP reads it anew. Empty serves http."
+    )
+    tls_key: OptionalPath = Field(None, description="The key of that certificate, as PEM without a password.")
+
+    @model_validator(mode="after")
+    def _fits_together(self) -> Self:
+        faults = []
+        if self.proxy_protocol == "required" and not self.trusted_proxies:
+            faults.append(Fault(("proxy_protocol",), "needs trusted_proxies: nobody else's header is believed"))
+        if (self.tls_certificate is None) != (self.tls_key is None):
+            missing = "tls_key" if self.tls_certificate else "tls_certificate"
+            faults.append(Fault((missing,), "is missing: certificate and key go together"))
+        if self.max_connections_per_address > self.max_connections:
+            faults.append(Fault(("max_connections_per_address",), "must not be above max_connections"))
+        if faults:
+            raise Faults(faults)
+        return self
 
     @property
     def is_https(self) -> bool:

@@ -3,7 +3,7 @@
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 
-from waitroom.config import Config
+from waitroom.config import Config, Edge
 from waitroom.config import Upstream as UpstreamSettings
 from waitroom.kernel.clock import Clock
 from waitroom.proxy.upstream import Upstream, UpstreamLimits, connected
@@ -20,7 +20,7 @@ async def all_connected(config: Config, clock: Clock) -> AsyncIterator[dict[str,
     async with AsyncExitStack() as stack:
         found = {}
         for settings in config.upstreams:
-            limits = _limits(settings, config.edge.max_body_bytes)
+            limits = _limits(settings, config.edge)
             connecting = connected(settings.name, settings.url, limits, clock=clock, ca_file=settings.ca_file)
             found[settings.name] = await stack.enter_async_context(connecting)
         yield found
@@ -32,7 +32,7 @@ def ways(config: Config) -> Ways:
     return Ways(named, config.upstream_of(None).name)
 
 
-def _limits(settings: UpstreamSettings, max_body_bytes: int) -> UpstreamLimits:
+def _limits(settings: UpstreamSettings, edge: Edge) -> UpstreamLimits:
     return UpstreamLimits(
         connect_timeout_s=settings.connect_timeout_ms / 1000,
         first_byte_timeout_s=settings.first_byte_timeout_ms / 1000,
@@ -40,5 +40,6 @@ def _limits(settings: UpstreamSettings, max_body_bytes: int) -> UpstreamLimits:
         keepalive_s=settings.keepalive_ms / 1000,
         connection_lifetime_s=settings.connection_lifetime_ms / 1000,
         max_connections=settings.max_connections,
-        max_body_bytes=max_body_bytes,
+        max_body_bytes=edge.max_body_bytes,
+        min_upload_bytes_per_s=edge.min_transfer_per_s_bytes,
     )

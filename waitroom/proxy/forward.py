@@ -68,7 +68,12 @@ class Forwarder:
         if not request.body_exists:
             return Ask(request.method, origin_form(request), headers, on_interim=hints)
         limits = self._limits
-        upload = Upload(request, max_body_bytes=limits.max_body_bytes, idle_timeout_s=limits.idle_timeout_s)
+        upload = Upload(
+            request,
+            max_body_bytes=limits.max_body_bytes,
+            idle_timeout_s=limits.idle_timeout_s,
+            min_bytes_per_s=limits.min_upload_bytes_per_s,
+        )
         small = await upload.small()
         body = upload if small is None else small
         return Ask(request.method, origin_form(request), headers, body, on_interim=hints)

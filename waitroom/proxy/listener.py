@@ -1,12 +1,15 @@
 """Listen for requests, and answer in our own words also to what is no HTTP at all."""
 
 from collections.abc import Awaitable, Callable
+from typing import Any
 
 from aiohttp import StreamReader, web
+from aiohttp.http_exceptions import LineTooLong
 from aiohttp.web_protocol import RequestHandler
 
 from waitroom.kernel.answers import problem
 from waitroom.kernel.errors import Refused, WaitroomError
+from waitroom.proxy.last_words import HEADER_TOO_LARGE
 from waitroom.proxy.strict import with_a_path
 
 HALF_CLOSED_S = 2.0
@@ -24,33 +27,44 @@ class Listener(web.AppRunner):
     async def _make_server(self) -> web.Server:
         made = await super()._make_server()
         return _Server(
-            _in_our_words(made.request_handler),
+            made.request_handler,
             request_factory=made.request_factory,
             handler_cancellation=made.handler_cancellation,
             **made._kwargs,
         )
 
-
-def _in_our_words(handle: Handle) -> Handle:
-    """Return `handle` with a problem for an unknown Expect, which aiohttp refuses before any middleware."""
-
-    async def answered(request: web.BaseRequest) -> web.StreamResponse:
-        if request.headers.get("Expect", "100-continue").lower() != "100-continue":
-            return problem(Refused(417, "unknown-expectation", "This expectation cannot be met."))
-        return await handle(request if request.raw_path.startswith("/") else with_a_path(request))
-
-    return answered
+    async def take_leave(self) -> None:
+        """Let every answer from now on be the last of its connection, and tell the websockets to come back."""
+        assert isinstance(self.server, _Server), "setup comes first"
+        self.server.is_leaving = True
+        await self.shutdown()
 
 
 class _Server(web.Server):
+    def __init__(self, handle: Handle, **settings: Any) -> None:
+        super().__init__(self._in_our_words, **settings)
+        self._handle = handle
+        self.is_leaving = False
+
     def __call__(self) -> RequestHandler:
-        return _Connection(self, loop=self._loop, **self._kwargs)
+        return Connection(self, loop=self._loop, **self._kwargs)
+
+    async def _in_our_words(self, request: web.BaseRequest) -> web.StreamResponse:
+        """Answer an unknown Expect with a problem: aiohttp refuses that before any middleware."""
+        if self.is_leaving:
+            request._message = request._message._replace(should_close=True)  # as if the visitor had asked for it
+        if request.headers.get("Expect", "100-continue").lower() != "100-continue":
+            return problem(Refused(417, "unknown-expectation", "This expectation cannot be met."))
+        return await self._handle(request if request.raw_path.startswith("/") else with_a_path(request))
 
 
-class _Connection(RequestHandler):
+class Connection(RequestHandler):
+    """A connection as aiohttp has it, but for half-closed clients and for what is no HTTP."""
+
     __slots__ = ("_last_body",)
 
     def data_received(self, data: bytes) -> None:
+        """Parse, and remember the body of the last request."""
         super().data_received(data)
         if self._messages:
             self._last_body: StreamReader | None = self._messages[-1][1]
@@ -87,8 +101,11 @@ class _Connection(RequestHandler):
         exc: BaseException | None = None,
         message: str | None = None,
     ) -> web.StreamResponse:
+        """Answer with a problem in place of aiohttp's plain text."""
         super().handle_error(request, status, exc, message)  # logs; raises where an answer has begun
         told = Refused(400, "malformed-request", "This request is not valid HTTP.")
+        if isinstance(exc, LineTooLong):
+            told = HEADER_TOO_LARGE
         answer = problem(told if status < 500 else WaitroomError("unexpected"))
         answer.headers["Server"] = "waitroom"
         answer.force_close()

@@ -10,6 +10,9 @@ from waitroom.kernel.errors import Refused, WaitroomError
 SMALL_BYTES = 65_536
 """A body up to this size is read before the upstream is asked, a larger one is carried piece by piece."""
 
+GRACE_S = 20.0
+"""For so long a visitor may keep us waiting for a body in all, before it matters how much of it has come."""
+
 
 class Upload:
     """The body of one request, read once, piece by piece; `fault` says why it ended early.
@@ -17,7 +20,9 @@ class Upload:
     aiohttp hides what goes wrong inside a body behind an error of its own connection, so the reason is kept here.
     """
 
-    def __init__(self, request: web.BaseRequest, *, max_body_bytes: int, idle_timeout_s: float) -> None:
+    def __init__(
+        self, request: web.BaseRequest, *, max_body_bytes: int, idle_timeout_s: float, min_bytes_per_s: int = 0
+    ) -> None:
         """Refuse at once what says itself that it is too large.
 
         Raises:
@@ -28,6 +33,8 @@ class Upload:
         self._content: StreamReader = request.content
         self._max_body_bytes = max_body_bytes
         self._idle_timeout_s = idle_timeout_s
+        self._min_bytes_per_s = min_bytes_per_s
+        self._waited_s = 0.0
         self._sent_bytes = 0
         self._is_awaited = request.version >= HttpVersion11 and "Expect" in request.headers
         self._watchdog: asyncio.Timeout | None = None
@@ -75,8 +82,10 @@ class Upload:
         return piece
 
     async def _read(self) -> bytes:
+        now_s = asyncio.get_running_loop().time
+        began_s = now_s()
         try:
-            async with asyncio.timeout(self._idle_timeout_s):
+            async with asyncio.timeout(min(self._idle_timeout_s, self._may_wait_s())):
                 return await self._content.readany()
         except TimeoutError:
             fault = Refused(408, "upload-stalled", "The rest of your request did not arrive in time.")
@@ -84,6 +93,17 @@ class Upload:
         except web.RequestPayloadError as broken:
             fault = Refused(400, "malformed-request", "The body of this request is not valid HTTP.")
             raise self._failed(fault) from broken
+        finally:
+            self._waited_s += now_s() - began_s
+
+    def _may_wait_s(self) -> float:
+        """Return how much longer the visitor may keep us waiting, having sent what they have.
+
+        Only the time that we wait for them counts: a store that is slow to take the body is not the visitor's fault.
+        """
+        if not self._min_bytes_per_s:
+            return self._idle_timeout_s
+        return max(0.0, GRACE_S + self._sent_bytes / self._min_bytes_per_s - self._waited_s)
 
     def _ask_for_it(self) -> None:
         self._is_awaited = False

@@ -38,6 +38,7 @@ class UpstreamLimits:
     connection_lifetime_s: float = 60.0
     max_connections: int = 256
     max_body_bytes: int = 1_048_576
+    min_upload_bytes_per_s: int = 240
 
 
 class Upstream:

@@ -60,7 +60,7 @@ def test_both_taken_ports_are_told_at_once() -> None:
             listens[name] = Address("127.0.0.1", other.getsockname()[1])
 
         with pytest.raises(ConfigFault) as refused:
-            serve.check_ports(listens)
+            serve.take_ports(listens)
 
     assert [fault.partition(":")[0] for fault in refused.value.faults] == ["edge.listen", "ops.listen"]
 

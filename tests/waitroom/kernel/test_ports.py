@@ -1,19 +1,31 @@
-"""A port that somebody has is refused with words, before our workers would share it in silence."""
+"""Ports are taken once, for processes to share; one that somebody has is refused with words."""
 
 import socket
 
 import pytest
 
 from waitroom.kernel.errors import ConfigFault
-from waitroom.kernel.ports import check_free, free_loopback
+from waitroom.kernel.ports import Place, free_loopback, listening
 from waitroom.kernel.units import Address
 
 
-def test_a_free_port_passes_and_stays_free() -> None:
+def test_nobody_else_takes_a_part_of_a_port_that_is_ours() -> None:
     address = free_loopback()
+    (ours,) = listening(address, setting="edge.listen")
+    with ours, socket.socket() as other:
+        other.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
 
-    check_free(address, setting="edge.listen")
-    check_free(address, setting="edge.listen")
+        with pytest.raises(OSError, match="in use"):
+            other.bind((address.host, address.port))
+
+
+def test_a_process_serves_where_it_was_told_else_on_a_port_of_its_own() -> None:
+    address = free_loopback()
+    with socket.socket() as given:
+        assert Place((given,)).listening(address, setting="edge.listen") == (given,)
+    (own,) = Place().listening(address, setting="edge.listen")
+    with own:
+        assert own.getsockname() == (address.host, address.port)
 
 
 @pytest.mark.parametrize("is_shared", [False, True], ids=["alone", "by one who shares"])
@@ -25,14 +37,14 @@ def test_a_taken_port_is_refused_with_its_setting(is_shared: bool) -> None:
         address = Address("127.0.0.1", other.getsockname()[1])
 
         with pytest.raises(ConfigFault, match=rf"^edge\.listen: {address} is taken by another program; stop that one"):
-            check_free(address, setting="edge.listen")
+            listening(address, setting="edge.listen")
 
 
 def test_an_address_of_another_machine_is_refused() -> None:
     with pytest.raises(ConfigFault, match="is not an address of this machine"):
-        check_free(Address("192.0.2.1", 8080), setting="ops.listen")
+        listening(Address("192.0.2.1", 8080), setting="ops.listen")
 
 
 def test_a_host_that_is_none_is_refused() -> None:
     with pytest.raises(ConfigFault, match=r"no-such-host\.invalid is no address"):
-        check_free(Address("no-such-host.invalid", 8080), setting="ops.listen")
+        listening(Address("no-such-host.invalid", 8080), setting="ops.listen")

@@ -8,6 +8,7 @@ from contextlib import asynccontextmanager
 import pytest
 from aiohttp import web
 
+from tests.doors import GET, doors
 from tests.wire import Reply, send
 from waitroom.proxy import listener as listeners
 from waitroom.proxy.listener import Listener
@@ -77,8 +78,6 @@ async def test_what_is_well_formed_is_served_as_ever(port: int) -> None:
         b"FOO / HTTP/1.1\r\n" + HEAD + b"\r\n",
         b"get / HTTP/1.1\r\n" + HEAD + b"\r\n",
         b"\x16\x03\x01\x02\x00\x01\x00\r\n\r\n",
-        b"GET /" + b"a" * 20_000 + b" HTTP/1.1\r\n" + HEAD + b"\r\n",
-        b"GET / HTTP/1.1\r\n" + HEAD + b"X: " + b"a" * 20_000 + b"\r\n\r\n",
         b"GET / HTTP/1.1\r\n" + HEAD + b"Cookie : wr_drop_ticket=a-secret\r\n\r\n",
         b"GET / HTTP/1.1\r\n" + HEAD + b"X: a\x00b\r\n\r\n",
         b"GET / HTTP/1.1\r\n\r\n",
@@ -177,3 +176,27 @@ async def test_an_absolute_target_without_a_path_has_a_route(port: int) -> None:
     reply = await send(port, b"GET http://shop.example?x HTTP/1.1\r\n" + HEAD + b"\r\n")
 
     assert reply.status == 200
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"GET /" + b"a" * 20_000 + b" HTTP/1.1\r\n" + HEAD + b"\r\n",
+        b"GET / HTTP/1.1\r\n" + HEAD + b"X: " + b"a" * 20_000 + b"\r\n\r\n",
+    ],
+)
+async def test_a_line_that_is_too_long_is_told_as_that(port: int, data: bytes) -> None:
+    reply = await send(port, data)
+
+    assert (reply.status, reply.kind) == (431, "header-too-large")
+
+
+async def test_who_leaves_lets_each_answer_be_the_last_of_its_connection() -> None:
+    async with doors() as found:
+        client = await found.open(GET)
+        assert b"Connection: close" not in await client.answer()
+        await found.listener.take_leave()
+
+        client.send(GET)
+
+        assert b"Connection: close" in await client.rest()

@@ -1,0 +1,132 @@
+"""A listener with its bounds on a port of this machine, whose clock a test can turn."""
+
+import asyncio
+import socket
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass, field
+
+from aiohttp import web
+from prometheus_client import REGISTRY
+
+from waitroom.kernel.clock import Clock, SystemClock
+from waitroom.kernel.ports import listening
+from waitroom.kernel.tasks import Loop, running
+from waitroom.kernel.units import Address
+from waitroom.proxy.accepting import Acceptor, Doorway
+from waitroom.proxy.connections import SWEEP_S, Bounds, Connections
+from waitroom.proxy.listener import Listener
+from waitroom.proxy.strict import server_log
+from waitroom.rules.visitors import Network
+
+GET = b"GET / HTTP/1.1\r\nHost: shop.example\r\n\r\n"
+LAST_GET = b"GET / HTTP/1.1\r\nHost: shop.example\r\nConnection: close\r\n\r\n"
+LIMIT_S = 30
+
+Answer = Callable[[web.Request], Awaitable[web.StreamResponse]]
+
+
+async def hello(request: web.Request) -> web.StreamResponse:
+    """Say whom the request is from."""
+    return web.Response(text=f"hello {request.remote}")
+
+
+@dataclass
+class Doors:
+    """What listens, and who has come in."""
+
+    port: int
+    connections: Connections
+    listener: Listener
+    acceptor: Acceptor
+    clients: "list[Client]" = field(default_factory=list)
+
+    async def open(self, data: bytes = b"", host: str = "127.0.0.1") -> "Client":
+        """Connect from this machine, and send `data`."""
+        reader, writer = await asyncio.open_connection("127.0.0.1", self.port, local_addr=(host, 0))
+        writer.write(data)
+        self.clients.append(Client(reader, writer))
+        return self.clients[-1]
+
+    async def says(self, data: bytes = LAST_GET, host: str = "127.0.0.1") -> bytes:
+        """Return all that comes back for `data` until the connection ends."""
+        return await (await self.open(data, host)).rest()
+
+    async def until(self, claim: Callable[[], bool]) -> None:
+        """Wait until `claim()` is true."""
+        async with asyncio.timeout(LIMIT_S):
+            while not claim():
+                await asyncio.sleep(0.005)
+
+
+@dataclass
+class Client:
+    """The other end of a connection."""
+
+    reader: asyncio.StreamReader
+    writer: asyncio.StreamWriter
+
+    def send(self, data: bytes) -> None:
+        self.writer.write(data)
+
+    async def rest(self) -> bytes:
+        """Return what comes until the connection ends, in whichever way."""
+        found = b""
+        async with asyncio.timeout(LIMIT_S):
+            with suppress(ConnectionError):
+                while piece := await self.reader.read(65536):
+                    found += piece
+        return found
+
+    async def answer(self) -> bytes:
+        """Return one answer with a Content-Length."""
+        async with asyncio.timeout(LIMIT_S):
+            head = await self.reader.readuntil(b"\r\n\r\n")
+            length = int(head.lower().partition(b"content-length: ")[2].partition(b"\r\n")[0])
+            return head + await self.reader.readexactly(length)
+
+    def close(self) -> None:
+        self.writer.close()
+
+
+def cut(why: str) -> float:
+    """Return how many connections were cut for that reason, since the process began."""
+    return REGISTRY.get_sample_value("waitroom_connections_cut_total", {"why": why}) or 0.0
+
+
+@asynccontextmanager
+async def doors(
+    answer: Answer = hello,
+    *,
+    bounds: Bounds | None = None,
+    doorway: Doorway | None = None,
+    trusted: tuple[Network, ...] = (),
+    clock: Clock | None = None,
+) -> AsyncIterator[Doors]:
+    """Serve `answer` while the block lasts."""
+    app = web.Application()
+    app.router.add_route("*", "/{tail:.*}", answer)
+    listener = Listener(
+        app, access_log=None, logger=server_log(), handler_cancellation=True, keepalive_timeout=600, shutdown_timeout=1
+    )
+    clock = clock or SystemClock()
+    connections = Connections(bounds or Bounds(), trusted=trusted, clock=clock)
+    sockets: list[socket.socket] = listening(Address("127.0.0.1", 0), setting="listen")
+    port = sockets[0].getsockname()[1]
+    await listener.setup()
+    acceptor = Acceptor(sockets, listener, connections, doorway or Doorway())
+    acceptor.open()
+    loops = [Loop("c", connections.sweep, SWEEP_S, 5), Loop("r", acceptor.sweep, SWEEP_S, 5)]
+    try:
+        async with running(*loops, clock=clock):
+            found = Doors(port, connections, listener, acceptor)
+            try:
+                yield found
+            finally:
+                for client in found.clients:
+                    client.close()
+                    with suppress(OSError):
+                        await client.writer.wait_closed()
+    finally:
+        await acceptor.close(1)
+        await listener.cleanup()
