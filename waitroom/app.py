@@ -49,7 +49,8 @@ from waitroom.proxy.serving import Serving, serve_until_told
 from waitroom.proxy.strict import c_parser_present, odd_requests_are_refused
 from waitroom.proxy.upstream import Upstream
 from waitroom.proxy.watched import WatchedUpstream
-from waitroom.rules.challenges import ChallengeKeys, Terms
+from waitroom.rules.challenges import Terms
+from waitroom.rules.posing import challenge_keys
 from waitroom.rules.routes import Route, Routes
 from waitroom.rules.watch import Watch
 from waitroom.store.admissions import AdmissionLog
@@ -140,7 +141,7 @@ class Edge:
         self._queueing = Queueing(
             self._line,
             Limits(runner),
-            ChallengeKeys.from_secrets(keys.derive("challenge"), keys.derive("ticket-id")),
+            challenge_keys(keys),
             {room.name: _terms(room) for room in config.rooms},
             bind_key=keys.derive("client-tag")[-1],
             trusted=self._trusted,

@@ -28,6 +28,7 @@ from waitroom.kernel.clock import Clock, SystemClock
 from waitroom.kernel.settings import read_secrets
 from waitroom.rules.challenges import MIN_DIFFICULTY, ChallengeKeys, Terms, pose, solve
 from waitroom.rules.challenges import read as read_challenge
+from waitroom.rules.posing import challenge_keys, event_text
 
 log = logging.getLogger(__name__)
 
@@ -123,10 +124,9 @@ def run(asked: argparse.Namespace) -> int:
     keys = read_secrets(os.environ, config.secrets.file)
     room = config.rooms[0]
     event = room.events[0]
-    challenge_keys = ChallengeKeys.from_secrets(keys.derive("challenge"), keys.derive("ticket-id"))
     crowd = Crowd(
         origin=reached_at(config),
-        errand=_errand(asked, room, solver(challenge_keys, f"{room.name}/{event.name}")),
+        errand=_errand(asked, room, solver(challenge_keys(keys), event_text(room.name, event.name))),
         members=asked.members,
         seed=secrets.token_bytes(16),
         opens_ms=event.event_start_time_ms,

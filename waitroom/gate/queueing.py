@@ -25,6 +25,7 @@ from waitroom.rules.challenges import (
     verify,
 )
 from waitroom.rules.pacing import next_poll_ms
+from waitroom.rules.posing import event_text
 from waitroom.rules.return_paths import return_path
 from waitroom.rules.rooms import MAIN, Phase
 from waitroom.rules.visitors import address_prefix, client_address, wide_prefix
@@ -217,7 +218,7 @@ class Queueing:
         return ticket
 
     def _event_text(self, room: str) -> str:
-        return f"{room}/{self._line.rooms.schedule(room).event}"
+        return event_text(room, self._line.rooms.schedule(room).event)
 
     def _address(self, request: web.BaseRequest) -> str:
         return client_address(request.remote or "", request.headers.getall("X-Forwarded-For", []), self._trusted)

@@ -6,13 +6,9 @@ from waitroom.cli.crowd import arrival_s, lightened, solver
 from waitroom.kernel.tokens import Keys
 from waitroom.rules import challenges
 from waitroom.rules.challenges import ChallengeKeys, Terms
+from waitroom.rules.posing import challenge_keys
 
 NOW_MS = 1_700_000_000_000
-
-
-@pytest.fixture
-def challenge_keys(keys: Keys) -> ChallengeKeys:
-    return ChallengeKeys.from_secrets(keys.derive("challenge"), keys.derive("ticket-id"))
 
 
 def posed(keys: ChallengeKeys) -> str:
@@ -21,22 +17,22 @@ def posed(keys: ChallengeKeys) -> str:
     )
 
 
-def test_a_lightened_challenge_is_the_same_ticket_for_less_work(challenge_keys: ChallengeKeys) -> None:
-    heavy = posed(challenge_keys)
+def test_a_lightened_challenge_is_the_same_ticket_for_less_work(keys: Keys) -> None:
+    heavy = posed(challenge_keys(keys))
 
-    light, solution = solver(challenge_keys, "opening")(heavy)
+    light, solution = solver(challenge_keys(keys), "opening")(heavy)
 
-    earned = challenges.verify(challenge_keys, event="opening", challenge=light, solution=solution, now_ms=NOW_MS)
-    assert earned == challenges.ticket_id(challenge_keys, challenges.read(heavy))
+    earned = challenges.verify(challenge_keys(keys), event="opening", challenge=light, solution=solution, now_ms=NOW_MS)
+    assert earned == challenges.ticket_id(challenge_keys(keys), challenges.read(heavy))
     assert challenges.read(light).difficulty == challenges.MIN_DIFFICULTY
 
 
-def test_nobody_without_the_secret_can_lighten(challenge_keys: ChallengeKeys) -> None:
+def test_nobody_without_the_secret_can_lighten(keys: Keys) -> None:
     foreign = ChallengeKeys.from_secrets([bytes(32)], [bytes(32)])
-    light = lightened(posed(challenge_keys), foreign, "opening")
+    light = lightened(posed(challenge_keys(keys)), foreign, "opening")
 
     with pytest.raises(challenges.RefusedChallenge, match="mac"):
-        challenges.authentic(challenge_keys, event="opening", challenge=light, now_ms=NOW_MS)
+        challenges.authentic(challenge_keys(keys), event="opening", challenge=light, now_ms=NOW_MS)
 
 
 def test_most_come_before_the_opening_and_some_after_it() -> None:

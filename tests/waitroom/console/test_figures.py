@@ -4,31 +4,17 @@ from dataclasses import replace
 
 import pytest
 
+from tests.snapshots import snapshot
 from waitroom.console.figures import History, Limit, limit_of, room_document, through_s
 from waitroom.rules.health import Circuit, Health
-from waitroom.rules.rooms import LaneState, Phase, Snapshot
+from waitroom.rules.rooms import LaneState, Phase
 
 NOW_MS = 1_700_000_000_000
-ROOM = Snapshot(
-    room="drop",
-    event="opening",
-    generation="g1",
-    phase=Phase.OPEN,
+ROOM = replace(
+    snapshot(),
     now_ms=NOW_MS,
-    prequeue_ms=None,
-    starts_ms=None,
-    ends_ms=None,
     lanes={"main": LaneState(None, 0, 100), "slow": LaneState(None, 0, 20)},
-    rate_per_minute=600.0,
     total_active_users=50,
-    sessions=0,
-    outstanding=0,
-    admitted=0,
-    lapsed=0,
-    message="",
-    revision=0,
-    commitment="",
-    spin=0.0,
 )
 
 SLOWED = Health(0.5, limit_per_minute=300.0)

@@ -5,30 +5,19 @@ from dataclasses import replace
 from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.parser import text_string_to_metric_families
 
+from tests.snapshots import snapshot
 from waitroom.console.metrics import RoomsCollector
 from waitroom.rules.health import Circuit, Health
-from waitroom.rules.rooms import LaneState, Phase, Snapshot
+from waitroom.rules.rooms import LaneState, Phase
 
-ROOM = Snapshot(
-    room="drop",
-    event="opening",
-    generation="g1",
-    phase=Phase.PAUSED,
-    now_ms=1,
-    prequeue_ms=None,
-    starts_ms=None,
-    ends_ms=None,
+ROOM = replace(
+    snapshot(phase=Phase.PAUSED, rate_per_minute=0.2),
     lanes={"main": LaneState(0.5, 40, 100), "slow": LaneState(None, 2, 20)},
-    rate_per_minute=0.2,
     total_active_users=50,
     sessions=7,
     outstanding=3,
     admitted=33,
     lapsed=2,
-    message="",
-    revision=0,
-    commitment="",
-    spin=0.0,
     show_up_ratio=0.75,
 )
 
