@@ -3,6 +3,7 @@
 #   make demo [PORT=8080] [OPS_PORT=8081] [ARGS="--opens-in 8 --crowd 50 --stock 20"]
 #   make test [PYTEST_ARGS="-n 2"]      every check, as .ci/run does it
 #   make lint                           the same without the tests
+#   make soak                           the outage of 20 seconds
 #   make bench                          measure, beside nginx on the same machine
 #   make foreign-store                  put a shop that others wrote behind it, and go through it with a browser
 #   make clean                          remove what the others made
@@ -22,11 +23,11 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet --constraint constraints.txt
 BENCHES := $(if $(wildcard bench/*.py),bench)
 
-.PHONY: help demo test lint bench foreign-store clean system
+.PHONY: help demo test lint soak bench foreign-store clean system
 .DELETE_ON_ERROR:
 
 help:
-	@sed -n '3,8s/^# *//p' Makefile
+	@sed -n '3,9s/^# *//p' Makefile
 
 demo: $(VENV)/runs
 	$(BIN)/waitroom demo --port $(PORT) --ops-port $(OPS_PORT) $(ARGS)
@@ -39,6 +40,9 @@ lint: $(VENV)/develops
 	$(BIN)/ruff check .
 	$(BIN)/mypy waitroom inventory_backend tests $(BENCHES)
 	$(BIN)/lint-imports
+
+soak: lint system
+	OUTAGE_S=20 $(BIN)/pytest -n0 tests/journeys/test_outage.py
 
 bench: $(VENV)/develops system
 	$(BIN)/python -m bench
