@@ -123,6 +123,19 @@ def test_a_ticket_that_was_moved_is_found_out(mine: str, index: int) -> None:
     assert is_accepted(document, mine) is not is_moved
 
 
+def test_in_a_large_draw_too_every_true_place_is_accepted_and_every_other_one_refused() -> None:
+    ids = tickets(100_000)
+    wheel = wheel_of(ids)
+    draw = draw_of(wheel)
+    for ticket in ids[::200]:
+        document = ticket_document(draw, wheel, ticket, [])
+        assert document is not None
+        assert found(document, ticket)["roster"] is Outcome.FITS
+        moved = (document["ticket"]["inclusion"]["index"] + 1) % len(ids)  # type: ignore[index]  # JSON
+        document["ticket"]["inclusion"] = {"index": moved, "path": wheel.path(moved)}  # type: ignore[index]  # JSON
+        assert found(document, ticket)["roster"] is Outcome.WRONG
+
+
 def test_friends_slipped_in_before_others_show_in_the_index() -> None:
     ids = tickets(1_000)
     friends = {f"friend-{number}": 1e-9 * number for number in range(300)}  # at scores that the seed never gave them
