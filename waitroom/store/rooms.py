@@ -27,8 +27,6 @@ from waitroom.store.keys import RoomKeys
 from waitroom.store.sessions import revoke_by_hand
 from waitroom.store.snapshots import snapshot_of
 
-_EVERYBODY = 2**53
-"""More first arrivals than there will ever be: in a fifo room all of them keep their order."""
 _FULL_RETRY_S = 30
 _KEEP_MS = 7 * 24 * 3600 * 1000
 
@@ -254,8 +252,10 @@ class Rooms:
             return [kept, "0", "0", repr(tail), repr(tail)]
         draw = draw_score(seed, ticket.ticket_id)
         kept = "" if is_new else repr(draw if ticket.score is None else ticket.score)
-        heads = {Queueing.FIFO: _EVERYBODY, Queueing.HYBRID: rules.fifo_head}.get(rules.queueing, 0)
         head = head_score(ticket.issued_ms, starts_ms, ticket.ticket_id)
+        if rules.queueing is Queueing.FIFO:  # everybody is a head: none of them needs to be counted
+            return [kept, repr(head), "0", repr(head), repr(tail)]
+        heads = rules.fifo_head if rules.queueing is Queueing.HYBRID else 0
         return [kept, repr(head), str(heads), repr(draw), repr(tail)]
 
 
