@@ -1,0 +1,220 @@
+"""The documents in docs/openapi describe the APIs: each route is in them, and what is answered fits.
+
+Whoever adds a route or a member of an answer says so there.
+"""
+
+from collections.abc import AsyncIterator
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import pytest
+from aiohttp import web
+from aiohttp.test_utils import TestClient, TestServer
+from openapi_spec_validator import validate
+
+from inventory_backend.sales import HoldState, OrderStatus, SaleState
+from tests.described import FOLDER, Described
+from tests.edges import EVENT, Front, Store, as_app, front
+from tests.fakes import FakeClock
+from tests.http_shopper import solve
+from tests.till import Shop, config, gateway, shop
+from waitroom.console.door import Console
+from waitroom.console.guard import Guard
+from waitroom.console.sign_ins import Role
+from waitroom.kernel.pages import Pages
+from waitroom.kernel.redis import ScriptRunner
+from waitroom.kernel.tasks import running
+from waitroom.kernel.tokens import Keys
+from waitroom.rules.rooms import Phase, RoomRules
+from waitroom.store.audit import Audit
+from waitroom.store.rooms import Rooms, Standing
+
+OWN = "/.waitroom/{room}"
+Client = TestClient[web.Request, web.Application]
+
+
+async def ask(described: Described, client: Client, method: str, path: str, **kept: Any) -> Any:
+    """Ask, hold the answer against the document, and return it."""
+    named = {name: kept.pop(name) for name in ("room", "target") if name in kept}
+    answer = await client.request(method, path.format(**{"room": "drop"} | named), allow_redirects=False, **kept)
+    return await described.fits(method.lower(), path, answer)
+
+
+@pytest.mark.parametrize("name", sorted(file.stem for file in FOLDER.glob("*.yaml")))
+def test_a_document_is_openapi(name: str) -> None:
+    validate(Described(name).document)
+
+
+def test_the_words_of_the_documents_are_those_of_the_code() -> None:
+    def words(name: str, schema: str, member: str) -> set[str]:
+        described = Described(name)
+        found = described._resolved(described.document["components"]["schemas"][schema])
+        return set((found["properties"][member] if member else found)["enum"])
+
+    assert words("edge", "Pulse", "phase") == words("console", "Room", "phase") == set(Phase)
+    assert words("edge", "State", "") == set(Standing)
+    assert words("till", "Sale", "state") == set(SaleState)
+    assert words("till", "Hold", "status") == set(HoldState)
+    assert words("till", "Order", "status") == set(OrderStatus)
+
+
+# The edge
+
+
+async def test_the_edge_is_described(redis: ScriptRunner, keys: Keys, store: Store) -> None:
+    described = Described("edge")
+    trusted = {"trusted_proxies": ["127.0.0.0/8"]}
+    async with front(redis, keys, store, opens_in_s=1800, edge=trusted) as before:
+        routes = before.edge.application.router.routes()
+        assert described.undescribed(routes, but=["/{tail}", "/.waitroom/{tail}"]) == set()
+        joined = await _gathered(partial(ask, described, before.client))
+    async with front(redis, keys, store, opens_in_s=-1, edge=trusted) as after:
+        await after.tick()
+        await _opened(partial(ask, described, after.client), after, joined)
+
+    assert described.operations - described.asked == set(), "every route was asked"
+
+
+async def _gathered(ask_: Any) -> dict[str, Any]:
+    """Ask everything that can be asked before the opening; return the ticket."""
+    for path in ("/.waitroom/healthz", "/.waitroom/readyz", f"{OWN}/pulse", f"{OWN}/proof", f"{OWN}/proof.html"):
+        await ask_("GET", path)
+    await ask_("GET", f"{OWN}/pulse", room="nowhere")
+    await ask_("GET", f"{OWN}/proof", params={"ticket_id": "somebody"})
+    await ask_("GET", f"{OWN}/proof", params={"ticket_id": "!"})
+    for headers in ({}, {"Accept": "text/html"}):
+        await ask_("GET", f"{OWN}/wait", headers=headers)
+        await ask_("GET", f"{OWN}/enter", headers=headers)
+    posed = await ask_("POST", f"{OWN}/challenge")
+    solved = {"challenge": posed["challenge"], "solution": solve(posed["challenge"])}
+    joined: dict[str, Any] = await ask_("POST", f"{OWN}/queue/register", json=solved)
+    await ask_("POST", f"{OWN}/queue/register", json=solved)
+    await ask_("POST", f"{OWN}/queue/register", json={"challenge": 1})
+    await ask_("POST", f"{OWN}/queue/register", data=b"{", headers={"Content-Type": "application/json"})
+    await ask_("POST", f"{OWN}/queue/slow", data={"return_to": "/drop/"})
+    await ask_("GET", f"{OWN}/queue/status")
+    await ask_("GET", f"{OWN}/queue/status", headers=as_app(joined["ticket"]))
+    await ask_("POST", f"{OWN}/queue/claim", headers=as_app(joined["ticket"]))
+    asked = {"X-Forwarded-Method": "GET", "X-Forwarded-Proto": "http", "X-Forwarded-Host": "shop.example"}
+    for headers in (asked | {"X-Forwarded-Uri": "/drop/"}, asked | {"X-Forwarded-Uri": "/about"}, {}):
+        for front_ in ("nginx", "refusal", "redirect"):
+            await ask_("GET", f"/.waitroom/auth/{front_}", headers=headers)
+        await ask_("GET", "/.waitroom/auth/envoy{target}", target="/drop/", headers=headers)
+    await ask_("POST", "/.waitroom/auth/revoke/{room}", headers={"Waitroom-Pass": "forged"})
+    return joined
+
+
+async def _opened(ask_: Any, door: Front, joined: dict[str, Any]) -> None:
+    """Ask what only an opening answers."""
+    ticket = as_app(joined["ticket"])
+    assert (await ask_("GET", f"{OWN}/pulse"))["event"] == EVENT
+    await ask_("GET", f"{OWN}/proof")
+    assert (await ask_("GET", f"{OWN}/queue/status", headers=ticket))["state"] in {"called", "waiting"}
+    claimed = await ask_("POST", f"{OWN}/queue/claim", headers=ticket, json={"return_to": "/drop/"})
+    await ask_("GET", f"{OWN}/queue/status", headers=as_app(claimed["pass"]))
+    await ask_("GET", f"{OWN}/wait", headers=as_app(claimed["pass"]))
+    assert (await door.get("/drop/", headers=as_app(claimed["pass"]))).status == 200
+    assert isinstance(door.store, Store)
+    shown = door.store.seen[-1].headers["Waitroom-Pass"]
+    assert await ask_("POST", "/.waitroom/auth/revoke/{room}", headers={"Waitroom-Pass": shown}) is None
+    await ask_("POST", f"{OWN}/queue/leave", headers=ticket)
+    await ask_("POST", f"{OWN}/queue/leave", headers={"Origin": "https://evil.example"})
+
+
+# The listener for operators
+
+BODIES: dict[str, Any] = {
+    "rate": {"per_minute": 60, "why": "slow"},
+    "cap": {"total_active_users": 5},
+    "message": {"text": "Hello."},
+    "spin": {"value": "12 34"},
+    "open-all": {"for_s": 60},
+    "revoke": {"session": "somebody"},
+}
+
+
+@pytest.fixture
+async def console(redis: ScriptRunner, keys: Keys, clock: FakeClock) -> AsyncIterator[Client]:
+    tokens = {Role.OPERATOR: "the-operator-token", Role.VIEWER: "the-viewer-token"}
+    rooms = Rooms(redis, [RoomRules("drop")], keys, clock)
+    listener = Console(rooms, Audit(redis), Guard(tokens, keys, clock), Pages(), clock)
+    async with running(*listener.loops(), clock=clock), TestClient(TestServer(listener.application())) as client:
+        yield client
+
+
+async def test_the_listener_for_operators_is_described(console: Client) -> None:
+    described, operator = Described("console"), {"Authorization": "Bearer the-operator-token"}
+    ask_ = partial(ask, described, console)
+    application = console.app
+    assert application is not None
+    assert described.undescribed(application.router.routes(), but=()) == set()
+    for path in ("/", "/login", "/healthz", "/metrics", "/api/rooms"):
+        for headers in ({}, operator):
+            await ask_("GET", path, headers=headers)
+    same = {"Origin": str(console.make_url("/")).rstrip("/")}
+    for token in ("wrong", "the-viewer-token"):
+        await ask_("POST", "/login", data={"token": token}, headers=same)
+    await ask_("POST", "/logout", headers=same)
+    await ask_("POST", "/logout", headers={"Origin": "https://evil.example"})
+    for _, path in sorted(described.operations - described.asked - {("get", "/api/events")}):
+        what = path.rpartition("/")[2]
+        method = "POST" if ("post", path) in described.operations else "GET"
+        for headers in ({}, {"Authorization": "Bearer the-viewer-token"}, operator):
+            await ask_(method, path, headers=headers, json=BODIES.get(what, {}) if method == "POST" else None)
+    await ask_("POST", "/api/rooms/{room}/rate", headers=operator, json={"per_minute": -1})
+    await ask_("GET", "/api/rooms/{room}", headers=operator, room="nowhere")
+    async with console.get("/api/events", headers=operator) as stream:
+        assert stream.content_type == "text/event-stream"
+        described.asked.add(("get", "/api/events"))
+
+    assert described.operations - described.asked == set(), "every route was asked"
+
+
+# The till
+
+
+@pytest.fixture
+async def till(tmp_path: Path, valkey_url: str, redis: ScriptRunner) -> AsyncIterator[Shop]:
+    async with gateway() as gateway_url, shop(config(tmp_path, f"{valkey_url}?db=1", gateway_url)) as found:
+        yield found
+
+
+async def test_the_till_is_described(till: Shop) -> None:
+    described = Described("till")
+    pages = {route.resource.canonical for route in till.till.app.router.routes() if route.resource}
+    pages = {path for path in pages if path == "/" or path.startswith(("/drop", "/{sale}"))}
+    assert described.undescribed(till.till.app.router.routes(), but=pages) == set()
+    shopper = till.shopper()
+
+    async def asked(method: str, path: str, *, key: str = "", is_in: bool = True, **kept: Any) -> Any:
+        template = kept.pop("template", path)
+        headers = (shopper.headers() if is_in else {}) | ({"Idempotency-Key": key} if key else {})
+        async with till.session.request(method, till.url + path, headers=headers, **kept) as answer:
+            return await described.fits(method.lower(), template, answer)
+
+    wanted = {"sale": "drop", "lines": [{"sku": "sneaker", "qty": 1}]}
+    for path in ("/healthz", "/readyz"):
+        await asked("GET", path, is_in=False)
+    for name in ("drop", "nothing"):
+        await asked("GET", f"/sales/{name}", template="/sales/{sale}", is_in=False)
+    await asked("POST", "/checkout/reserve", json=wanted, key="k", is_in=False)
+    held = await asked("POST", "/checkout/reserve", json=wanted, key="k")
+    await asked("POST", "/checkout/reserve", json=wanted, key="k")
+    await asked("POST", "/checkout/reserve", json=wanted)
+    await asked("POST", "/checkout/reserve", json=wanted | {"lines": []}, key="l")
+    await asked("POST", "/checkout/reserve", json={"sale": "drop", "lines": [{"sku": "sneaker", "qty": 9}]}, key="m")
+    rid = held["reservation_id"]
+    paying = {"reservation_id": rid, "payment": {"provider": "simulated", "method": "card_ok"}}
+    placed = await asked("POST", "/checkout/commit", json=paying, key="c")
+    settled = await shopper.settled(placed["order_id"])
+    assert settled["status"] == "paid"
+    for order_id in (placed["order_id"], "nothing"):
+        await asked("GET", f"/checkout/orders/{order_id}", template="/checkout/orders/{order_id}")
+    for name in (rid, "nothing"):
+        await asked("GET", f"/checkout/reservations/{name}", template="/checkout/reservations/{reservation_id}")
+    other = await asked("POST", "/checkout/reserve", json=wanted, key="o")
+    await asked("POST", "/checkout/cancel", json={"reservation_id": other["reservation_id"]})
+    await asked("POST", "/checkout/commit", json=paying | {"reservation_id": other["reservation_id"]}, key="d")
+
+    assert described.operations - described.asked == set(), "every route was asked"
