@@ -24,7 +24,7 @@ def watch() -> Watch:
 
 @pytest.fixture
 async def watched(origin: Origin, watch: Watch) -> AsyncIterator[WatchedUpstream]:
-    limits = UpstreamLimits(connect_timeout_s=0.5, first_byte_timeout_s=0.2, max_connections=1)
+    limits = UpstreamLimits(connect_timeout_s=0.3, first_byte_timeout_s=2, max_connections=1)
     async with connected("store", origin.url, limits, clock=SystemClock()) as upstream:
         yield WatchedUpstream(upstream, watch, clock=SystemClock())
 
