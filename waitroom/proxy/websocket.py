@@ -1,8 +1,9 @@
 """Join a visitor's websocket with the upstream's, byte for byte, until either side closes.
 
 The bytes of the frames pass as they are: subprotocols, extensions, pings, close codes and the size of messages are
-between the two ends. A side that vanishes without a close frame vanishes for the other side too, so the codes that
-may not travel (1005, 1006, 1015) never do. What is held in memory is bounded by back-pressure, whatever a frame's size.
+between the two ends. A side that vanishes without a close frame vanishes for the other side too, and so does one whose
+close frame says what may not travel (1005, 1006, 1015, 2999). What is held in memory is bounded by back-pressure,
+whatever a frame's size.
 """
 
 import asyncio
@@ -24,6 +25,8 @@ from waitroom.proxy.relay import RelayedAnswer
 BUFFER_BYTES = 65_536
 GOODBYE = b"\x88\x02" + (1012).to_bytes(2, "big")
 """A close frame: service restart."""
+_CLOSE, _LONGEST_CLOSE_FRAME = 0x8, 2 + 4 + 125
+_CLOSE_CODES = frozenset({1000, 1001, 1002, 1003, *range(1007, 1015)})
 _MAGIC = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"  # RFC 6455 §1.3
 
 
@@ -73,8 +76,8 @@ async def join(
     upstream.read_timeout = None
     from_upstream = StreamReader(upstream, BUFFER_BYTES)
     from_visitor = StreamReader(request.protocol, BUFFER_BYTES)
-    frames = _Frames(response)
     to_upstream = StreamWriter(upstream, asyncio.get_running_loop())
+    down, up = _Frames(response.write), _Frames(to_upstream.write)
     response.send_head()
     request.protocol.keep_alive(False)
     request.protocol.set_parser(_Feed(from_visitor))  # type: ignore[arg-type]  # it needs only these two methods
@@ -82,15 +85,15 @@ async def join(
     try:
         async with asyncio.timeout(idle_timeout_s) as silence:
             await _either(
-                _pump(from_visitor, to_upstream.write, silence, idle_timeout_s),
-                _pump(from_upstream, frames.write, silence, idle_timeout_s),
-                frames.say_goodbye(leaving),
+                _pump(from_visitor, up, silence, idle_timeout_s),
+                _pump(from_upstream, down, silence, idle_timeout_s),
+                down.say_goodbye(leaving),
             )
     except TimeoutError:
         response.break_off()
     finally:
-        _flush(from_visitor, upstream)
-        _flush(from_upstream, request.protocol)
+        _flush(from_visitor, up, upstream)
+        _flush(from_upstream, down, request.protocol)
 
 
 class _Feed:
@@ -108,39 +111,64 @@ class _Feed:
 
 
 class _Frames:
-    """What goes to the visitor, followed just far enough to know where a frame ends and ours may stand."""
+    """What goes one way, followed just far enough to know where a frame ends and what a close frame says."""
 
-    def __init__(self, response: RelayedAnswer) -> None:
-        self._response = response
+    def __init__(self, send: Callable[[bytes], Awaitable[None]]) -> None:
+        self._send = send
         self._head = b""
-        self._left_bytes = 0
+        self._left_bytes: int | None = None  # of the payload; None while the head is not whole
+        self._close_frame = b""
         self._has_closed = False
+        self.is_legal = True
 
     async def write(self, piece: bytes) -> None:
-        self._follow(piece)
-        await self._response.write(piece)
+        passed = self.follow(piece)
+        if passed:
+            await self._send(passed)
 
     async def say_goodbye(self, leaving: asyncio.Event) -> None:
         """Tell the visitor to come back (RFC 6455 §7.4, code 1012) once we leave, unless a frame is half sent."""
         await leaving.wait()
-        if not (self._head or self._left_bytes or self._has_closed):
+        if not (self._head or self._has_closed):
             with suppress(ConnectionError):
-                await self._response.write(GOODBYE)
+                await self._send(GOODBYE)
 
-    def _follow(self, piece: bytes) -> None:
-        at = 0
-        while at < len(piece):
-            if self._left_bytes:
+    def follow(self, piece: bytes) -> bytes:
+        """Return what of `piece` may go on: a close frame only when it is whole, and never one that may not travel."""
+        passed, at = bytearray(), 0
+        while at < len(piece) and self.is_legal:
+            if self._left_bytes is None:
+                step = 1
+                self._head += piece[at : at + 1]
+                self._left_bytes = _payload_bytes(self._head)
+            else:
                 step = min(self._left_bytes, len(piece) - at)
                 self._left_bytes -= step
-                at += step
-                continue
-            self._head += piece[at : at + 1]
-            at += 1
-            size = _payload_bytes(self._head)
-            if size is not None:
-                self._has_closed = self._has_closed or self._head[0] & 0x0F == 0x8
-                self._head, self._left_bytes = b"", size
+            if self._head[0] & 0x0F == _CLOSE:
+                self._close_frame += piece[at : at + step]
+            else:
+                passed += piece[at : at + step]
+            at += step
+            if self._left_bytes == 0 or len(self._close_frame) > _LONGEST_CLOSE_FRAME:
+                passed += self._ended()
+        return bytes(passed)
+
+    def _ended(self) -> bytes:
+        """Be done with this frame; return it, if it is a close frame that was held back."""
+        frame, payload = self._close_frame, self._close_frame[len(self._head) :]
+        if frame:
+            self._has_closed, self.is_legal = True, _may_travel(self._head, payload)
+        self._head, self._left_bytes, self._close_frame = b"", None, b""
+        return frame if self.is_legal else b""
+
+
+def _may_travel(head: bytes, payload: bytes) -> bool:
+    """Tell whether a close frame says nothing, or what an end may say (RFC 6455 §7.4, and its registry at IANA)."""
+    if not payload:
+        return True
+    mask = head[-4:] if head[1] & 0x80 else bytes(4)
+    code = int.from_bytes(bytes(a ^ b for a, b in zip(payload[:2], mask, strict=False)), "big")
+    return 2 <= len(payload) <= 125 and (code in _CLOSE_CODES or 3000 <= code <= 4999)
 
 
 def _payload_bytes(head: bytes) -> int | None:
@@ -163,22 +191,20 @@ async def _either(*pumps: Coroutine[None, None, None]) -> None:
             task.cancel()
 
 
-async def _pump(
-    source: StreamReader, write: Callable[[bytes], Awaitable[None]], silence: asyncio.Timeout, idle_timeout_s: float
-) -> None:
+async def _pump(source: StreamReader, frames: _Frames, silence: asyncio.Timeout, idle_timeout_s: float) -> None:
     try:
-        while piece := await source.readany():
+        while frames.is_legal and (piece := await source.readany()):
             silence.reschedule(asyncio.get_running_loop().time() + idle_timeout_s)
-            await write(piece)
+            await frames.write(piece)
     except (aiohttp.ClientError, OSError):
         return  # a side that is gone is done
 
 
-def _flush(source: StreamReader, target: BaseProtocol) -> None:
+def _flush(source: StreamReader, frames: _Frames, target: BaseProtocol) -> None:
     """Hand over what one side said last, mostly its close frame, before the other is closed."""
     transport = target.transport
     if source.exception() is None and transport is not None and not transport.is_closing():
-        rest = source.read_nowait()
+        rest = frames.follow(source.read_nowait())
         if rest:
             transport.write(rest)
 

@@ -35,6 +35,9 @@ def handshake(*headers: bytes, key: bytes = KEY) -> bytes:
     return b"\r\n".join([*lines, b"", b""])
 
 
+BYE = b"\x88\x84\x01\x02\x03\x04" + bytes(a ^ b for a, b in zip(b"\x03\xe8ok", b"\x01\x02\x03\x04", strict=True))
+
+
 async def echo(seen: Seen, reader: asyncio.StreamReader, writer: Writer) -> None:
     writer.write(SWITCH + b"Sec-WebSocket-Protocol: chat.v2\r\nSec-WebSocket-Extensions: x-own\r\n\r\n")
     while piece := await reader.read(65_536):
@@ -69,7 +72,7 @@ async def test_the_handshake_is_between_the_two_ends(edge: Edge, live: Origin) -
 
 
 async def test_bytes_pass_both_ways_whatever_they_are(edge: Edge, live: Origin) -> None:
-    noise = hashlib.shake_256(b"noise").digest(3_000_000)
+    noise = b"\x82\x7f" + (3_000_000).to_bytes(8, "big") + hashlib.shake_256(b"noise").digest(3_000_000)
     reader, writer = await edge.open()
     writer.write(handshake())
     await reader.readuntil(b"\r\n\r\n")
@@ -81,15 +84,15 @@ async def test_bytes_pass_both_ways_whatever_they_are(edge: Edge, live: Origin) 
 
 async def test_what_is_sent_together_with_the_handshake_is_not_lost(edge: Edge, origin: Origin) -> None:
     async def eager(seen: Seen, reader: asyncio.StreamReader, writer: Writer) -> None:
-        writer.write(SWITCH + b"\r\n" + b"early")
-        assert await reader.readexactly(5) == b"first"
-        writer.write(b"got it")
+        writer.write(SWITCH + b"\r\n" + b"\x81\x05early")
+        assert await reader.readexactly(11) == b"\x81\x85\0\0\0\0first"
+        writer.write(b"\x81\x06got it")
         writer.close()
 
     origin.scripts[b"/live"] = eager
-    answer = await edge.talk(handshake() + b"first")
+    answer = await edge.talk(handshake() + b"\x81\x85\0\0\0\0first")
 
-    assert answer.endswith(b"\r\n\r\nearlygot it")
+    assert answer.endswith(b"\r\n\r\n\x81\x05early\x81\x06got it")
 
 
 async def test_a_refused_handshake_reaches_the_visitor_whole(edge: Edge, origin: Origin) -> None:
@@ -183,13 +186,13 @@ async def test_the_last_words_of_a_visitor_arrive(edge: Edge, origin: Origin) ->
     reader, writer = await edge.open()
     writer.write(handshake())
     await reader.readuntil(b"\r\n\r\n")
-    writer.write(b"close frame")
+    writer.write(BYE)
     writer.close()
 
     async with asyncio.timeout(2):
         while not origin.closed:
             await asyncio.sleep(0.005)
-    assert heard == b"close frame"
+    assert heard == BYE
 
 
 async def test_a_silent_pair_is_closed(edge: Edge, live: Origin) -> None:
@@ -239,6 +242,85 @@ async def _last_words(edge: Edge, origin: Origin, said: bytes) -> bytes:
     return heard + await reader.read(-1)
 
 
+def close_frame(code: int | None, reason: bytes = b"why", *, mask: bytes = b"") -> bytes:
+    """Return a close frame as a server sends it, or with a `mask` as a visitor does."""
+    payload = b"" if code is None else code.to_bytes(2, "big") + reason
+    if not mask:
+        return bytes([0x88, len(payload)]) + payload
+    masked = bytes(byte ^ mask[place % 4] for place, byte in enumerate(payload))
+    return bytes([0x88, 0x80 | len(payload)]) + mask + masked
+
+
+LEGAL = [None, 1000, 1001, 1002, 1003, 1007, 1008, 1009, 1010, 1011, 1012, 1013, 1014, 3000, 4999]
+ILLEGAL = [0, 1, 999, 1004, 1005, 1006, 1015, 1016, 2000, 2999, 5000, 65535]
+
+
+@pytest.mark.parametrize("code", LEGAL)
+async def test_a_close_frame_passes_as_it_is_both_ways(edge: Edge, origin: Origin, code: int | None) -> None:
+    said = b"\x81\x02hi" + close_frame(code)
+    assert await _both(edge, origin, said, close_frame(code, mask=b"\x11\x22\x33\x44")) == (
+        said,
+        close_frame(code, mask=b"\x11\x22\x33\x44"),
+    )
+
+
+@pytest.mark.parametrize("code", ILLEGAL)
+async def test_a_code_that_may_not_travel_does_not_and_what_came_before_it_does(
+    edge: Edge, origin: Origin, code: int
+) -> None:
+    said, masked = close_frame(code), close_frame(code, mask=b"\x11\x22\x33\x44")
+    heard, _ = await _both(edge, origin, b"\x81\x02hi" + said, b"")
+    assert heard == b"\x81\x02hi"
+
+    _, told = await _both(edge, origin, b"", b"\x89\x80\0\0\0\0" + masked + b"more")
+    assert told == b"\x89\x80\0\0\0\0"
+
+
+@pytest.mark.parametrize("said", [b"\x88\x01\x03", b"\x88\x7e\x01\x00\x03\xe8" + b"x" * 254])
+async def test_a_close_frame_that_is_none_does_not_travel(edge: Edge, origin: Origin, said: bytes) -> None:
+    assert (await _both(edge, origin, said, b""))[0] == b""
+
+
+async def test_a_close_frame_arrives_whole_however_it_is_cut(edge: Edge, origin: Origin) -> None:
+    frame = close_frame(1000)
+
+    async def slowly(seen: Seen, reader: asyncio.StreamReader, writer: Writer) -> None:
+        writer.write(SWITCH + b"\r\n")
+        for byte in frame:
+            writer.write(bytes([byte]))
+            await writer.drain()
+            await asyncio.sleep(0.001)
+        writer.close()
+
+    origin.scripts[b"/live"] = slowly
+
+    assert (await edge.talk(handshake())).endswith(b"\r\n\r\n" + frame)
+
+
+async def _both(edge: Edge, origin: Origin, said: bytes, asked: bytes) -> tuple[bytes, bytes]:
+    """Let the upstream say one thing and the visitor another; return what each heard until the end."""
+    told = asyncio.get_running_loop().create_future()
+
+    async def speak(seen: Seen, reader: asyncio.StreamReader, writer: Writer) -> None:
+        writer.write(SWITCH + b"\r\n")
+        heard = await reader.readexactly(len(asked)) if said and asked else b""
+        writer.write(said)
+        if said:
+            writer.write_eof()
+        heard += await reader.read(-1)
+        told.set_result(heard)
+        writer.close()
+
+    origin.scripts[b"/live"] = speak
+    reader, writer = await edge.open()
+    writer.write(handshake())
+    await reader.readuntil(b"\r\n\r\n")
+    writer.write(asked)
+    async with asyncio.timeout(30):
+        heard = await reader.read(-1)
+        return heard, await told
+
+
 async def test_a_flood_is_held_back_by_a_visitor_who_does_not_read(origin: Origin) -> None:
     sent = 0
 
@@ -247,7 +329,7 @@ async def test_a_flood_is_held_back_by_a_visitor_who_does_not_read(origin: Origi
         writer.write(SWITCH + b"\r\n")
         with suppress(ConnectionError):
             while True:
-                writer.write(b"x" * 65_536)
+                writer.write(b"\x82\x7f" + (65_536).to_bytes(8, "big") + b"x" * 65_536)
                 await writer.drain()
                 sent += 65_536
 
@@ -319,13 +401,13 @@ async def test_messages_of_every_kind_and_size_pass(shop: Edge) -> None:
         url = f"http://127.0.0.1:{shop.port}/live"
         async with session.ws_connect(url, protocols=["chat.v2"], compress=15, max_msg_size=0, autoping=False) as ws:
             await ws.send_str("schön")
-            await ws.send_bytes(b"x" * 5_000_000)
+            await ws.send_bytes(b"x" * 20_000_000)
             await ws.ping(b"are you there")
 
             assert ws.protocol == "chat.v2"
             assert ws.compress == 15
             assert await ws.receive_str() == "schön"
-            assert await ws.receive_bytes() == b"x" * 5_000_000
+            assert await ws.receive_bytes() == b"x" * 20_000_000
             assert (await ws.receive()).data == b"are you there"
 
 
