@@ -7,7 +7,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-from bench import gate, till
+from bench import gate, hour, till
 
 RESULTS = Path(__file__).parent / "results"
 
@@ -31,6 +31,7 @@ def main() -> int:
         found["hot"] = gate.hot(root / "hot", rounds=rounds, seconds=seconds)
         found["join"] = gate.joins(root / "join", count=count)
         found["reserve"] = till.reserves(root / "reserve", buyers=2 * count, connections=256)
+        found["hour"] = hour.deviations(root / "hour", quick=quick)
     print(json.dumps(found, indent=2))
     RESULTS.mkdir(exist_ok=True)
     (RESULTS / "latest.json").write_text(json.dumps(found, indent=2) + "\n")
