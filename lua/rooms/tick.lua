@@ -167,6 +167,7 @@ if not (is_admitting and is_full(room, tokens) and waiting == 0 and outstanding 
   keep_tokens(room, tokens, now)
   redis.call('HINCRBY', room, 'beats', 1)
 end
+note_tick(room, seats, now)
 for i = 1, #KEYS do
   local left = redis.call('PTTL', KEYS[i])
   if left ~= -2 and (left < keep * 0.99 or left > keep) then

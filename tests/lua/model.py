@@ -10,6 +10,7 @@ from typing import TypeAlias
 Reply: TypeAlias = list[str | int | float | None]
 
 LINGER_MS = 2_000
+HOLD_MS = 10_000
 MOMENT_MS = 5_000
 PATIENCE_MS = 30_000
 _ALMOST = 1 - (1 - 1e-9)
@@ -98,6 +99,8 @@ class Model:
     admitted: int = 0
     lapsed: int = 0
     heads: int = 0
+    ticked_ms: int | None = None
+    silence: tuple[int, int] = (0, 0)
     show_up: float | None = None
     generation: str = ""
     beats: int = 0
@@ -184,7 +187,10 @@ class Model:
         self.tokens, self.refilled_ms = tokens, now
 
     def inside(self, now: int) -> int:
-        self.sessions = {name: end for name, end in self.sessions.items() if end > now - LINGER_MS}
+        if self.ticked_ms is not None and now - self.ticked_ms > LINGER_MS:
+            self.silence = self.ticked_ms, now + HOLD_MS
+        over = self.silence[0] if now < self.silence[1] else now
+        self.sessions = {name: end for name, end in self.sessions.items() if end > over - LINGER_MS}
         return len(self.sessions) + self.held_for_unseen(now)
 
     def held_for_unseen(self, now: int) -> int:
@@ -234,6 +240,7 @@ class Model:
         if not (is_admitting and is_full and not self.waiting() and not self.awaited() and not inside):
             self.keep(tokens, now)
             self.beats += 1
+        self.ticked_ms = now if inside else None
         counts = [self.called, len(self.waiting()), inside, len(self.awaited()), self.admitted, self.lapsed]
         return ["ticked", self.phase(now), self.serving, *counts, self.rate, self.cap, self.message, self.revision]
 

@@ -153,6 +153,8 @@ MUTANTS: dict[str, Patch] = {
     "the spin is forgotten": {"rooms/tick": ("return (score - spin) % 1", "return score")},
     "the draw is counted from its start": {"rooms/tick": ("local last = spin + turn\n", "local last = turn\n")},
     "a seat is given away too early": {"rooms/tick": ("LINGER_MS = 2000", "LINGER_MS = 0")},
+    "a silence gives seats away": {"rooms/tick": ("HOLD_MS = 10000", "HOLD_MS = 0")},
+    "a silence never ends": {"rooms/tick": ("if held[3] and now < tonumber(held[3]) then", "if held[3] then")},
     "a lapsed ticket frees the call of another": {
         "rooms/leave": ("turn > tonumber(l[3] or '-inf') and turn or again", "turn")
     },

@@ -141,9 +141,9 @@ async def test_a_cap_lowered_below_the_sessions_calls_nobody_until_enough_are_go
     await room.claims(tickets[4:5], 31_000)
     await room.control("cap", "1", 31_000)
 
-    assert (await room.tick(61_500))["called"] == 5
-    assert (await room.tick(63_001))["called"] == 5, "one is still inside, and one may be"
-    assert (await room.tick(93_001))["called"] == 6
+    assert (await room.ticked(61_500, 31_000))["called"] == 5
+    assert (await room.ticked(63_001, 61_500))["called"] == 5, "one is still inside, and one may be"
+    assert (await room.ticked(93_001, 63_001))["called"] == 6
 
 
 async def test_a_session_that_ran_out_counts_until_the_last_touch_must_have_arrived(redis: ScriptRunner) -> None:
@@ -152,10 +152,54 @@ async def test_a_session_that_ran_out_counts_until_the_last_touch_must_have_arri
     await room.enter("seen a moment ago", 0)
     await room.join("next", 0)
 
-    assert (await room.tick(60_900))["called"] == 0
+    assert (await room.ticked(60_900))["called"] == 0
     await room.touch({"seen a moment ago": 119_000}, 61_000)
-    assert (await room.tick(62_500))["called"] == 0, "the seat is not given away"
-    assert (await room.tick(121_000))["called"] == 1
+    assert (await room.ticked(62_500, 60_900))["called"] == 0, "the seat is not given away"
+    assert (await room.ticked(121_000, 62_500))["called"] == 1
+
+
+async def test_after_an_outage_the_seats_of_those_who_were_seen_meanwhile_are_theirs(redis: ScriptRunner) -> None:
+    room = Room(redis, cap=2, duration_ms=60_000)
+    await room.tick()
+    await room.enter("alive", 0)
+    await room.enter("gone", 300)
+    await room.crowd(2, 400)
+    await room.ticked(50_000, 1000)  # and now nobody reaches Redis for 20 s, in which both ends pass
+    back = await room.tick(70_000)
+    await room.touch({"alive": 125_000}, 71_500)
+    touched = await room.ticked(79_999, 71_500)
+    after = await room.tick(80_000)
+
+    assert (back["sessions"], back["called"]) == (2, 0), (
+        "no seat is given away before the workers could say who is alive"
+    )
+    assert (touched["sessions"], touched["called"]) == (2, 0)
+    assert (after["sessions"], after["called"]) == (1, 1), "whoever was not seen is gone, and the next is called"
+    assert await room.claims(["t1", "t2"], 80_000) == ["t1"]
+
+
+async def test_a_claim_that_is_faster_than_the_first_tick_after_an_outage_takes_no_seat(redis: ScriptRunner) -> None:
+    room = Room(redis, cap=1, duration_ms=60_000)
+    await room.tick()
+    await room.enter("alive", 0)
+    await room.control("cap", "2")
+    await room.join("t1", 0)
+    await room.tick(1000)
+    await room.control("cap", "1", 1000)
+    await room.ticked(50_000, 1000)
+
+    assert (await room.claim("t1", 70_000))[0] == "later"
+    await room.touch({"alive": 125_000}, 70_500)
+    assert (await room.tick(71_000))["sessions"] == 1
+
+
+async def test_a_quiet_time_is_no_outage(redis: ScriptRunner) -> None:
+    room = Room(redis, cap=1, duration_ms=3_000)
+    await room.ticked(10_000)
+    await room.enter("one", 900_000)
+    await room.ticked(905_000, 900_250)
+
+    assert (await room.enter("two", 905_001))[0] == "admitted"
 
 
 async def test_the_called_who_do_not_come_are_no_longer_counted_on_and_then_lapse(redis: ScriptRunner) -> None:
