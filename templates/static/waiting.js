@@ -9,7 +9,7 @@ function nextPoll_ms() {
   next = Math.max(floor_ms, jitter(Math.min(next, me.stop || pulse.phase === "ended" ? next : ceiling_ms), .15));
   if (document.hidden) next = Math.max(next, jitter(ceiling_ms, .15));
   if (before > 0) next = Math.min(next, before + 2000 * Math.random());
-  const due = [me.present_ms, me.turn ? me.claim_ms : Infinity, me.stop ? me.retry_ms : me.ticket || me.joining ? Infinity : Math.max(at + 1, me.join_ms)];
+  const due = [me.present_ms, me.open_ms, me.turn ? me.claim_ms : Infinity, me.stop ? me.retry_ms : me.ticket || me.joining ? Infinity : Math.max(at + 1, me.join_ms)];
   return Math.max(50, Math.min(next, takesPeople() || me.ticket || me.stop ? Math.min(...due) - at : Infinity));
 }
 
@@ -29,6 +29,8 @@ async function beat() {
   }
   await readPulse();
   if (me.stop || me.turn === "in") return;
+  if (Date.now() >= me.open_ms) return arrive({});
+  if (me.ticket && !me.turn && myTurn() && Date.now() >= me.claim_ms) return claim();
   if (askNow()) await present();
   if (me.stop || me.turn === "in") return;
   if (me.ticket) {

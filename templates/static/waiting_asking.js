@@ -7,7 +7,7 @@ const solver = makeSolver();
 const me = {
   asked: false, present_ms: Infinity, join_ms: 0, claim_ms: 0, retry_ms: Infinity,
   ticket: null, mark: null, called: false, turn: null, stop: null, detail: "",
-  joining: null, work: null, elsewhere: false, tries: 0, why: "", why_ms: 0, said: 0,
+  joining: null, work: null, elsewhere: false, tries: 0, again: false, open_ms: Infinity, others: 0, why: "", why_ms: 0, said: 0,
 };
 let pulse = null, skew_ms = 0, failures = 0, wake = () => {}, waking, audio = null;
 
@@ -51,6 +51,9 @@ function retryMs(answer) {
   return Math.max(0, /^\d+$/.test(given) ? given * 1000 : Date.parse(given) - Date.now() || 0);
 }
 
+// What a server in good health says to who comes too many or too fast: it is told, and no reason to "reconnect".
+const isRefusal = told => /:(full|too-many)/.test(told.type || "");
+
 async function call(method, path, sent) {
   const stop = new AbortController(), timer = setTimeout(() => stop.abort(), 12000);
   const asked = { method: method, signal: stop.signal, credentials: "same-origin", headers: { Accept: "application/json" } };
@@ -60,8 +63,9 @@ async function call(method, path, sent) {
   }
   try {
     const answer = await fetch(base + path, asked), status = answer.status;
-    if (status === 429 || status >= 500) throw new Away(retryMs(answer));
-    return { status: status, data: status === 204 ? {} : await answer.json(), retry_ms: retryMs(answer) };
+    const told = status === 204 ? {} : await answer.json().catch(() => null), retry_ms = retryMs(answer);
+    if (!told || (status === 429 || status >= 500) && !isRefusal(told)) throw new Away(retry_ms);
+    return { status: status, data: told, retry_ms: retry_ms };
   } catch (fault) {
     throw fault instanceof Away ? fault : new Away(0);
   } finally {

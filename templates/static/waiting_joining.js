@@ -21,18 +21,18 @@ async function register() {
   }
   let posed = store.get("work");
   if (!posed || posed.event !== pulse.event || posed.expires_ms < now() + 3000) {
-    const { status, data } = await call("POST", "/challenge");
-    if (!data.challenge) return refuse(status, data);
+    const { status, data, retry_ms } = await call("POST", "/challenge");
+    if (!data.challenge) return refuse(status, data, retry_ms);
     posed = { event: pulse.event, challenge: data.challenge, expires_ms: data.expires_ms, nonces: [] };
     store.set("work", posed);
   }
   const solution = await solve(posed);
   // Where this call fails the solved challenge stays, and is sent again.
-  const { status, data } = solution ? await call("POST", "/queue/register", { challenge: posed.challenge, solution: solution }) : { status: 0, data: {} };
-  store.set("work", null);
+  const { status, data, retry_ms } = solution ? await call("POST", "/queue/register", { challenge: posed.challenge, solution: solution }) : { status: 0, data: {}, retry_ms: 0 };
+  if (!isRefusal(data)) store.set("work", null);
   me.work = null;
   offerSlow(0);
-  if (status !== 200 && status !== 201) return refuse(status, data);
+  if (status !== 200 && status !== 201) return refuse(status, data, retry_ms);
   if (!navigator.cookieEnabled) return halt("cookies");
   take(data);
   tell({ is: "joined" });
@@ -40,11 +40,11 @@ async function register() {
   if (pulse.phase !== "prequeue" && !data.wait_s) me.present_ms = Date.now() + 500 + 2000 * Math.random();
 }
 
-function refuse(status, data) {
+function refuse(status, data, retry_ms) {
   const tooLate = !status || /challenge|solution|expired/.test(data.type || "");
   me.join_ms = Date.now() + backoff(0, ++me.tries);
   if (tooLate && me.tries < 4) return;
   me.tries = 0;
-  halt("refused", tooLate ? "" : data.detail);
-  me.retry_ms = Date.now() + jitter(45000, .3);
+  halt(/:full/.test(data.type) ? "full" : "refused", tooLate ? "" : data.detail);
+  me.retry_ms = Date.now() + (retry_ms * (1 + .25 * Math.random()) || jitter(45000, .3));
 }

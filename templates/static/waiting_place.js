@@ -33,7 +33,7 @@ function take(data) {
   me.retry_ms = Infinity;
   if (data.state === "admitted") return arrive(data);
   if (data.state === "lapsed") return halt("lapsed");
-  const held = store.get("ticket"), before = me.mark && place();
+  const held = store.get("ticket"), before = me.mark && place(), left = before && wait();
   const id = data.ticket_id || (held && held.event === pulse.event ? held.id : null);
   me.ticket = { lane: data.lane || "main", score: data.score === undefined ? null : data.score, ticket_id: id };
   me.called = data.state === "called";
@@ -41,6 +41,8 @@ function take(data) {
   me.stop = null;
   if (typeof data.place === "number") {
     if (before && data.place > before) because(movedBackText(data.place - before));
+    else if (left && left.likely > 30 && data.wait_s && data.wait_s.likely > left.likely * 1.2) because(longerText(me.others > 0));
+    me.others = 0;
     const known = held && held.id === id && held.event === pulse.event && held.first;
     me.mark = { place: data.place, called: lane().called, wait: data.wait_s, rate: pulse.rate_per_minute, first: Math.max(data.place, known || 0) };
   }
@@ -49,9 +51,11 @@ function take(data) {
 
 async function present() {
   const { status, data } = await call("GET", "/queue/status");
-  if (status === 200) return take(data);
+  const lapsed = status === 410 || data.state === "lapsed";
   me.asked = true;
   me.present_ms = Infinity;
-  if (status === 410) return halt("lapsed");
+  if (lapsed && !me.again) return halt("lapsed");
+  me.again = false;
+  if (status === 200 && !lapsed) return take(data);
   me.ticket = me.mark = null;
 }

@@ -32,9 +32,11 @@ $("leave").onclick = async () => {
 $("go").onclick = () => {
   if (me.turn === "in") return enter();
   if (me.stop === "cookies") return location.reload();
+  // Who lapsed asks first whether the room lets them come back, and joins anew where it does not.
+  me.again = me.stop === "lapsed";
+  me.asked = !me.again;
   me.stop = null;
   me.retry_ms = Infinity;
-  me.asked = true;
   me.join_ms = me.tries = 0;
   wake();
 };
@@ -54,5 +56,5 @@ window.addEventListener("pageshow", event => {
   wake();
 });
 setInterval(() => {
-  if (pulse && pulse.phase === "prequeue" && !me.stop) paint();
+  if (me.stop ? me.retry_ms < Infinity : pulse && pulse.phase === "prequeue") paint();
 }, 250);

@@ -7,6 +7,9 @@ async function readPulse() {
   if (samples.push(data.server_ms - Date.now()) > 8) samples.shift();
   skew_ms = Math.max(...samples);
   pulse = data;
+  // Ops let everybody in: no turn is waited for, but not all come in one second.
+  if (!pulse.open_until_ms) me.open_ms = Infinity;
+  else if (me.open_ms === Infinity) me.open_ms = soon();
   if (old) compare(old, at);
 }
 
@@ -19,6 +22,7 @@ function compare(old, at) {
   }
   if (old.spin !== pulse.spin || old.phase === "prequeue" && pulse.phase !== "prequeue") presentSoon();
   if (old.phase === "ended" || old.phase === "idle" && pulse.phase === "prequeue") me.asked = false;
+  me.others += Object.keys(pulse.lanes).reduce((sum, name) => name === laneName() || !old.lanes[name] ? sum : sum + pulse.lanes[name].called - old.lanes[name].called, 0);
   const ratio = pulse.rate_per_minute / old.rate_per_minute;
   if (pulse.health || old.health) { // the rate then changes all the time
     if (ratio < .9) because("The shop is very busy, so people are let in more slowly for a while.");
@@ -36,10 +40,15 @@ function because(text) {
   me.why_ms = Date.now() + 60000;
 }
 
-// Everybody learns of the opening in the same second: spread what they ask next over time.
-function presentSoon(before) {
+// Everybody learns of the opening in the same second: spread what they ask next over 2 to 30 seconds, by their number.
+// Nobody waits for it whose turn it is: the pulse alone tells that.
+function soon(before) {
   const crowd = Math.max(lane().waiting || 0, before || 0);
-  me.present_ms = Math.min(me.present_ms, Date.now() + Math.random() * Math.min(30000, Math.max(2000, crowd / 5)));
+  return Date.now() + Math.random() * Math.min(30000, Math.max(2000, crowd / 5));
+}
+
+function presentSoon(before) {
+  me.present_ms = Math.min(me.present_ms, soon(before));
 }
 
 function forget() {
@@ -49,4 +58,5 @@ function forget() {
 }
 
 const everybody = told => Object.values(told.lanes).reduce((sum, each) => sum + (each.waiting || 0), 0);
-const lane = () => pulse && pulse.lanes[me.ticket && me.ticket.lane || "main"] || { serving: null, called: 0, waiting: 0 };
+const laneName = () => me.ticket && me.ticket.lane || "main";
+const lane = () => pulse && pulse.lanes[laneName()] || { serving: null, called: 0, waiting: 0 };

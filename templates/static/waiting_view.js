@@ -17,7 +17,7 @@ function paint() {
   const quiet = !!(me.stop || me.turn || phase === "ended");
   const draw = !!me.ticket && score() === null && at === null;
   const [view, eyebrow, headline, lead, button] = describe({
-    phase: phase, turn: me.turn, stop: me.stop, detail: me.detail, ticket: me.ticket, place: at, draw: draw, clock: before_ms > 0,
+    phase: phase, turn: me.turn, stop: me.stop, detail: me.detail, again_ms: me.retry_ms - Date.now(), ticket: me.ticket, place: at, draw: draw, clock: before_ms > 0,
   });
   const news = body.dataset.view !== view;
   body.dataset.view = view;
@@ -34,14 +34,14 @@ function paint() {
   paintWork(quiet);
   bar("way", inLine && me.mark && me.mark.first > 1 ? 1 - (at - 1) / me.mark.first : null);
   paintFacts(at, quiet, phase);
-  show("why", quiet ? null : failures > 1 ? "We cannot reach the waiting room at the moment. " + (me.ticket ? "Your place is kept, and this page" : "This page") + " keeps trying." : pulse && isDown() ? downText() : Date.now() < me.why_ms ? me.why : null);
+  show("why", quiet ? null : failures > 1 ? "We cannot reach the waiting room at the moment. " + (me.ticket ? "Your place is kept, and this page" : "This page") + " keeps trying." : me.open_ms < Infinity ? openToAllText() : pulse && isDown() ? downText() : Date.now() < me.why_ms ? me.why : null);
   show("message-text", pulse && pulse.message || "");
   show("message", !!(pulse && pulse.message));
   show("live", failures ? "Reconnecting…" : pulse ? "Live" : "Connecting…");
   $("live").classList.toggle("away", failures > 0);
   show("tools", !quiet);
   show("leave", !!me.ticket);
-  show("note", me.turn ? "Your place inside is kept for a few minutes." : quiet ? "You can close this page." : "Keep this page open. A reload does not cost you your place.");
+  show("note", me.turn ? "Your place inside is kept for a few minutes." : me.stop && me.retry_ms < Infinity ? "Keep this page open." : quiet ? "You can close this page." : "Keep this page open." + (me.ticket ? " A reload does not cost you your place." : ""));
   paintOrder(draw);
   paintTitle(at, before_ms);
   speak(news, headline, at);
@@ -81,7 +81,7 @@ function paintFacts(at, quiet, phase) {
   show("own", count(at || 0));
   show("ahead", count(at === null ? Math.max(1, here) : at - 1));
   $("wait").parentNode.hidden = phase === "prequeue";
-  show("wait", phase === "paused" ? "Paused" : left ? waitText(left.low, left.high) : "Not known yet");
+  show("wait", phase === "paused" ? "Paused" : me.open_ms < Infinity ? waitText(0, 30) : left ? waitText(left.low, left.high) : "Not known yet");
 }
 
 function paintOrder(draw) {

@@ -38,7 +38,8 @@ function describe(s) {
   if (s.stop === "left") return ["left", "Waiting room", "You have left the line", "Your place is free for somebody else. You can join again at any time.", "Join again"];
   if (s.stop === "lapsed") return ["lapsed", "Waiting room", "Your turn has passed", "You were called, but nobody came in in time. You can join again at the end of the line.", "Join again"];
   if (s.stop === "cookies") return ["refused", "Waiting room", "Please allow cookies", "Your place in line is kept in a cookie, and this browser does not keep it. Allow cookies for this site, then try again.", "Try again"];
-  if (s.stop) return ["refused", "Waiting room", "Not just now", s.detail || "We cannot give you a place at the moment. This page tries again by itself.", "Try again"];
+  if (s.stop === "full") return ["refused", "Waiting room", "The waiting room is full", "As many people wait as the shop takes, so nobody else gets a place at the moment." + againText(s), "Try again now"];
+  if (s.stop) return ["refused", "Waiting room", "Not just now", (s.detail || "We cannot give you a place at the moment.") + againText(s), "Try again now"];
   if (s.phase === "ended") return ["ended", "Closed", "This sale has ended", "Thank you for coming. Nobody is let in any more."];
   if (s.phase === "sold_out") return ["sold_out", "Sold out", "Everything is sold", s.ticket ? "Your place is kept: should something come back, the line moves on by itself." : "Should something come back, this page goes on by itself."];
   if (s.phase === "paused") return ["paused", "Paused", s.place ? "Your place in line" : "Admission is paused", "Nobody is let in at the moment. Your place is kept, and the line goes on by itself."];
@@ -49,6 +50,10 @@ function describe(s) {
   return ["checking", "Waiting room", "One moment, please", "Many people are here, so everybody waits in line for a while."];
 }
 
+function againText(s) {
+  return " This page tries again by itself in " + many(Math.max(1, Math.ceil(s.again_ms / 1000)), "second", "seconds") + ".";
+}
+
 function prequeueLead(s) {
   if (!s.ticket) return "You can wait right here. There is nothing you have to do.";
   if (s.draw) return "You are in the draw. At the opening everybody here gets a place by lot: having come earlier makes no difference, and reloading costs nothing.";
@@ -57,6 +62,14 @@ function prequeueLead(s) {
 
 function downText() {
   return "The shop does not answer at the moment. Nobody is let in until it does. Your place is kept, and the line goes on by itself.";
+}
+
+function openToAllText() {
+  return "Everybody is let in at the moment. You come in within half a minute, by yourself.";
+}
+
+function longerText(others) {
+  return (others ? "People with a place in another lane, such as invited guests, are let in beside you" : "People come in more slowly than before") + ", so the expected wait has grown. Your place is the same.";
 }
 
 function movedBackText(by) {

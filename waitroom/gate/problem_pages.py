@@ -25,6 +25,11 @@ _HEADLINES = {
     503: "One moment, please",
     504: "The shop is taking too long",
 }
+_KINDS = {
+    "full": "The waiting room is full",
+    "closed": "Closed at the moment",
+}
+"""Headlines of answers whose status says less than they know."""
 _BODY_HEADERS = frozenset({"content-type", "content-length", "content-encoding"})
 
 
@@ -54,7 +59,7 @@ class ProblemPages:
             look=self._site,
             nonce=mark,
             status=answer.status,
-            headline=_HEADLINES.get(answer.status, HTTPStatus(answer.status).phrase),
+            headline=_headline(answer),
             detail=detail,
             reference=None,
             retry_s=_retry_s(answer) if may_retry and answer.status in _RETRIED else None,
@@ -85,6 +90,12 @@ def _own_problem(answer: web.Response) -> str | None:
     if not isinstance(document, dict) or not str(document.get("type", "")).startswith(_OURS):
         return None
     return str(document.get("detail", ""))
+
+
+def _headline(answer: web.Response) -> str:
+    kind = str(json.loads(answer.body).get("type", "")) if isinstance(answer.body, bytes) else ""
+    told = _HEADLINES.get(answer.status, HTTPStatus(answer.status).phrase)
+    return _KINDS.get(kind.removeprefix(_OURS), told)
 
 
 def _retry_s(answer: web.Response) -> int:

@@ -24,6 +24,11 @@ _WORDS = {
         "Your place in line",
         "Nobody is let in at the moment. Your place is kept, and the line goes on by itself.",
     ),
+    "down": (
+        "In line",
+        "Your place in line",
+        "The shop does not answer at the moment. Nobody is let in until it does, and the line goes on by itself.",
+    ),
     "sold_out": ("Sold out", "Everything is sold", "Should something come back, this page goes on by itself."),
     "ended": ("Closed", "This sale has ended", "Thank you for coming. Nobody is let in any more."),
     "lapsed": (
@@ -32,6 +37,12 @@ _WORDS = {
         "You were called, but nobody came in in time. Open the page again to join at the end of the line.",
     ),
 }
+_NOTES = {
+    "sold_out": "This page asks again every {} seconds. Your place is kept.",
+    "ended": "You can close this page.",
+    "lapsed": "You can close this page, or open it again to join.",
+}
+_NOTE = "This page asks again every {} seconds, and lets you in by itself when it is your turn. Your place is kept."
 _NAMELESS_PLACE = {"called", "sold_out", "ended", "lapsed"}
 
 
@@ -87,9 +98,10 @@ class WaitingPage:
             "lead": lead,
             "place": None if shown is None else f"{shown:,}",
             "ahead": None if shown is None else f"{shown - 1:,}",
-            "wait": None if wait is None or shown is None or state == "paused" else wait_text(*wait),
+            "wait": None if wait is None or shown is None or state in {"paused", "down"} else wait_text(*wait),
             "message": message,
-            "refresh_s": refresh_s,
+            "refresh_s": None if state == "ended" else refresh_s,
+            "note": _NOTES.get(state, _NOTE).format(refresh_s),
         }
         mark = nonce()
         html = self._pages.render("gate/waiting.html", room=room, look=self._look(room), nonce=mark, slow=slow)

@@ -8,6 +8,7 @@ from waitroom.gate.line import Line, Presented
 from waitroom.gate.waiting import WaitingPage
 from waitroom.kernel.clock import Clock
 from waitroom.kernel.prepared import Prepared
+from waitroom.rules.health import Circuit
 from waitroom.rules.rooms import Phase
 from waitroom.store.rooms import Standing
 
@@ -42,6 +43,8 @@ class WaitingPages:
         snapshot = self._line.snapshot(room)
         told = {Phase.PREQUEUE, Phase.PAUSED, Phase.SOLD_OUT, Phase.ENDED}
         state = snapshot.phase.value if standing is Standing.WAITING and snapshot.phase in told else standing.value
+        if state == Standing.WAITING and snapshot.health.circuit is not Circuit.CLOSED:
+            state = "down"
         wait = presented.wait
         page = self._page.for_slow(
             room,

@@ -9,13 +9,14 @@ def pulse(snapshot: Snapshot, polling: Polling, seed: bytes) -> dict[str, object
 
     Times in ms since 1970 on Redis's clock; `serving` is null until somebody was called, `spin` until it is known how
     the draw is turned; `health` is there only while the upstream suffers, and `rate_per_minute` is then what that
-    leaves of the rate.
+    leaves of the rate. `open_until_ms` is there only while ops let everybody through, no turn needed.
     """
     lanes = {
         name: {"serving": lane.serving, "called": lane.called, "waiting": lane.waiting}
         for name, lane in snapshot.lanes.items()
     }
     health = told(snapshot.health)
+    is_open_to_all = snapshot.is_open_to_all(snapshot.now_ms) and not snapshot.is_closed
     return {
         "room": snapshot.room,
         "event": snapshot.event,
@@ -32,6 +33,7 @@ def pulse(snapshot: Snapshot, polling: Polling, seed: bytes) -> dict[str, object
         "spin": snapshot.spin if snapshot.is_spun else None,
         "message": snapshot.message or None,
         **({} if health is None else {"health": health}),
+        **({"open_until_ms": snapshot.open_until_ms} if is_open_to_all else {}),
     }
 
 

@@ -19,7 +19,8 @@ from waitroom.gate.waiting import WaitingPage, wait_text
 from waitroom.kernel.pages import Pages
 
 LIMIT_BYTES = 14 * 1024
-WORDS_JS = Path(__file__).parents[3] / "templates" / "static" / "waiting_words.js"
+STATIC = Path(__file__).parents[3] / "templates" / "static"
+WORDS_JS, PULSE_JS = STATIC / "waiting_words.js", STATIC / "waiting_pulse.js"
 
 
 @pytest.fixture
@@ -106,12 +107,16 @@ def test_the_page_of_a_slow_visitor_says_where_they_stand_and_asks_again(waiting
     assert page.headers["Cache-Control"] == "no-store"
 
 
-@pytest.mark.parametrize("state", ["prequeue", "waiting", "paused", "called", "sold_out", "ended", "lapsed", "idle"])
+@pytest.mark.parametrize(
+    "state", ["prequeue", "waiting", "paused", "down", "called", "sold_out", "ended", "lapsed", "idle"]
+)
 def test_a_slow_page_has_words_for_every_state_even_where_nothing_is_known(waiting: WaitingPage, state: str) -> None:
     page = waiting.for_slow("drop", place=None, wait=None, refresh_s=20, state=state, message=None)
 
     assert page.body.count("<h1>") == 1
     assert "None" not in page.body
+    assert ("refresh" in page.body) is (state != "ended"), "nothing comes after the end"
+    assert ("Your place is kept" in page.body) is (state not in {"ended", "lapsed"})
 
 
 @pytest.mark.parametrize(
@@ -151,6 +156,21 @@ def test_the_page_and_the_server_tell_a_wait_in_the_same_words() -> None:
     said = subprocess.run([node, "-e", script], capture_output=True, text=True, check=True, timeout=30)
 
     assert json.loads(said.stdout) == [wait_text(low, high) for low, high in waits]
+
+
+@pytest.mark.parametrize(("crowd", "most_ms"), [(1, 2_000), (10_000, 2_000), (50_000, 10_000), (5_000_000, 30_000)])
+def test_what_a_crowd_asks_at_the_opening_is_spread_by_its_number(crowd: int, most_ms: int) -> None:
+    node = shutil.which("node")
+    if node is None:
+        pytest.skip("LOUD: node is not installed, so the spread at the opening was NOT looked at")
+    state = f"const me = {{}}; let pulse = {{ lanes: {{ main: {{ waiting: {crowd} }} }} }}; Date.now = () => 0;"
+    asking = "console.log(JSON.stringify([0, 0.5, 1].map(chance => { Math.random = () => chance; return soon(); })))"
+
+    said = subprocess.run(
+        [node, "-e", state + PULSE_JS.read_text() + asking], capture_output=True, text=True, check=True, timeout=30
+    )
+
+    assert json.loads(said.stdout) == [0, most_ms / 2, most_ms]
 
 
 def test_the_squeezed_script_is_still_javascript(waiting: WaitingPage, tmp_path: Path) -> None:

@@ -50,6 +50,8 @@ class FakeRoom:
     waiting: int = 1203
     rate: int = 240
     health: dict[str, object] | None = None
+    others: int | None = None  # how many were called in another lane
+    open_until_ms: int | None = None
     message: str | None = None
     seed: bytes | None = None
     state: str = "waiting"
@@ -70,7 +72,10 @@ class FakeRoom:
         return [at for at, called in self.log if called == path]
 
     def pulse(self) -> dict[str, object]:
-        return {
+        lanes = {"main": {"serving": self.serving, "called": self.called, "waiting": self.waiting}}
+        if self.others is not None:
+            lanes["priority"] = {"serving": None, "called": self.others, "waiting": 0}
+        told: dict[str, object] = {
             "room": "drop",
             "event": self.event,
             "generation": self.generation,
@@ -78,14 +83,16 @@ class FakeRoom:
             "server_ms": now_ms(),
             "starts_ms": self.starts_ms,
             "ends_ms": None,
-            "lanes": {"main": {"serving": self.serving, "called": self.called, "waiting": self.waiting}},
+            "lanes": lanes,
             "rate_per_minute": self.rate,
             "poll": self.poll,
             "commitment": sha256(SEED).hexdigest(),
             "seed": self.seed.hex() if self.seed else None,
             "spin": self.spin,
             "message": self.message,
-        } | ({"health": self.health} if self.health else {})
+        }
+        sometimes = {"health": self.health, "open_until_ms": self.open_until_ms}
+        return told | {name: value for name, value in sometimes.items() if value}
 
     def place_of(self, request: web.Request) -> dict[str, object]:
         place = None if self.place is None else max(1, self.place - self.called)
@@ -182,7 +189,7 @@ class FakeRoom:
         return back
 
     async def _door(self, request: web.Request) -> web.Response:
-        if PASS in request.cookies:
+        if PASS in request.cookies or self.open_until_ms:
             return web.Response(text=STORE, content_type="text/html")
         if request.cookies.get(TICKET) == "slow":
             if self.state == "called":
@@ -197,7 +204,7 @@ class FakeRoom:
 
 
 def problem(status: int, kind: str, *, retry_after_s: int | None = None, detail: str = "No.") -> web.Response:
-    headers = {"Content-Type": "application/problem+json"}
+    headers = {"Content-Type": "application/problem+json", "Cache-Control": "no-store"}
     if retry_after_s is not None:
         headers["Retry-After"] = str(retry_after_s)
     document = {"type": f"urn:waitroom:problem:{kind}", "status": status, "detail": detail}
@@ -385,14 +392,14 @@ async def test_two_tabs_make_one_ticket(visitor: BrowserContext, room: FakeRoom,
 
 
 async def test_a_tab_takes_over_when_the_solving_one_is_closed(visitor: BrowserContext, room: FakeRoom) -> None:
-    room.terms = Terms(steps=64, difficulty=15)
+    room.terms = Terms(steps=64, difficulty=17)
     first, _ = await opened(visitor, room)
     second, _ = await opened(visitor, room)
     await expect(second.locator("#work-label")).to_have_text("Reserving your place in another tab")
 
     await first.close()
 
-    await expect(second.locator("#place")).to_have_text("1,204", timeout=60_000)
+    await expect(second.locator("#place")).to_have_text("1,204", timeout=100_000)
     assert len(room.posed) == 1
 
 
@@ -473,7 +480,7 @@ async def test_a_lapsed_visitor_joins_again_with_a_new_ticket(visitor: BrowserCo
     room.serving = 9e9
     page, _ = await opened(visitor, room)
     await expect(page.locator("#headline")).to_have_text("Your turn has passed")
-    room.serving = None
+    room.serving, room.state = None, "lapsed"
 
     await page.get_by_role("button", name="Join again").click()
 
@@ -490,6 +497,80 @@ async def test_who_missed_the_call_and_is_called_once_more_comes_in(visitor: Bro
     await expect(page.locator("h1")).to_have_text("Welcome to the store")
     assert len(room.calls("queue/claim")) == 2
     assert len(room.tickets) == 1
+
+
+async def test_who_lapsed_is_let_back_to_their_place_where_the_room_grants_it_after_all(
+    visitor: BrowserContext, room: FakeRoom
+) -> None:
+    room.refusals["queue/claim"] = [problem(410, "lapsed")]
+    room.refusals["queue/status"] = [problem(404, "no-ticket"), problem(410, "lapsed")]
+    room.serving = 9e9
+    page, _ = await opened(visitor, room)
+    await expect(page.locator("#headline")).to_have_text("Your turn has passed")
+    room.serving, room.place = None, 3
+
+    await page.get_by_role("button", name="Join again").click()
+
+    await expect(page.locator("#place")).to_have_text("3")
+    assert len(room.tickets) == len(room.posed) == 1
+
+
+async def test_a_full_room_is_told_and_the_page_tries_again_when_it_says(
+    visitor: BrowserContext, room: FakeRoom
+) -> None:
+    room.refusals["queue/register"] = [problem(503, "full", retry_after_s=3)]
+
+    page, faults = await opened(visitor, room)
+
+    await expect(page.locator("#headline")).to_have_text("The waiting room is full")
+    await expect(page.locator("#lead")).to_contain_text(re.compile("tries again by itself in [1-4] seconds?"))
+    await expect(page.locator("#live")).to_have_text("Live")
+    await expect(page.locator("#place")).to_have_text("1,204")
+    first, second = room.calls("queue/register")
+    assert second - first >= 3
+    assert len(room.posed) == 1, "the work is not done twice"
+    assert faults == []
+
+
+async def test_where_everybody_is_let_in_nobody_waits_for_a_turn(visitor: BrowserContext, room: FakeRoom) -> None:
+    page, faults = await opened(visitor, room)
+    await expect(page.locator("#place")).to_have_text("1,204")
+
+    room.open_until_ms = now_ms() + 600_000
+
+    await expect(page.locator("h1")).to_have_text("Welcome to the store")
+    assert room.calls("queue/claim") == []
+    assert faults == []
+
+
+async def test_who_is_at_the_front_comes_in_before_what_the_crowd_asks_at_the_opening(
+    visitor: BrowserContext, room: FakeRoom
+) -> None:
+    await visitor.add_init_script("Math.random = () => 0")  # the first of the crowd to ask for its place
+    room.phase, room.starts_ms, room.score, room.place = "prequeue", now_ms() + 1500, None, None
+    room.waiting = 1_000_000
+    page, _ = await opened(visitor, room)
+    await expect(page.locator("#lead")).to_contain_text("draw")
+    room.held["queue/status"] = asyncio.Event()  # the crowd is more than this answers in time
+
+    room.phase, room.seed, room.serving = "open", SEED, 1.0
+
+    await expect(page.locator("h1")).to_have_text("Welcome to the store")
+
+
+async def test_a_wait_that_grows_because_of_another_lane_comes_with_the_reason(
+    visitor: BrowserContext, room: FakeRoom
+) -> None:
+    room.others = 10
+    page, _ = await opened(visitor, room)
+    await expect(page.locator("#wait")).to_have_text("4\u20137 minutes")
+
+    room.others, room.called = 500, 700  # so few are left that the page asks anew
+    room.wait = {"low": 400.0, "likely": 500.0, "high": 600.0}
+
+    await expect(page.locator("#why")).to_contain_text("People with a place in another lane")
+    await expect(page.locator("#wait")).to_have_text("6\u201310 minutes")
+    await expect(page.locator("#place")).to_have_text("504")
 
 
 async def test_leaving_takes_two_presses_and_can_be_undone_by_joining_again(
@@ -611,7 +692,7 @@ async def test_a_refusal_is_shown_in_the_words_of_the_server(visitor: BrowserCon
 
     page, _ = await opened(visitor, room)
 
-    await expect(page.locator("#lead")).to_have_text("This room takes nobody else today.")
+    await expect(page.locator("#lead")).to_contain_text("This room takes nobody else today. This page tries again")
     await page.get_by_role("button", name="Try again").click()
     await expect(page.locator("#place")).to_have_text("1,204")
 
