@@ -5,10 +5,12 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from functools import partial
 from threading import Event
+from typing import Any
 
 import pytest
 
@@ -18,6 +20,7 @@ from tests.whole_site import ROOT, WholeSite, until, worker_behind
 pytestmark = [pytest.mark.journey, pytest.mark.xdist_group("journey")]
 
 NewShopper = Callable[..., HttpShopper]
+Pulse = dict[str, Any]
 
 
 def ctl(site: WholeSite, *arguments: str) -> subprocess.CompletedProcess[str]:
@@ -49,11 +52,19 @@ class Watcher:
     shopper: HttpShopper
     worker: int
     seen: list[tuple[int, float]] = field(default_factory=list)
+    after: list[Pulse] = field(default_factory=list)
 
     def follow(self, until_told: Event) -> None:
         while not until_told.wait(0.02):
             pulse = self.shopper.get(f"{OWN}/pulse").body
             self.seen.append((pulse["server_ms"], pulse["rate_per_minute"]))
+
+    def look(self, at_ms: int) -> bool:
+        """Ask once; keep what was made after `at_ms`, and say whether there is any."""
+        pulse = self.shopper.get(f"{OWN}/pulse").body
+        if pulse["server_ms"] > at_ms:
+            self.after.append(pulse)
+        return bool(self.after)
 
 
 def watchers(site: WholeSite, new_shopper: NewShopper) -> list[Watcher]:
@@ -92,6 +103,73 @@ def test_a_new_rate_is_on_every_worker_within_a_second(restored: WholeSite, new_
         first_ms = next(server_ms for server_ms, rate in watcher.seen if rate == 600)
         assert first_ms - entry["at_ms"] <= 1000, f"worker {watcher.worker} was late"
         assert watcher.seen[0][1] == 60000
+
+
+LIVE: dict[str, tuple[dict[str, object], Callable[[Pulse], bool]]] = {
+    "rate": ({"per_minute": 1200}, lambda pulse: pulse["rate_per_minute"] == 1200),
+    "message": ({"text": "At six."}, lambda pulse: pulse["message"] == "At six."),
+    "pause": ({}, lambda pulse: pulse["phase"] == "paused"),
+    "resume": ({}, lambda pulse: pulse["phase"] == "open"),
+    "sold-out": ({}, lambda pulse: pulse["phase"] == "sold_out"),
+    "close": ({}, lambda pulse: pulse["phase"] == "paused"),
+    "open-all": ({"for_s": 600}, lambda pulse: "open_until_ms" in pulse),
+    "end": ({}, lambda pulse: pulse["phase"] == "ended"),
+}
+
+
+@pytest.mark.parametrize("what", LIVE)
+def test_a_change_is_in_the_first_pulse_that_each_worker_makes_after_it(
+    what: str, restored: WholeSite, new_shopper: NewShopper
+) -> None:
+    body, holds = LIVE[what]
+    watching = watchers(restored, new_shopper)
+    if what == "resume":
+        restored.ops("pause", {})
+
+    assert restored.ops(what, {**body, "why": "because"})["room"] == "drop"
+
+    entry = restored.ops("audit")["entries"][0]
+    assert (entry["what"], entry["why"], entry["who"]) == (what, "because", "operator (127.0.0.0/24)")
+    for watcher in watching:
+        until(partial(watcher.look, entry["at_ms"]), within_s=30)
+        assert holds(watcher.shopper.get(f"{OWN}/pulse").body), f"worker {watcher.worker} goes on as before"
+        assert all(holds(pulse) for pulse in watcher.after), f"worker {watcher.worker} was late"
+
+
+def test_who_is_inside_or_comes_meets_a_change_on_every_worker(restored: WholeSite, new_shopper: NewShopper) -> None:
+    inside, other = new_shopper(), new_shopper()
+    inside.come_in()
+    other.come_in()
+    watching = [watcher.shopper for watcher in watchers(restored, new_shopper)]
+
+    def everywhere(cookies: Mapping[str, str], status: int, kind: str = "") -> Callable[[], bool]:
+        def is_so() -> bool:
+            for shopper in watching:
+                shopper.cookies = dict(cookies)
+            answers = [shopper.get("/drop/") for shopper in watching]
+            return all((answer.status, answer.kind) == (status, kind) for answer in answers)
+
+        return is_so
+
+    restored.ops("cap", {"total_active_users": 0})
+    until(everywhere({}, 503, "waiting"), within_s=30)
+    restored.ops("open-all", {"for_s": 600})
+    until(everywhere({}, 200), within_s=30)
+    restored.ops("resume", {})
+    until(everywhere({}, 503, "waiting"), within_s=30)
+    restored.ops("close", {})
+    until(everywhere(inside.cookies, 503, "closed"), within_s=30)
+    restored.ops("resume", {})
+    until(everywhere(inside.cookies, 200), within_s=30)
+    restored.ops("revoke", {"session": inside.ticket["ticket_id"], "why": "a shared pass"})
+    until(everywhere(inside.cookies, 503, "waiting"), within_s=30)
+    assert everywhere(other.cookies, 200)()
+    restored.ops("revoke-all", {})
+    until(everywhere(other.cookies, 503, "waiting"), within_s=30)
+
+    told = [(entry["what"], entry["value"]) for entry in restored.ops("audit")["entries"][:7]]
+    assert [what for what, _ in told] == ["revoke-all", "revoke", "resume", "close", "resume", "open-all", "cap"]
+    assert told[1][1] == inside.ticket["ticket_id"]
 
 
 def test_the_rate_is_what_lets_people_in(restored: WholeSite, new_shopper: NewShopper) -> None:
