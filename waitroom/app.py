@@ -4,7 +4,7 @@ import asyncio
 import logging
 import os
 import secrets
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from ipaddress import ip_network
 
@@ -97,10 +97,11 @@ async def run_edge(config: Config, keys: Keys, redis_url: str, place: Place | No
             Loop("beacon", edge.beacon.step, DRAW_S, _BEACON_LIMIT_S),
             Loop("roster", edge.roster.step, DRAW_S, _ROSTER_LIMIT_S),
         ]
+        await _once(edge.ticker.step, "no first tick")  # so that who comes at once finds the room as it is
         async with running(*loops, clock=clock):
             await serve_until_told(edge.application, sockets, serving, clock=clock, ready=place.ready)
         await edge.errands.close(serving.drain_s)
-        await _last_touch(edge.toucher)
+        await _once(edge.toucher.step, "last visits not written")  # without it the passes say the same
 
 
 async def run_ops(config: Config, keys: Keys, redis_url: str, console_token: str, place: Place | None = None) -> None:
@@ -246,13 +247,13 @@ async def _redis(stack: AsyncExitStack, config: Config, url: str) -> ScriptRunne
     return runner
 
 
-async def _last_touch(toucher: Toucher) -> None:
-    """Write the visits of the last moment; without Redis they are lost, and the passes say the same."""
+async def _once(step: Callable[[], Awaitable[None]], otherwise: str) -> None:
+    """Do `step` now, if that can be done in a moment."""
     try:
         async with asyncio.timeout(1):
-            await toucher.step()
+            await step()
     except (TimeoutError, WaitroomError) as fault:
-        log.warning("last visits not written", extra={"fault": repr(fault)})
+        log.warning(otherwise, extra={"fault": repr(fault)})
 
 
 async def _name_no_software(_request: web.Request, answer: web.StreamResponse) -> None:

@@ -7,6 +7,7 @@ import sys
 import tempfile
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager, suppress
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -18,7 +19,9 @@ from tests.conftest import eventually
 from waitroom.kernel.clock import SystemClock
 from waitroom.kernel.embedded import EmbeddedServer
 from waitroom.kernel.errors import ConfigFault, WaitroomError
-from waitroom.supervisor import Program, Supervisor, Tier, pause_s
+from waitroom.kernel.ports import listening
+from waitroom.kernel.units import Address
+from waitroom.supervisor import Program, Renewed, Supervisor, Tier
 
 LIVES = """
 import os, signal, sys, time
@@ -235,9 +238,95 @@ async def test_the_embedded_redis_is_started_again_with_what_it_held(book: Path,
     assert not server.socket.exists()
 
 
-@pytest.mark.parametrize(
-    ("before_s", "lived_s", "waits_s"),
-    [(0, 0, 0.2), (0.2, 0, 0.4), (0.4, 59, 0.8), (4.0, 0, 5.0), (5.0, 0, 5.0), (5.0, 60, 0.2)],
-)
-def test_pauses_double_and_begin_anew_after_a_healthy_minute(before_s: float, lived_s: float, waits_s: float) -> None:
-    assert pause_s(before_s, lived_s) == pytest.approx(waits_s)
+SERVES = LIVES.replace(
+    'note("started")',
+    """
+def hang_up(*_):
+    note("hung-up")
+signal.signal(signal.SIGHUP, hang_up)
+note("started")
+os.write(int(os.environ["WAITROOM_READY_FD"]), b".")
+""",
+).replace("time.sleep(600)", "while True: time.sleep(600)")
+DIES = LIVES.replace("time.sleep(600)", "sys.exit(1)")
+
+
+def serving(book: Path, name: str, source: str = SERVES) -> Program:
+    return replace(program(book, name, source=source), tells_ready=True)
+
+
+@asynccontextmanager
+async def renewing(*programs: Program, wanted: Callable[[], Renewed | None]) -> AsyncIterator[Supervisor]:
+    supervised = Supervisor(programs, clock=SystemClock(), renew=wanted)
+    async with running(supervised):
+        yield supervised
+
+
+async def test_on_a_hangup_what_changed_is_replaced_and_the_new_one_serves_before_the_old_one_ends(book: Path) -> None:
+    till, taken_over = program(book, "till", tier=Tier.TILL), []
+    new = [till, serving(book, "edge", SERVES + "#"), serving(book, "more")]
+    before = [till, serving(book, "edge"), serving(book, "surplus")]
+    async with renewing(*before, wanted=lambda: (new, lambda: taken_over.append(True))):
+        await eventually(lambda: len(told(book, "started")) == 3, within_s=30)
+        os.kill(os.getpid(), signal.SIGHUP)
+        await eventually(lambda: sorted(told(book, "stopped")) == ["edge", "surplus"], within_s=30)
+
+        assert sorted(told(book, "started")) == ["edge", "edge", "more", "surplus", "till"]
+        assert taken_over == [True]
+        words = [line.split()[:2] for line in book.read_text().splitlines()]
+        assert words.index(["edge", "stopped"]) > max(n for n, word in enumerate(words) if word == ["edge", "started"])
+    assert not any(is_alive(pid) for pid in pids(book))
+
+
+async def test_what_does_not_come_up_changes_nothing(book: Path, caplog: pytest.LogCaptureFixture) -> None:
+    before = [serving(book, "one"), serving(book, "two")]
+    new = [serving(book, "one", SERVES + "#"), serving(book, "two", DIES)]
+    async with renewing(*before, wanted=lambda: (new, lambda: pytest.fail("taken over"))) as supervised:
+        await eventually(lambda: all(keeper.is_up for keeper in supervised._keepers), within_s=30)
+        os.kill(os.getpid(), signal.SIGHUP)
+        await eventually(lambda: told(book, "stopped").count("one") == 2, within_s=30)
+
+        await eventually(lambda: len(supervised._keepers) == 2, within_s=30)
+        assert all(keeper.program in before for keeper in supervised._keepers)
+        assert "two" not in told(book, "stopped")
+        assert "new settings refused, the old ones go on" in caplog.text
+
+
+async def test_settings_that_are_wrong_are_told_and_the_next_may_be_right(
+    book: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    answers: list[Renewed | ConfigFault | None] = [ConfigFault(["rooms: is missing"]), None]
+
+    def wanted() -> Renewed | None:
+        answer = answers.pop(0)
+        if isinstance(answer, ConfigFault):
+            raise answer
+        return answer
+
+    async with renewing(serving(book, "edge"), wanted=wanted) as supervised:
+        await eventually(lambda: all(keeper.is_up for keeper in supervised._keepers), within_s=30)
+        os.kill(os.getpid(), signal.SIGHUP)
+        await eventually(lambda: "new settings refused" in caplog.text)
+        assert told(book, "hung-up") == []
+        os.kill(os.getpid(), signal.SIGHUP)
+        await eventually(lambda: told(book, "hung-up") == ["edge"], within_s=30)
+
+        assert told(book, "started") == ["edge"]
+
+
+async def test_the_end_may_come_while_something_is_replaced(book: Path) -> None:
+    silent = serving(book, "edge", LIVES)
+    async with renewing(serving(book, "edge"), wanted=lambda: ([silent], lambda: None)):
+        await eventually(lambda: len(told(book, "started")) == 1, within_s=30)
+        os.kill(os.getpid(), signal.SIGHUP)
+        await eventually(lambda: len(told(book, "started")) == 2, within_s=30)
+    assert not any(is_alive(pid) for pid in pids(book))
+
+
+async def test_sockets_that_programs_share_are_closed_before_they_stop(book: Path) -> None:
+    (shared,) = listening(Address("127.0.0.1", 0), setting="edge.listen")
+    supervised = Supervisor([program(book, "edge")], clock=SystemClock(), shared=[shared])
+    async with running(supervised):
+        await eventually(lambda: len(told(book, "started")) == 1)
+
+    assert shared.fileno() == -1

@@ -17,6 +17,7 @@ import uvloop
 
 from waitroom.cli import Commands
 from waitroom.config import Config, read
+from waitroom.keeping import READY_VARIABLE, Program, Tier
 from waitroom.kernel import logs
 from waitroom.kernel.embedded import EmbeddedServer
 from waitroom.kernel.metrics import FOLDER
@@ -24,7 +25,6 @@ from waitroom.kernel.ports import Place
 from waitroom.kernel.settings import SECRET_VARIABLE, read_secrets
 from waitroom.kernel.tokens import Keys, UpstreamPassSigner
 from waitroom.kernel.units import Address
-from waitroom.supervisor import Program, Tier
 
 CONSOLE_TOKEN_VARIABLE = "WAITROOM_CONSOLE_TOKEN"  # noqa: S105 - the name of a variable, not what is in it
 UPSTREAM_SECRET_VARIABLE = "WAITROOM_UPSTREAM_SECRET"  # noqa: S105 - as above
@@ -52,6 +52,7 @@ class Installation:
     counts: Path  # where the processes count for /metrics
     gateway: Address | None = None  # of the simulated payment service
     output: Path | None = None  # where they log; None: where we do
+    copy: Path | None = None  # of the file as it was read: a process that starts again must not find another
     sockets: tuple[socket.socket, ...] = ()  # that listen for shoppers; without any, each process takes its own port
     ops_sockets: tuple[socket.socket, ...] = ()
 
@@ -87,11 +88,13 @@ class Installation:
     ) -> Program:
         inherits = tuple(one.fileno() for one in sockets)
         given = [part for number in inherits for part in ("--socket", str(number))]
+        if self.copy is not None:
+            given += ["--copy", str(self.copy)]
         argv = (sys.executable, "-m", "waitroom", command, "-c", str(self.file), *given)
         ours = {SECRET_VARIABLE: self.environment[SECRET_VARIABLE]} if SECRET_VARIABLE in self.environment else {}
         reached = {"REDIS_URL": self.redis_url}
         environment = self.plain() | reached | ours | dict(secrets)
-        return Program(name, argv, environment, tier, output=self.output, inherits=inherits)
+        return Program(name, argv, environment, tier, output=self.output, inherits=inherits, tells_ready=True)
 
     def _shop(self) -> list[Program]:
         programs = []
@@ -119,6 +122,7 @@ def add(commands: Commands) -> None:
     for name, run in (("_worker", _worker), ("_ops", _ops)):
         parser = commands.add_parser(name)
         parser.add_argument("-c", "--config", type=Path, required=True, metavar="FILE")
+        parser.add_argument("--copy", type=Path, metavar="FILE")
         parser.add_argument("--socket", type=int, action="append", default=[], metavar="FD")
         parser.set_defaults(run=run)
 
@@ -137,10 +141,17 @@ def _ops(asked: argparse.Namespace) -> int:
 
 
 def _serve(asked: argparse.Namespace, part: Callable[[Config, Keys, Place], Coroutine[Any, Any, None]]) -> int:
-    config = read(asked.config, os.environ)
+    config = read(asked.config, os.environ, copy=asked.copy)
     keys = read_secrets(os.environ, config.secrets.file)
     logs.setup(config.logs.level, as_json=config.logs.as_json)
-    place = Place(tuple(socket.socket(fileno=number) for number in asked.socket))
+    place = Place(tuple(socket.socket(fileno=number) for number in asked.socket), _tell_ready)
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         runner.run(part(config, keys, place))
     return 0
+
+
+def _tell_ready() -> None:
+    """Tell the supervisor, where there is one, that we serve."""
+    if number := os.environ.pop(READY_VARIABLE, ""):
+        os.write(int(number), b".")
+        os.close(int(number))

@@ -17,6 +17,7 @@ import aiohttp
 
 from waitroom.cli import Commands
 from waitroom.cli.processes import CONSOLE_TOKEN_VARIABLE, Installation
+from waitroom.cli.renewal import Renewal
 from waitroom.config import Config, read
 from waitroom.kernel import logs
 from waitroom.kernel.clock import Clock, SystemClock
@@ -25,6 +26,7 @@ from waitroom.kernel.metrics import FOLDER
 from waitroom.kernel.ports import free_loopback, listening
 from waitroom.kernel.settings import create_secret_file, read_private, read_secrets
 from waitroom.kernel.units import Address
+from waitroom.proxy.certificates import tls_context
 from waitroom.supervisor import Program, Supervisor
 
 _QUIET_S = 15.0
@@ -43,9 +45,7 @@ def add(commands: Commands) -> None:
 
 def run(asked: argparse.Namespace) -> int:
     """Serve until a signal; every fault of the settings is told before anything starts."""
-    config = read(asked.config, os.environ)
-    if asked.workers is not None:
-        config = with_workers(config, asked.workers)
+    config = _configured(asked, None)
     keys = read_secrets(os.environ, config.secrets.file)
     logs.setup(config.logs.level, as_json=config.logs.as_json)
     token = console_token(config, os.environ)
@@ -59,14 +59,21 @@ def run(asked: argparse.Namespace) -> int:
             counts=Path(counts),
             gateway=free_loopback() if config.backend.simulated_gateway else None,
         )
-        asyncio.run(supervise(installation, partial(_tell, config, token, SystemClock())))
+        renewal = Renewal(installation, partial(_configured, asked))
+        asyncio.run(supervise(installation, partial(_tell, config, token, SystemClock()), renewal=renewal))
     return 0
 
 
 async def supervise(
-    installation: Installation, meanwhile: Callable[[], Awaitable[None]], *, more: Iterable[Program] = ()
+    installation: Installation,
+    meanwhile: Callable[[], Awaitable[None]],
+    *,
+    more: Iterable[Program] = (),
+    renewal: Renewal | None = None,
 ) -> None:
     """Run `installation`, with an embedded Redis where none is named, and `more` programs beside its own.
+
+    With a `renewal`, SIGHUP reads the settings again; else it ends everything, as the other signals do.
 
     Raises:
         ConfigFault: a port is taken, or a program refuses its settings.
@@ -76,9 +83,15 @@ async def supervise(
     taken = take_ports({"edge.listen": edge, "ops.listen": ops})
     os.environ[FOLDER] = str(installation.counts)  # the supervisor forgets there who died
     given = replace(installation, sockets=tuple(taken["edge.listen"]), ops_sockets=tuple(taken["ops.listen"]))
-    programs = [*given.programs(), *more]
-    shared = [*given.sockets, *given.ops_sockets]
-    supervisor = Supervisor(programs, clock=SystemClock(), embedded=installation.embedded, shared=shared)
+    if renewal is not None:
+        given = renewal.begin(given)
+    supervisor = Supervisor(
+        [*given.programs(), *more],
+        clock=SystemClock(),
+        embedded=installation.embedded,
+        shared=[*given.sockets, *given.ops_sockets],
+        renew=renewal,
+    )
     await supervisor.run(meanwhile)
 
 
@@ -100,6 +113,14 @@ def take_ports(listens: Mapping[str, Address]) -> dict[str, list[socket.socket]]
             one.close()
         raise ConfigFault(faults)
     return taken
+
+
+def _configured(asked: argparse.Namespace, copy: Path | None) -> Config:
+    """Return the settings in the file, or in a copy of it, with what the command line says instead."""
+    config = read(asked.config, os.environ, copy=copy)
+    if config.edge.tls_certificate and config.edge.tls_key:
+        tls_context(config.edge.tls_certificate, config.edge.tls_key)
+    return config if asked.workers is None else with_workers(config, asked.workers)
 
 
 def with_workers(config: Config, workers: int) -> Config:

@@ -71,13 +71,13 @@ def _same_places(written: Mapping[str, Any], table: str, does: str) -> Iterator[
                     yield Fault((table, index, "paths", number), f'{table}[{taken}] {does} "{path}" already')
 
 
-def read(path: Path, environment: Mapping[str, str]) -> Config:
-    """Return the configuration in `path`; REDIS_URL in the environment overrides redis.url.
+def read(path: Path, environment: Mapping[str, str], *, copy: Path | None = None) -> Config:
+    """Return the configuration in `path`, or in a `copy` of it; REDIS_URL in the environment overrides redis.url.
 
     Raises:
         ConfigFault: it names every fault.
     """
-    return overridden(load(path, Config), environment)
+    return overridden(load(path, Config, copy=copy), environment)
 
 
 def build(written: Mapping[str, Any], environment: Mapping[str, str]) -> Config:

@@ -141,14 +141,14 @@ def between(low: str, high: str) -> AfterValidator:
 Model = TypeVar("Model", bound=Settings)
 
 
-def load(path: Path, model: type[Model]) -> Model:
-    """Return what the TOML file says.
+def load(path: Path, model: type[Model], *, copy: Path | None = None) -> Model:
+    """Return what the TOML file says, or what it said when `copy` was made of it.
 
     Raises:
         ConfigFault: the file cannot be read, is not TOML, or says something wrong; it names every fault.
     """
     try:
-        written = tomllib.loads(path.read_text("utf-8"))
+        written = tomllib.loads((copy or path).read_text("utf-8"))
     except tomllib.TOMLDecodeError as fault:
         raise ConfigFault([f"{path}: {syntax(str(fault))}"]) from fault
     except UnicodeDecodeError as fault:
