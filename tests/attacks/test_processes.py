@@ -126,7 +126,7 @@ def test_nothing_listens_for_other_machines(site: WholeSite) -> None:
                 words = b"".join(raw[at : at + 4][::-1] for at in range(0, size, 4))
                 listening.append(ipaddress.ip_address(words))
 
-    assert len(listening) >= 5
+    assert len(listening) >= 4  # for shoppers, whose workers share one; operators; the till; the gateway
     assert all(address.is_loopback for address in listening)
 
 
