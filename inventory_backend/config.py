@@ -26,7 +26,7 @@ from waitroom.kernel.settings import (
 from waitroom.kernel.shapes import Name, RedisUrl, SiteUrl
 from waitroom.kernel.tokens import UpstreamPassSigner
 from waitroom.kernel.units import Address, duration_ms
-from waitroom.verify.passes import SECRET_VARIABLE
+from waitroom.verify.passes import UPSTREAM_SECRET_VARIABLE
 from waitroom.verify.passes import upstream_signer as signer_of
 
 GATEWAY_VARIABLE = "WAITROOM_SIMULATED_GATEWAY_URL"
@@ -227,7 +227,7 @@ def upstream_signer(config: Config, environment: Mapping[str, str] = os.environ)
     Raises:
         ConfigFault: there is no usable secret.
     """
-    given = environment.get(SECRET_VARIABLE, "")
+    given = environment.get(UPSTREAM_SECRET_VARIABLE, "")
     if not given:
         return UpstreamPassSigner(read_secrets(environment, config.secrets.file))
     return signer_of(given)

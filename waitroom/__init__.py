@@ -14,6 +14,7 @@
 
 An arrow down is an allowed import; there is no arrow up and none sideways. `app.py` alone knows everybody:
 it builds each part once. `supervisor.py` keeps the processes alive, `cli/` is what a person types.
+`verify/` is no part of the running edge: a store imports it, and with it rules and kernel only.
 The import contracts in `pyproject.toml` keep it so.
 """
 

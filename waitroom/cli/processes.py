@@ -25,9 +25,9 @@ from waitroom.kernel.ports import Place
 from waitroom.kernel.settings import SECRET_VARIABLE, read_secrets
 from waitroom.kernel.tokens import Keys, UpstreamPassSigner
 from waitroom.kernel.units import Address
+from waitroom.verify.passes import UPSTREAM_SECRET_VARIABLE
 
 CONSOLE_TOKEN_VARIABLE = "WAITROOM_CONSOLE_TOKEN"  # noqa: S105 - the name of a variable, not what is in it
-UPSTREAM_SECRET_VARIABLE = "WAITROOM_UPSTREAM_SECRET"  # noqa: S105 - as above
 GATEWAY_VARIABLE = "WAITROOM_SIMULATED_GATEWAY_URL"
 VIEWER_TOKEN_VARIABLE = "WAITROOM_VIEWER_TOKEN"  # noqa: S105 - as above
 _FOR_SOME = frozenset(

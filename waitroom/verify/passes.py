@@ -9,7 +9,7 @@ from waitroom.kernel.errors import BadToken, ConfigFault
 from waitroom.kernel.tokens import Pass, UpstreamPassSigner
 
 PASS_HEADER = "Waitroom-Pass"  # noqa: S105 - the name of a header
-SECRET_VARIABLE = "WAITROOM_UPSTREAM_SECRET"  # noqa: S105 - the name of a variable, not what is in it
+UPSTREAM_SECRET_VARIABLE = "WAITROOM_UPSTREAM_SECRET"  # noqa: S105 - the name of a variable, not what is in it
 
 LEEWAY_S = 5.0
 """By how much the clocks of edge and store may differ; for each request the edge signs a pass of a minute."""
@@ -38,7 +38,8 @@ class Verifier:
             ConfigFault: there is no usable secret.
         """
         return cls(
-            upstream_signer(environment.get(SECRET_VARIABLE, "") if secret is None else secret), leeway_s=leeway_s
+            upstream_signer(environment.get(UPSTREAM_SECRET_VARIABLE, "") if secret is None else secret),
+            leeway_s=leeway_s,
         )
 
     def verify(self, values: Sequence[str], rooms: Container[str]) -> Pass:
@@ -65,7 +66,7 @@ def upstream_signer(secret: str) -> UpstreamPassSigner:
     keys = [part.strip() for part in secret.split(",")]
     if len(keys) > 2 or not all(map(_KEY.fullmatch, keys)):
         told = "64 hexadecimal digits, or two of those with a comma between"
-        raise ConfigFault([f"{SECRET_VARIABLE}: must be what `waitroom upstream-secret` prints: {told}"])
+        raise ConfigFault([f"{UPSTREAM_SECRET_VARIABLE}: must be what `waitroom upstream-secret` prints: {told}"])
     return UpstreamPassSigner([bytes.fromhex(key) for key in keys])
 
 
