@@ -8,6 +8,7 @@ from aiohttp import web
 
 from waitroom.gate.looks import Look, look
 from waitroom.kernel.answers import Handler
+from waitroom.kernel.origins import came_from
 from waitroom.kernel.pages import Pages, csp, nonce
 
 _PROBLEM = "application/problem+json"
@@ -48,11 +49,15 @@ class ProblemPages:
         if isinstance(answer, web.Response) and answer.content_type == _PROBLEM and is_person(request):
             told = _own_problem(answer)
             if told is not None:
-                return self.page(answer, told, may_retry=request.method == "GET")
+                back = "" if request.method == "GET" else came_from(request) or "/"
+                return self.page(answer, told, may_retry=request.method == "GET", again=back)
         return answer
 
-    def page(self, answer: web.Response, detail: str, *, may_retry: bool) -> web.Response:
-        """Return `answer` as a page that says `detail`; it asks again by itself where that `may_retry`."""
+    def page(self, answer: web.Response, detail: str, *, may_retry: bool, again: str = "") -> web.Response:
+        """Return `answer` as a page that says `detail`; it asks again by itself where that `may_retry`.
+
+        Its link leads to `again`, by default to the same address: a form's is none that can be opened.
+        """
         mark = nonce()
         html = self._pages.render(
             "gate/problem.html",
@@ -62,6 +67,7 @@ class ProblemPages:
             headline=_headline(answer),
             detail=detail,
             reference=None,
+            again=again,
             retry_s=_retry_s(answer) if may_retry and answer.status in _RETRIED else None,
         )
         page = web.Response(status=answer.status, text=html, content_type="text/html")

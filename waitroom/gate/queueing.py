@@ -12,7 +12,7 @@ from waitroom.gate import counters
 from waitroom.gate.line import Issued, Line, Presented, lapsed
 from waitroom.kernel.answers import NO_STORE, json_answer, read_form, read_json, see_other
 from waitroom.kernel.errors import BadToken, Refused
-from waitroom.kernel.origins import is_from_elsewhere
+from waitroom.kernel.origins import came_from, is_from_elsewhere
 from waitroom.kernel.tokens import Ticket
 from waitroom.rules.challenges import (
     ChallengeFault,
@@ -226,17 +226,10 @@ class Queueing:
     def _back(self, request: web.Request, room: str, wanted: str | None) -> str:
         """Return the page whose form was sent: what the form says, else the Referer, where it is of this host."""
         wait = f"/.waitroom/{room}/wait"
-        path, _, query = (wanted or _came_from(request)).partition("?")
+        path, _, query = (wanted or came_from(request)).partition("?")
         if path == wait and not wanted:
             return wait + return_path(f"/?{query}" if query else None).removeprefix("/")
         return return_path(f"{path}?{query}" if query else path, wait)
-
-
-def _came_from(request: web.BaseRequest) -> str:
-    """Return path and query of the Referer, where it is of this host, else nothing."""
-    host, slash, rest = request.headers.get("Referer", "").partition("://")[2].partition("/")
-    is_own = host.lower() == request.headers.get("Host", "").lower()
-    return f"/{rest.partition('#')[0]}" if slash and is_own else ""
 
 
 def refuse_foreign_origin(request: web.BaseRequest) -> None:

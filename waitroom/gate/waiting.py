@@ -34,13 +34,13 @@ _WORDS = {
     "lapsed": (
         "Waiting room",
         "Your turn has passed",
-        "You were called, but nobody came in in time. Open the page again to join at the end of the line.",
+        "You were called, but nobody came in in time. You can join again at the end of the line.",
     ),
 }
 _NOTES = {
     "sold_out": "This page asks again every {} seconds. Your place is kept.",
     "ended": "You can close this page.",
-    "lapsed": "You can close this page, or open it again to join.",
+    "lapsed": "You can close this page.",
 }
 _NOTE = "This page asks again every {} seconds, and lets you in by itself when it is your turn. Your place is kept."
 _NAMELESS_PLACE = {"called", "sold_out", "ended", "lapsed"}

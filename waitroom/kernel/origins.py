@@ -1,4 +1,4 @@
-"""Tell whether a page of another site made a browser send a request (CSRF)."""
+"""Tell where a browser says that a request comes from: our own page, or one of another site (CSRF)."""
 
 from aiohttp import web
 
@@ -15,6 +15,13 @@ def is_from_elsewhere(request: web.BaseRequest) -> bool:
         return True
     host = request.headers.get("Host", "").lower()
     return any(_host_of(origin) != host for origin in request.headers.getall("Origin", []))
+
+
+def came_from(request: web.BaseRequest) -> str:
+    """Return path and query of the Referer, where it is of this host, else nothing."""
+    host, slash, rest = request.headers.get("Referer", "").partition("://")[2].partition("/")
+    is_own = host.lower() == request.headers.get("Host", "").lower()
+    return f"/{rest.partition('#')[0]}" if slash and is_own else ""
 
 
 def _host_of(origin: str) -> str:

@@ -117,3 +117,13 @@ async def test_what_the_upstream_says_stays_as_it_is(client: Client, how: str) -
 
 async def test_what_is_fine_stays_as_it_is(client: Client) -> None:
     assert await (await client.get("/fine", headers=PERSON)).text() == "fine"
+
+
+async def test_a_form_that_was_refused_leads_back_to_its_page(client: Client) -> None:
+    own = {"Referer": str(client.make_url("/drop/?size=42"))}
+    page = await (await client.post("/full", headers=PERSON | own)).text()
+    elsewhere = await (await client.post("/full", headers=PERSON | {"Referer": "https://evil.example/x"})).text()
+
+    assert 'href="/drop/?size=42">Try again' in page
+    assert 'href="/">Try again' in elsewhere
+    assert 'href="">Try again' in await (await client.get("/full", headers=PERSON | own)).text()

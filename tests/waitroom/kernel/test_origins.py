@@ -4,7 +4,7 @@ import pytest
 from aiohttp.test_utils import make_mocked_request
 from multidict import CIMultiDict
 
-from waitroom.kernel.origins import is_from_elsewhere
+from waitroom.kernel.origins import came_from, is_from_elsewhere
 
 
 def says(*headers: tuple[str, str]) -> bool:
@@ -43,3 +43,19 @@ def test_our_own_page_and_a_program_are_not_from_elsewhere(headers: tuple[tuple[
 )
 def test_every_other_page_is_from_elsewhere(headers: tuple[tuple[str, str], ...]) -> None:
     assert says(*headers)
+
+
+@pytest.mark.parametrize(
+    ("referer", "path"),
+    [
+        ("http://shop.example:8080/drop/?size=42#top", "/drop/?size=42"),
+        ("http://shop.example:8080/", "/"),
+        ("http://shop.example:8080", ""),
+        ("http://evil.example/drop/", ""),
+        ("", ""),
+    ],
+)
+def test_only_a_page_of_this_host_is_one_to_go_back_to(referer: str, path: str) -> None:
+    request = make_mocked_request("POST", "/", CIMultiDict([("Host", "shop.example:8080"), ("Referer", referer)]))
+
+    assert came_from(request) == path
