@@ -7,7 +7,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-from bench import gate, hour, till
+from bench import auth, gate, hour, till
 
 RESULTS = Path(__file__).parent / "results"
 
@@ -26,9 +26,10 @@ def main() -> int:
     with tempfile.TemporaryDirectory(prefix="wr-bench-") as folder:
         root = Path(folder)
         root.chmod(0o755)  # nginx's worker is another user when we are root
-        for name in ("hot", "join", "reserve"):
+        for name in ("hot", "auth", "join", "reserve"):
             (root / name).mkdir()
         found["hot"] = gate.hot(root / "hot", rounds=rounds, seconds=seconds)
+        found["auth"] = auth.verdicts(root / "auth", rounds=rounds, seconds=seconds)
         found["join"] = gate.joins(root / "join", count=count)
         found["reserve"] = till.reserves(root / "reserve", buyers=2 * count, connections=256)
         found["hour"] = hour.deviations(root / "hour", quick=quick)

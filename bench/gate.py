@@ -19,6 +19,7 @@ _CONFIG = """
 [edge]
 listen = "{edge}"
 workers = 1
+trusted_proxies = ["127.0.0.0/8"]
 [ops]
 listen = "{ops}"
 [[upstreams]]

@@ -69,11 +69,19 @@ def answered(url: str, *, within_s: float = 30, accepts: str = "*/*") -> bytes:
             time.sleep(0.05)
 
 
-def wrk(url: str, *, seconds: int, accepts: str = "*/*", connections: int = 32) -> int:
+def wrk(
+    url: str,
+    *,
+    seconds: int,
+    accepts: str = "*/*",
+    connections: int = 32,
+    headers: Mapping[str, str] | None = None,
+) -> int:
     """Load `url` from the other core; return how many requests were answered."""
     command = ["taskset", "-c", LOAD_CORE, "wrk", "-t1", f"-c{connections}", f"-d{seconds}s"]
-    headers = ["-H", "Accept-Encoding: br", "-H", f"Accept: {accepts}"]
-    done = subprocess.run([*command, *headers, url], check=True, capture_output=True, text=True)
+    sent = {"Accept-Encoding": "br", "Accept": accepts, **(headers or {})}
+    lines = [part for name, value in sent.items() for part in ("-H", f"{name}: {value}")]
+    done = subprocess.run([*command, *lines, url], check=True, capture_output=True, text=True)
     assert "Non-2xx" not in done.stdout, done.stdout
     return int(next(line for line in done.stdout.splitlines() if "requests in" in line).split()[0])
 

@@ -2,6 +2,7 @@
 
 import secrets
 from collections.abc import Mapping
+from functools import cache, lru_cache
 
 from aiohttp import web
 
@@ -15,6 +16,9 @@ from waitroom.rules.verdicts import Enter, Verdict, Welcome, verdict
 from waitroom.store.rooms import Entered
 
 _UPSTREAM_PASS_MS = 60_000
+_SIGNED_MS = 4_000
+"""For so long one visitor's requests carry the same `Waitroom-Pass`: a page and its images cost one signature."""
+_SIGNED = 4096
 _REOPENS_S = 30
 """When somebody before a room that ops closed may try again."""
 _FRESH_S = 5.0
@@ -30,7 +34,8 @@ class Judge:
         """Put the parts together."""
         self.line = line
         self.routes = routes
-        self._upstream_passes = upstream_passes
+        self._signed = lru_cache(_SIGNED)(upstream_passes.sign)
+        self._counter = cache(counters.REQUESTS.labels)
 
     def judge(self, request: web.Request, host: str, raw_path: str) -> tuple[Route, Verdict] | None:
         """Return the room around `raw_path` on `host`, and what to do with who carries this `request`; None outside.
@@ -47,7 +52,7 @@ class Judge:
         is_fresh = self.line.board.age_s(room) < _FRESH_S
         snapshot, now_ms = self.line.board.get(room), self.line.rooms.now_ms()
         found = verdict(rules.queueing, snapshot, pass_, is_fresh=is_fresh, now_ms=now_ms)
-        counters.REQUESTS.labels(room, type(found).__name__.lower()).inc()
+        self._counter(room, type(found).__name__.lower()).inc()
         return found
 
     async def let_in(self, room: str, found: Verdict) -> Issued | None:
@@ -76,9 +81,9 @@ class Judge:
         return (self.line.rooms.now_ms() + duration_ms - pass_.expires_ms) / duration_ms
 
     def upstream_pass(self, pass_: Pass) -> str:
-        """Return the text of the `Waitroom-Pass` that the store is shown, good for a minute."""
-        until_ms = self.line.rooms.now_ms() + _UPSTREAM_PASS_MS
-        return self._upstream_passes.sign(Pass(pass_.room, pass_.session_id, pass_.admitted_ms, until_ms))
+        """Return the text of the `Waitroom-Pass` that the store is shown, good for a minute at most."""
+        until_ms = self.line.rooms.now_ms() // _SIGNED_MS * _SIGNED_MS + _UPSTREAM_PASS_MS
+        return self._signed(Pass(pass_.room, pass_.session_id, pass_.admitted_ms, until_ms))
 
     def refused(self, room: str) -> Refused:
         """Return the answer where nobody is let in, pass or not."""
