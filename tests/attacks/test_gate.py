@@ -178,11 +178,11 @@ async def test_a_forged_referer_leads_nowhere_else(gate: Front, referer: bytes, 
 async def test_the_way_back_of_a_visitor_without_javascript_is_a_path_here(
     redis: ScriptRunner, keys: Keys, store: Store
 ) -> None:
-    async with front(redis, keys, store, opens_in_s=60) as before:
+    async with front(redis, keys, store, opens_in_s=60, total_active_users=1) as before:
         reply = await sent(before, request(f"POST {QUEUE}/slow", body=b""))
         cookie = f"Cookie: {reply.headers['Set-Cookie'].partition(';')[0]}"
-    async with front(redis, keys, store, opens_in_s=-1) as gate:
-        await gate.tick()
+    async with front(redis, keys, store, opens_in_s=-1, total_active_users=1) as gate:
+        await gate.tick()  # who was called has the one seat: nobody else comes straight in
         look = ("Accept: text/html", cookie)
         for target, wanted in (
             ("/.waitroom/drop/wait?return_to=//evil.example", "/"),
