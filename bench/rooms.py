@@ -27,7 +27,8 @@ from waitroom.kernel.clock import SystemClock
 from waitroom.kernel.embedded import EmbeddedServer
 from waitroom.kernel.redis import RedisSettings, ScriptRunner, connected
 from waitroom.kernel.tokens import Keys, Ticket
-from waitroom.rules.rooms import MAIN, Queueing, RoomRules, Schedule
+from waitroom.rules.lanes import MAIN
+from waitroom.rules.rooms import Queueing, RoomRules, Schedule
 from waitroom.store.keys import RoomKeys
 from waitroom.store.rooms import Rooms
 from waitroom.store.sessions import Admitted, Sessions

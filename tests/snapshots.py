@@ -1,7 +1,8 @@
 """A room at one instant, for tests of the rules."""
 
 from waitroom.rules.beacons import BeaconKind, SpinSource
-from waitroom.rules.rooms import MAIN, LaneState, Phase, Snapshot
+from waitroom.rules.lanes import MAIN
+from waitroom.rules.rooms import LaneState, Phase, Snapshot
 
 
 def snapshot(*, rate_per_minute: float = 600.0, phase: Phase = Phase.OPEN, waiting: int = 0) -> Snapshot:

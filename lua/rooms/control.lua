@@ -1,10 +1,14 @@
 -- control: a change by ops, with who and why, written down with what was before.
 --
 -- KEYS[1]  room    hash    the room: limits, rate bucket, flags
--- KEYS[2]  line    hash    the event
--- KEYS[3]  calls   zset    batches of called tickets -> last turn
--- KEYS[4]  audit   stream  every change
--- KEYS[5]  sessions zset   session id -> end, ms since 1970
+-- KEYS[2]  audit   stream  every change
+-- KEYS[3]  sessions zset   session id -> end, ms since 1970
+-- KEYS[4]  line    hash    lane main: serving threshold, counts
+-- KEYS[5]  calls   zset    lane main: batches of called tickets -> last turn
+-- KEYS[6]  line    hash    lane priority
+-- KEYS[7]  calls   zset    lane priority
+-- KEYS[8]  line    hash    lane slow
+-- KEYS[9]  calls   zset    lane slow
 -- ARGV[1]  now     ms      0 = the clock of Redis
 -- ARGV[2]  event   text    the event that counts now
 -- ARGV[3]  kind    text    rate, cap, pause, resume, end, message, sold-out, close, open-all, revoke-all
@@ -20,7 +24,10 @@
 -- @include shared/calls
 -- @include shared/audit
 -- @include shared/health
-local room, line, calls, audit, sessions = KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5]
+local room, audit, sessions = KEYS[1], KEYS[2], KEYS[3]
+local lanes = {
+  { line = KEYS[4], calls = KEYS[5] }, { line = KEYS[6], calls = KEYS[7] }, { line = KEYS[8], calls = KEYS[9] },
+}
 local now, event, kind, value = clock_ms(ARGV[1]), ARGV[2], ARGV[3], ARGV[4]
 local window, who, why, id = tonumber(ARGV[5]), ARGV[6], ARGV[7], ARGV[8]
 
@@ -69,7 +76,7 @@ function change.resume()
   local before = flags()
   if before ~= 'running' then
     keep_tokens(room, math.min(1, tonumber(redis.call('HGET', room, 'tokens'))), now)
-    call_again(room, { { line = line, calls = calls } }, now, window)
+    call_again(room, lanes, now, window)
   end
   redis.call('HDEL', room, 'paused', 'ended', 'sold_out', 'closed', 'open_until_ms')
   return before

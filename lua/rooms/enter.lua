@@ -2,8 +2,12 @@
 --
 -- KEYS[1]  room      hash    the room: limits, rate bucket, flags of ops
 -- KEYS[2]  sessions  zset    session id -> end, ms since 1970
--- KEYS[3]  queue     zset    ticket id -> score
--- KEYS[4]  line      hash    the event: serving threshold, counts
+-- KEYS[3]  queue     zset    lane main: ticket id -> score
+-- KEYS[4]  line      hash    lane main: serving threshold, counts
+-- KEYS[5]  queue     zset    lane priority
+-- KEYS[6]  line      hash    lane priority
+-- KEYS[7]  queue     zset    lane slow
+-- KEYS[8]  line      hash    lane slow
 -- ARGV[1]  session   text    id for the new session
 -- ARGV[2]  now       ms      0 = the clock of Redis
 -- ARGV[3]  duration  ms      how long the session lasts
@@ -22,8 +26,14 @@
 -- @include shared/inside
 -- @include shared/calls
 -- @include shared/memory
+-- @include shared/lane
 -- @include shared/lifetime
-local room, sessions, queue, line = KEYS[1], KEYS[2], KEYS[3], KEYS[4]
+local room, sessions, line = KEYS[1], KEYS[2], KEYS[4]
+local lanes = {
+  { name = 'main', queue = KEYS[3], line = KEYS[4] },
+  { name = 'priority', queue = KEYS[5], line = KEYS[6] },
+  { name = 'slow', queue = KEYS[7], line = KEYS[8] },
+}
 local session, now, duration, event = ARGV[1], clock_ms(ARGV[2]), tonumber(ARGV[3]), ARGV[4]
 local times = { prequeue = ARGV[5], starts = ARGV[6], ends = ARGV[7] }
 
@@ -34,17 +44,22 @@ local held = tonumber(redis.call('ZSCORE', sessions, session))
 if held and held > now then
   return { 'admitted', held }
 end
-local l = redis.call('HMGET', line, 'serving', 'spin')
-local waiting = redis.call('ZCARD', queue) - count_upto(queue, tonumber(l[1]), tonumber(l[2]))
-waiting = waiting + missing_from(room, now, waiting) -- who waited before Redis lost them comes first
-local phase = phase_of(room, event, times, now, waiting)
+local waiting, ready = 0, 0
+for _, lane in ipairs(lanes) do
+  if redis.call('EXISTS', lane.queue) == 1 then
+    look_at(lane, { now = now, starts = tonumber(times.starts) or 0 })
+    waiting, ready = waiting + lane.waiting, ready + lane.ready
+  end
+end
+ready = ready + missing_from(room, now, waiting) -- who waited before Redis lost them comes first
+local phase = phase_of(room, event, times, now, ready)
 if phase ~= 'idle' and phase ~= 'open' then
   return { 'wait', phase }
 end
 if is_shut(room) then
   return { 'wait', 'health' }
 end
-if waiting > 0 then
+if ready > 0 then
   return { 'wait', 'line' }
 end
 local expected = tonumber(redis.call('HGET', room, 'expected') or 0)

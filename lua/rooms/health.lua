@@ -5,10 +5,14 @@
 -- upstream can bear it. A sample is heard once, however often it is sent.
 --
 -- KEYS[1]  room      hash    the room: limits, rate bucket, health
--- KEYS[2]  line      hash    the event
--- KEYS[3]  calls     zset    batches of called tickets -> last turn
--- KEYS[4]  samples   zset    "worker:serial:requests:slow:failed" -> when it was heard
--- KEYS[5]  audit     stream  every change
+-- KEYS[2]  samples   zset    "worker:serial:requests:slow:failed" -> when it was heard
+-- KEYS[3]  audit     stream  every change
+-- KEYS[4]  line      hash    lane main: serving threshold, counts
+-- KEYS[5]  calls     zset    lane main: batches of called tickets -> last turn
+-- KEYS[6]  line      hash    lane priority
+-- KEYS[7]  calls     zset    lane priority
+-- KEYS[8]  line      hash    lane slow
+-- KEYS[9]  calls     zset    lane slow
 -- ARGV[1]  now       ms      0 = the clock of Redis
 -- ARGV[2]  worker    text    who reports
 -- ARGV[3]  serial    number  of this report, counted by the worker
@@ -31,7 +35,10 @@
 -- @include shared/calls
 -- @include shared/audit
 -- @include shared/health
-local room, line, calls, samples, audit = KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5]
+local room, samples, audit = KEYS[1], KEYS[2], KEYS[3]
+local lanes = {
+  { line = KEYS[4], calls = KEYS[5] }, { line = KEYS[6], calls = KEYS[7] }, { line = KEYS[8], calls = KEYS[9] },
+}
 local now, worker, serial = clock_ms(ARGV[1]), ARGV[2], ARGV[3]
 local requests, slow, failed, probe = ARGV[4], ARGV[5], ARGV[6], ARGV[7]
 local floor, span, least = ARGV[8], tonumber(ARGV[9]), tonumber(ARGV[10])
@@ -100,7 +107,7 @@ end
 -- the outage seems over: like the end of a pause, for the called and for the bucket
 local function half_open()
   keep_tokens(room, math.min(1, tonumber(redis.call('HGET', room, 'tokens'))), now)
-  call_again(room, { { line = line, calls = calls } }, now, window)
+  call_again(room, lanes, now, window)
   turn_circuit('half_open')
 end
 

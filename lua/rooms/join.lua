@@ -18,7 +18,7 @@
 -- ARGV[8]  heads     number  how many of those there are at most
 -- ARGV[9]  draw      number  score, should it come before the opening after those
 -- ARGV[10] tail      number  score, should it come after the opening
--- ARGV[11] most      number  how many may wait; 0 = as many as come
+-- ARGV[11] most      number  how many may wait in this lane; 0 = as many as come, -1 = nobody more
 -- ARGV[12] window    ms      how long somebody whose call lapsed has to come in, when they come back
 -- REPLY    "waiting", score, ahead, was_known    ahead is nil in a draw that is to come, and behind it
 -- REPLY    "called", score, 0, was_known
@@ -47,13 +47,13 @@ local serving, spin, lapsed_upto = tonumber(l[1]), tonumber(l[2]), tonumber(l[3]
 local is_new, is_early = kept == '', starts and now < starts
 local is_over = r[2] == event or (ends and now >= ends)
 
-local score = (not is_new or is_over or most > 0) and redis.call('ZSCORE', queue, ticket)
+local score = (not is_new or is_over or most ~= 0) and redis.call('ZSCORE', queue, ticket)
 local was_known = score and 1 or 0
 if not score then
   if is_over then
     return { 'ended' }
   end
-  if most > 0 and is_new and redis.call('ZCARD', queue) - count_upto(queue, serving, spin) >= most then
+  if most ~= 0 and is_new and redis.call('ZCARD', queue) - count_upto(queue, serving, spin) >= most then
     return { 'full' }
   end
   if not is_new then

@@ -4,12 +4,22 @@
 --
 -- KEYS[1]  room        hash    the room: generation, limits, rate bucket, flags of ops
 -- KEYS[2]  sessions    zset    session id -> end, ms since 1970
--- KEYS[3]  queue       zset    ticket id -> score
--- KEYS[4]  line        hash    the event: serving threshold, counts, draw
--- KEYS[5]  calls       zset    batches of called tickets -> last turn
--- KEYS[6]  claimed     zset    ticket id -> turn, of tickets that came in, or were called once more
--- KEYS[7]  knocks      zset    ticket id -> turn, of called tickets that were told to come back
--- KEYS[8]  log         stream  every move of the threshold
+-- KEYS[3]  log         stream  every move of a threshold
+-- KEYS[4]  queue       zset    lane main: ticket id -> score
+-- KEYS[5]  line        hash    lane main: serving threshold, counts; the draw of the event
+-- KEYS[6]  calls       zset    lane main: batches of called tickets -> last turn
+-- KEYS[7]  claimed     zset    lane main: ticket id -> turn, of tickets that came in, or were called once more
+-- KEYS[8]  knocks      zset    lane main: ticket id -> turn, of called tickets that were told to come back
+-- KEYS[9]  queue       zset    lane priority
+-- KEYS[10] line        hash    lane priority
+-- KEYS[11] calls       zset    lane priority
+-- KEYS[12] claimed     zset    lane priority
+-- KEYS[13] knocks      zset    lane priority
+-- KEYS[14] queue       zset    lane slow
+-- KEYS[15] line        hash    lane slow
+-- KEYS[16] calls       zset    lane slow
+-- KEYS[17] claimed     zset    lane slow
+-- KEYS[18] knocks      zset    lane slow
 -- ARGV[1]  now         ms      0 = the clock of Redis
 -- ARGV[2]  event       text    the event that counts now
 -- ARGV[3]  prequeue    ms      its times; empty = not set
@@ -27,10 +37,12 @@
 -- ARGV[15] memory      text    the last element of the last reply to this worker; empty = it has none
 -- ARGV[16] regather    ms      how long those who wait need to present their tickets again, should Redis have lost them
 -- ARGV[17] trim        ms      how long a ticket whose call lapsed is remembered, at least
--- REPLY    "ticked", generation, phase, now, serving, called, waiting, sessions, outstanding, admitted, lapsed,
+-- ARGV[18] priority    number  weight of lane priority, where main and slow have 1 together
+-- ARGV[19] slow_share  ratio   the most of all calls that go to lane slow while anybody else could be called
+-- REPLY    "ticked", generation, phase, now, lanes, sessions, outstanding, admitted, lapsed,
 --          rate, cap, message, revision, commitment, spin, rate in force, health ratio, circuit, circuit since,
---          spin source, roster root, roster count, closed, open until, revoked before, show-up ratio,
---          memory
+--          spin source, roster root, roster count, closed, open until, revoked before, show-up ratio of main,
+--          memory; lanes: name, serving, called, waiting of main and each other that is used
 -- @include shared/clock
 -- @include shared/order
 -- @include shared/phase
@@ -40,20 +52,31 @@
 -- @include shared/health
 -- @include shared/showup
 -- @include shared/lane
+-- @include shared/shares
 -- @include shared/memory
 -- @include shared/trim
 -- @include shared/heads
-local room, sessions, line = KEYS[1], KEYS[2], KEYS[4]
+local room, sessions, log = KEYS[1], KEYS[2], KEYS[3]
 local main = {
-  name = 'main', queue = KEYS[3], line = KEYS[4], calls = KEYS[5], claimed = KEYS[6], knocks = KEYS[7],
+  name = 'main', queue = KEYS[4], line = KEYS[5], calls = KEYS[6], claimed = KEYS[7], knocks = KEYS[8],
 }
+local priority = {
+  name = 'priority', queue = KEYS[9], line = KEYS[10], calls = KEYS[11], claimed = KEYS[12], knocks = KEYS[13],
+}
+local slow = {
+  name = 'slow', queue = KEYS[14], line = KEYS[15], calls = KEYS[16], claimed = KEYS[17], knocks = KEYS[18],
+}
+local lanes, line = { main, priority, slow }, main.line
 local now, event = clock_ms(ARGV[1]), ARGV[2]
 local times = { prequeue = ARGV[3], starts = ARGV[4], ends = ARGV[5] }
 local rate, cap, window, settle = ARGV[6], ARGV[7], tonumber(ARGV[8]), tonumber(ARGV[9])
 local newborn, commitment, keep = ARGV[10], ARGV[11], tonumber(ARGV[12])
 local awaited, unspun = tonumber(ARGV[13]), ARGV[14]
 local memory, regather = ARGV[15] ~= '' and cjson.decode(ARGV[15]), tonumber(ARGV[16])
-local terms = { now = now, window = window, settle = settle, log = KEYS[8], trim = tonumber(ARGV[17]) }
+local weights = { priority = tonumber(ARGV[18]), slow_share = tonumber(ARGV[19]) }
+local terms = {
+  now = now, starts = tonumber(times.starts) or 0, window = window, settle = settle, log = log, trim = tonumber(ARGV[17]),
+}
 local REMEMBER_MS = 5000 -- where Redis lost a spin, this is enough for a worker that has seen it to tick
 
 local function be_born()
@@ -68,7 +91,7 @@ local function heal()
   local is_followed = string.find(r[4] or '', ' ' .. memory.generation .. ' ', 1, true)
   local is_same_event = memory.event == event
   local is_behind = memory.beats > tonumber(is_followed and r[5] or r[2] or 0)
-    or is_same_event and memory.line.grown.serving and redis.call('HEXISTS', line, 'serving') == 0
+    or is_same_event and memory.lanes.main.serving and redis.call('HEXISTS', line, 'serving') == 0
   local is_overruled = memory.revision > tonumber(r[3] or 0)
   if not is_behind and not is_overruled then
     return
@@ -86,10 +109,11 @@ local function heal()
     local beats = math.max(tonumber(r[2] or 0), memory.beats)
     redis.call('HSET', room, 'healed_beats', memory.beats, 'beats', beats)
     if is_same_event then
-      local before = tonumber(redis.call('HGET', line, 'serving') or '-inf')
-      recall_line(line, memory)
-      recall_calls(main, before, now, window)
-      call_again(room, { main }, now, window)
+      recall_draw(line, memory)
+      for _, lane in ipairs(lanes) do
+        recall_lane(lane, memory.lanes[lane.name] or {}, now, window)
+      end
+      call_again(room, lanes, now, window)
       gather(room, memory, now, regather)
     end
   end
@@ -116,7 +140,7 @@ local function settle_spin()
   if redis.call('HEXISTS', line, 'spin_source') == 1 then
     return true
   end
-  local seen = memory and memory.event == event and memory.line.kept or {}
+  local seen = memory and memory.event == event and memory.draw or {}
   if seen.spin_source then
     redis.call('HSET', line, 'spin', seen.spin, 'spin_source', seen.spin_source)
     return true
@@ -129,6 +153,30 @@ local function settle_spin()
   return true
 end
 
+local function sum(name)
+  local all = 0
+  for _, lane in ipairs(lanes) do
+    all = all + lane[name]
+  end
+  return all
+end
+
+-- let `due` more come in; returns how many were called, and how many of them are counted on
+local function call(due)
+  local called, expected = 0, 0
+  share_out(lanes, weights, due)
+  for _, lane in ipairs(lanes) do
+    if lane.due > 0 then
+      local more, likely = call_more(lane, terms, lane.due)
+      called, expected = called + more, expected + likely
+    end
+    if lane.credit ~= lane.kept_credit then
+      redis.call('HSET', lane.line, 'credit', number_text(lane.credit))
+    end
+  end
+  return called, expected
+end
+
 forget_unheard(room, now)
 be_born()
 if memory then
@@ -137,32 +185,40 @@ end
 settle_limits()
 note_heads(line, main.queue)
 local is_spun = settle_spin()
-look_at(main)
-local waiting = main.waiting
-local missing = missing_from(room, now, waiting)
+for _, lane in ipairs(lanes) do
+  look_at(lane, terms)
+end
+local missing = missing_from(room, now, sum('waiting'))
 if missing == 0 then
   redis.call('HDEL', room, 'gather_until_ms', 'gather_for') -- once they are back they are back
 end
-local phase = phase_of(room, event, times, now, waiting + missing)
+local phase = phase_of(room, event, times, now, sum('ready') + missing)
 local is_admitting = (phase == 'open' or phase == 'idle') and is_spun and not is_shut(room)
-local outstanding, expected = settle_calls(main, terms, is_admitting) -- while nobody can answer, no call runs out
+local outstanding, expected = 0, 0
+for _, lane in ipairs(lanes) do
+  if lane.is_used then
+    local left, likely = settle_calls(lane, terms, is_admitting) -- while nobody can answer, no call runs out
+    outstanding, expected = outstanding + left, expected + likely
+    trim_lapsed(lane, terms)
+  end
+end
 keep_field(room, 'expected', expected)
-trim_lapsed(main, terms)
 local tokens = refilled(room, now)
 if not is_admitting then
   tokens = math.min(tokens, 1) -- nothing is saved up for a burst at the end of a pause
 end
 local seats = inside(room, sessions, now)
-if is_admitting and phase == 'open' and waiting > 0 and missing == 0 then
+if is_admitting and phase == 'open' and missing == 0 then
   local free = tonumber(redis.call('HGET', room, 'total_active_users')) - seats
   local due = math.floor(math.min(tokens + 1 - WHOLE, free) - expected)
-  if due >= 1 then
-    local called, more = call_more(main, terms, due)
-    waiting, outstanding = waiting - called, outstanding + called
+  if due >= 1 and sum('ready') > 0 then
+    local called, more = call(due)
+    outstanding = outstanding + called
     redis.call('HSET', room, 'expected', expected + more)
-    phase = phase_of(room, event, times, now, waiting)
+    phase = phase_of(room, event, times, now, sum('ready'))
   end
 end
+local waiting = sum('waiting')
 if not (is_admitting and is_full(room, tokens) and waiting == 0 and outstanding == 0 and seats == 0) then
   keep_tokens(room, tokens, now)
   redis.call('HINCRBY', room, 'beats', 1)
@@ -177,13 +233,20 @@ end
 
 local r = redis.call('HMGET', room, 'generation', 'full_rate', 'total_active_users', 'message', 'revision',
   'rate_per_minute', 'health_ratio', 'circuit', 'circuit_ms')
-local l = redis.call('HMGET', line, 'serving', 'called', 'admitted', 'lapsed', 'commitment', 'spin', 'spin_source',
-  'roster_root', 'roster_count', 'show_up_ratio')
+local l = redis.call('HMGET', line, 'commitment', 'spin', 'spin_source', 'roster_root', 'roster_count',
+  'show_up_ratio')
+local told, admitted, lapsed = {}, 0, 0
+for _, lane in ipairs(lanes) do
+  if lane.is_used then
+    local seen = redis.call('HMGET', lane.line, 'serving', 'called', 'admitted', 'lapsed')
+    told[#told + 1] = { lane.name, seen[1], tonumber(seen[2] or 0), lane.waiting }
+    admitted, lapsed = admitted + tonumber(seen[3] or 0), lapsed + tonumber(seen[4] or 0)
+  end
+end
 return {
-  'ticked', r[1], phase, now, l[1], tonumber(l[2] or 0), waiting, seats, outstanding, tonumber(l[3] or 0),
-  tonumber(l[4] or 0), r[2], tonumber(r[3]), r[4], tonumber(r[5]), l[5], l[6], r[6], r[7] or '1',
-  r[8] or 'closed', tonumber(r[9] or 0), l[7] or '', l[8] or '', tonumber(l[9] or 0),
+  'ticked', r[1], phase, now, told, seats, outstanding, admitted, lapsed, r[2], tonumber(r[3]), r[4], tonumber(r[5]),
+  l[1], l[2], r[6], r[7] or '1', r[8] or 'closed', tonumber(r[9] or 0), l[3] or '', l[4] or '', tonumber(l[5] or 0),
   redis.call('HGET', room, 'closed') or '0', tonumber(redis.call('HGET', room, 'open_until_ms') or 0),
-  tonumber(redis.call('HGET', room, 'revoked_before_ms') or 0), l[10] or '1',
-  memory_text(room, sessions, line, event, now, waiting),
+  tonumber(redis.call('HGET', room, 'revoked_before_ms') or 0), l[6] or '1',
+  memory_text(room, sessions, lanes, event, now),
 }

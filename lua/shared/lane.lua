@@ -1,7 +1,7 @@
 -- lane: what a tick does in one lane: count who waits, end calls that ran out, call more.
 --
--- A `lane` is a table of its name and its keys; `look_at` adds spin, serving, waiting. `terms` of a tick: now, window,
--- settle, log.
+-- A `lane` is a table of its name and its keys; `look_at` adds the rest. `terms` of a tick: now, starts, window, settle,
+-- log.
 
 -- an append-only file does not grow where nothing changes
 local function keep_field(key, name, value)
@@ -10,10 +10,25 @@ local function keep_field(key, name, value)
   end
 end
 
-local function look_at(lane)
-  local l = redis.call('HMGET', lane.line, 'serving', 'spin')
-  lane.serving, lane.spin = tonumber(l[1]), tonumber(l[2] or 0)
-  lane.waiting = redis.call('ZCARD', lane.queue) - count_upto(lane.queue, lane.serving, lane.spin)
+-- how many wait, and how many of them are ready to be called: who is in lane slow pays in waiting time, and is ready when
+-- the time in its score has come
+local function look_at(lane, terms)
+  local l = redis.call('HMGET', lane.line, 'serving', 'spin', 'called', 'credit')
+  if not l[1] or not l[2] then
+    redis.call('HSETNX', lane.line, 'serving', '-inf')
+    redis.call('HSETNX', lane.line, 'spin', '0') -- and so it stays in all lanes but main: no other has a draw
+  end
+  lane.serving, lane.spin, lane.credit = tonumber(l[1] or '-inf'), tonumber(l[2] or 0), tonumber(l[4] or 0)
+  lane.kept_credit = lane.credit
+  local size = redis.call('ZCARD', lane.queue)
+  lane.is_used = size > 0 or l[3] or lane.name == 'main'
+  lane.waiting = size > 0 and size - count_upto(lane.queue, lane.serving, lane.spin) or 0
+  lane.ready = lane.waiting
+  if lane.name == 'slow' and lane.waiting > 0 then
+    local ripe = string.format('(%d', 2 + math.max(0, terms.now - terms.starts))
+    local called = size - lane.waiting
+    lane.ready = math.max(0, redis.call('ZCOUNT', lane.queue, '-inf', ripe) - called)
+  end
 end
 
 local function end_call(lane, batch)
@@ -49,8 +64,7 @@ end
 -- move the threshold so far that `count` more come in; tickets of one equal score are called together
 local function call_more(lane, terms, count)
   local before = count_upto(lane.queue, lane.serving, lane.spin)
-  local last = math.min(before + calls_for(lane, count), redis.call('ZCARD', lane.queue))
-  local upto = last > before and turn_at(lane.queue, last, lane.spin)
+  local upto = turn_at(lane.queue, before + math.min(calls_for(lane, count), lane.ready), lane.spin)
   if not upto then
     return 0, 0
   end
@@ -68,6 +82,6 @@ local function call_more(lane, terms, count)
   redis.call('HINCRBY', lane.line, 'called', called)
   redis.call('XADD', terms.log, 'MAXLEN', '~', '200000', '*',
     'at_ms', string.format('%d', terms.now), 'lane', lane.name, 'serving', number_text(upto), 'called', called)
-  lane.waiting = lane.waiting - called
+  lane.waiting, lane.ready = lane.waiting - called, lane.ready - called
   return called, due
 end

@@ -7,8 +7,8 @@ local ROOM_KEPT = {
   'rate_by_ops', 'cap_by_ops', 'message', 'paused', 'ended', 'sold_out', 'closed', 'open_until_ms',
   'revoked_before_ms', 'last_change', 'last_before',
 }
-local LINE_KEPT = { 'commitment', 'spin', 'spin_source', 'drawn_ms', 'roster_root', 'roster_count', 'show_up_ratio' }
-local LINE_GROWS = { 'serving', 'lapsed_upto', 'called', 'admitted', 'lapsed', 'batches', 'heads' }
+local DRAW_KEPT = { 'commitment', 'spin', 'spin_source', 'drawn_ms', 'roster_root', 'roster_count' }
+local LANE_KEPT = { 'serving', 'lapsed_upto', 'called', 'admitted', 'lapsed', 'batches', 'heads', 'show_up_ratio' }
 local LIVES_LENGTH = 400
 local SPREAD_MS = 30000 -- over how long the pages spread what they ask after a loss, at most
 
@@ -29,7 +29,13 @@ local function missing_from(room, now, waiting)
   return math.max(0, tonumber(held[2]) - waiting)
 end
 
-local function memory_text(room, sessions, line, event, now, waiting)
+-- `lanes` begins with main, as a tick has looked at them
+local function memory_text(room, sessions, lanes, event, now)
+  local waiting, grown = 0, {}
+  for _, lane in ipairs(lanes) do
+    waiting = waiting + lane.waiting
+    grown[lane.name] = lane.is_used and kept_of(lane.line, LANE_KEPT) or nil
+  end
   local last = redis.call('ZREVRANGE', sessions, 0, 0, 'WITHSCORES')
   local r = redis.call('HMGET', room, 'generation', 'beats', 'revision', 'unseen_until_ms')
   return cjson.encode({
@@ -41,7 +47,8 @@ local function memory_text(room, sessions, line, event, now, waiting)
     sessions = inside(room, sessions, now),
     sessions_until_ms = string.format('%d', math.max(tonumber(last[2] or 0), tonumber(r[4] or 0))),
     room = kept_of(room, ROOM_KEPT),
-    line = { kept = kept_of(line, LINE_KEPT), grown = kept_of(line, LINE_GROWS) },
+    draw = kept_of(lanes[1].line, DRAW_KEPT),
+    lanes = grown,
   })
 end
 
@@ -57,33 +64,37 @@ local function recall_control(room, memory)
   redis.call('HSET', room, 'revision', memory.revision)
 end
 
--- the threshold of a lane goes back to where it was: whoever was called is called
-local function recall_calls(lane, before, now, window)
+local function recall_draw(line, memory)
+  for name, value in pairs(memory.draw) do
+    redis.call('HSET', line, name, value)
+  end
+end
+
+-- the threshold of a lane and its counts only grow: the later of what is there and what was remembered (a ratio goes both
+-- ways); whoever was called is called
+local function recall_lane(lane, grown, now, window)
+  local since = tonumber(redis.call('HGET', lane.line, 'serving') or '-inf')
+  for name, value in pairs(grown) do
+    local held = redis.call('HGET', lane.line, name)
+    if not held or name == 'show_up_ratio' or tonumber(value) > tonumber(held) then
+      redis.call('HSET', lane.line, name, value)
+    end
+  end
   local l = redis.call('HMGET', lane.line, 'serving', 'lapsed_upto', 'spin')
+  if not l[1] then
+    return
+  end
   local serving, lapsed_upto, spin = tonumber(l[1]), l[2] or '-inf', tonumber(l[3] or 0)
   redis.call('HSET', lane.line, 'no_return_upto', l[1]) -- nobody knows who of them had come in (shared/returns)
   for _, key in ipairs({ lane.calls, lane.knocks }) do
     redis.call('ZREMRANGEBYSCORE', key, '-inf', lapsed_upto)
   end
-  local since = math.max(before, tonumber(lapsed_upto))
+  since = math.max(since, tonumber(lapsed_upto))
   if serving > since then
     local left = count_upto(lane.queue, serving, spin) - count_upto(lane.queue, since, spin)
     local batch = new_batch(lane, now)
     batch.left, batch.deadline_ms, batch.upto = left, now + window, serving
     keep_batch(lane.calls, batch)
-  end
-end
-
--- thresholds and counts only grow: the later of what is there and what was remembered
-local function recall_line(line, memory)
-  for name, value in pairs(memory.line.grown) do
-    local held = redis.call('HGET', line, name)
-    if not held or tonumber(value) > tonumber(held) then
-      redis.call('HSET', line, name, value)
-    end
-  end
-  for name, value in pairs(memory.line.kept) do
-    redis.call('HSET', line, name, value)
   end
 end
 

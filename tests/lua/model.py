@@ -5,9 +5,11 @@ It keeps who is in line, who was called and who came, and counts anew whatever t
 
 from dataclasses import dataclass, field
 from math import ceil, floor, inf
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
-Reply: TypeAlias = list[str | int | float | None]
+from waitroom.rules.lanes import LANES, MAIN, PRIORITY, SLOW
+
+Reply: TypeAlias = list[Any]
 
 LINGER_MS = 2_000
 HOLD_MS = 10_000
@@ -41,13 +43,7 @@ class Memory:
     is_paused: bool
     is_ended: bool
     message: str
-    serving: float
-    lapsed_upto: float
-    called: int
-    admitted: int
-    lapsed: int
-    heads: int
-    show_up: float | None
+    lanes: dict[str, dict[str, Any]]
 
 
 @dataclass
@@ -66,6 +62,221 @@ class Times:
     duration_ms: int = 300_000
     heads: int = 0
     spin: float = 0.0
+    priority_weight: float = 3.0
+    slow_share: float = 0.1
+
+
+GROWS = ("serving", "lapsed_upto", "called", "admitted", "lapsed", "heads")
+
+
+def lane_of(ticket: str) -> str:
+    """Return the lane of a ticket in these tests: what its name begins with, else main."""
+    return next((lane for lane in LANES if ticket.startswith(lane)), MAIN)
+
+
+@dataclass
+class Lane:
+    """One lane: who stands in it, who was called and who came."""
+
+    name: str
+    times: Times
+    queue: dict[str, float] = field(default_factory=dict)
+    serving: float = -inf
+    lapsed_upto: float = -inf
+    settled_upto: float = -inf
+    batches: list[Batch] = field(default_factory=list)
+    claimed: dict[str, float] = field(default_factory=dict)
+    knocks: set[str] = field(default_factory=set)
+    returned: dict[str, float] = field(default_factory=dict)
+    no_return_upto: float = -inf
+    mark: tuple[float, int] | None = None
+    called: int = 0
+    admitted: int = 0
+    lapsed: int = 0
+    heads: int = 0
+    show_up: float | None = None
+    credit: float = 0.0
+
+    def turn(self, ticket: str) -> float:
+        score = self.queue[ticket]
+        return (score - self.times.spin) % 1 if 0 <= score < 1 and self.name == MAIN else score
+
+    def heads_in_line(self) -> int:
+        return sum(score < 0 for score in self.queue.values())
+
+    def waiting(self) -> list[str]:
+        return sorted((t for t in self.queue if self.turn(t) > self.serving), key=self.turn)
+
+    def ready(self, now: int) -> list[str]:
+        """Return who waits and may be called: in lane slow, whose time has come."""
+        due = 2 + max(0, now - (self.times.starts or 0)) if self.name == SLOW else inf
+        return [ticket for ticket in self.waiting() if self.turn(ticket) < due]
+
+    def awaited(self, above: float = -inf) -> list[str]:
+        """Return who was called, has not come, and whose call is alive."""
+        called = [t for t in self.queue if max(above, self.lapsed_upto) < self.turn(t) <= self.serving]
+        return [ticket for ticket in called if ticket not in self.claimed] + list(self.returned)
+
+    def expected(self) -> int:
+        """Return how many of the called are counted on to come."""
+        return sum(self._counted_on(batch) for batch in self.batches)
+
+    def _counted_on(self, batch: Batch) -> int:
+        _, knocked = self._left(batch)
+        return knocked if batch.upto <= self.settled_upto else max(knocked, batch.due)
+
+    def _left(self, batch: Batch) -> tuple[int, int]:
+        """Return how many of `batch` have not come in, and how many of these came and were told to come back."""
+        left = {ticket for ticket in self.awaited() if self.batch(ticket) is batch}
+        return len(left), len(left & (self.knocks | self.returned.keys()))
+
+    def batch(self, ticket: str) -> Batch | None:
+        """Return the batch with which `ticket` was called; for who lapsed and is back, the one since then."""
+        if ticket in self.returned:
+            return next((batch for batch in self.batches if batch.upto >= self.returned[ticket]), None)
+        turn = self.turn(ticket)
+        return next((batch for batch in self.batches if batch.upto >= turn > self.lapsed_upto), None)
+
+    def count_on(self, ticket: str, by: int) -> None:
+        """Count on one more or less of those who were called together with `ticket`, if it was called."""
+        if self.turn(ticket) <= self.serving and (batch := self.batch(ticket)):
+            batch.due = max(0, batch.due + by)
+
+    def due(self, called: int) -> int:
+        return ceil(called * self.show_up_ratio() - 1e-9)
+
+    def show_up_ratio(self) -> float:
+        """Return the share of those called who come in, as far as it is known."""
+        return 1.0 if self.show_up is None else self.show_up
+
+    def is_used(self) -> bool:
+        return self.name == MAIN or bool(self.queue) or self.called > 0
+
+    def forget_knocks(self) -> None:
+        self.knocks = {ticket for ticket in self.knocks if self.turn(ticket) > self.lapsed_upto}
+        self.returned = {ticket: turn for ticket, turn in self.returned.items() if turn > self.lapsed_upto}
+
+    def recall(self, now: int, kept: dict[str, Any]) -> None:
+        for name in GROWS:
+            setattr(self, name, max(getattr(self, name), kept.get(name, -inf)))
+        self.show_up = self.show_up if kept.get("show_up") is None else kept["show_up"]
+        self.batches = [batch for batch in self.batches if batch.upto > self.lapsed_upto]
+        if self.serving > max([self.lapsed_upto, *(batch.upto for batch in self.batches)]):
+            self.batches.append(Batch(self.serving, now, now))
+        self.no_return_upto = self.serving
+        self.forget_knocks()
+
+    def call_again(self, now: int) -> None:
+        for batch in self.batches:
+            batch.called_ms, batch.deadline_ms = now, max(batch.deadline_ms, now + self.times.window_ms)
+            batch.due = self.due(self._left(batch)[0])
+        self.settled_upto = self.lapsed_upto if self.batches else self.settled_upto
+
+    def settle_calls(self, now: int, is_admitting: bool) -> None:
+        for batch in self.batches if is_admitting else []:
+            if now - batch.called_ms >= self.times.settle_ms and batch.size:
+                self._learn(batch)
+        while is_admitting and self.batches and self.batches[0].deadline_ms <= now:
+            self.lapsed += self._left(self.batches[0])[0]
+            upto = self.batches.pop(0).upto
+            self.lapsed_upto = upto
+            self.forget_knocks()
+        settled = [batch.upto for batch in self.batches if now - batch.called_ms >= self.times.settle_ms]
+        self.settled_upto = max([self.lapsed_upto, *settled])
+        self._trim(now)
+
+    def _trim(self, now: int) -> None:
+        if self.lapsed_upto < 1:
+            return
+        if self.mark and now - self.mark[1] >= self.times.trim_ms:
+            upto = self.mark[0]
+            self.no_return_upto = max(self.no_return_upto, upto)
+            self.queue = {ticket: score for ticket, score in self.queue.items() if not 1 <= score <= upto}
+            self.claimed = {ticket: turn for ticket, turn in self.claimed.items() if not 1 <= turn <= upto}
+        if not self.mark or now - self.mark[1] >= self.times.trim_ms:
+            self.mark = self.lapsed_upto, now
+
+    def _learn(self, batch: Batch) -> None:
+        left, knocked = self._left(batch)
+        came = (batch.size - min(left - knocked, batch.size)) / batch.size
+        ratio = self.show_up_ratio()
+        self.show_up = max(0.25, ratio + batch.size / (batch.size + 50) * (came - ratio))
+        batch.size = 0
+
+    def call(self, now: int, due: int) -> None:
+        """Call so many that `due` come in."""
+        waiting, ready = self.waiting(), len(self.ready(now))
+        count = min(floor(due / self.show_up_ratio() + 1e-9), ready)
+        upto = self.turn(waiting[count - 1])
+        called = sum(self.turn(ticket) <= upto for ticket in waiting)
+        self.called += called
+        if not self.batches or now - self.batches[-1].called_ms >= 1000:
+            self.batches.append(Batch(upto, now, 0))
+        self.batches[-1].upto = self.serving = upto
+        self.batches[-1].deadline_ms = now + self.times.window_ms
+        self.batches[-1].size += called
+        self.batches[-1].due += self.due(called)
+
+
+@dataclass
+class Part:
+    """What one lane gets of the calls of one tick."""
+
+    lane: Lane
+    ready: int
+    most: int
+    share: float = 0.0
+    due: int = 0
+
+
+def give_shares(parts: list[Part], times: Times) -> None:
+    """Set the share of each: main and slow weigh 1 together, and slow is capped while anybody else is ready."""
+    crowd = sum(part.ready for part in parts if part.lane.name != PRIORITY)
+    for part in parts:
+        part.share = times.priority_weight if part.lane.name == PRIORITY else part.ready / crowd
+    total = sum(part.share for part in parts)
+    for part in parts:
+        part.share /= total
+    rest = sum(part.share for part in parts if part.lane.name != SLOW)
+    if rest > 0 and 1 - rest > times.slow_share:
+        for part in parts:
+            is_slow = part.lane.name == SLOW
+            part.share = times.slow_share if is_slow else part.share * (1 - times.slow_share) / rest
+
+
+def fill_small(parts: list[Part], due: int, times: Times) -> tuple[list[Part], int]:
+    """Give all they need to those that need less than their part; return the others, and what is left for them."""
+    owed = sum(part.lane.credit for part in parts if not part.ready)
+    for part in (part for part in parts if not part.ready):
+        part.lane.credit = 0.0
+    still = [part for part in parts if part.ready]
+    for _ in parts:
+        give_shares(still, times)
+        for part in still:
+            part.lane.credit += owed * part.share
+        owed, before = 0.0, due
+        for part in list(still):
+            if part.most <= due and part.lane.credit + before * part.share >= part.most:
+                part.due, due = part.most, due - part.most
+                owed, part.lane.credit = owed + part.lane.credit, 0.0
+                still.remove(part)
+    return still, due
+
+
+def share_out(lanes: list[Lane], now: int, due: int, times: Times) -> list[tuple[Lane, int]]:
+    """Return how many each lane may call; what a lane is owed in fractions stays in its credit."""
+    parts = [Part(lane, ready := len(lane.ready(now)), lane.due(ready)) for lane in lanes]
+    still, due = fill_small(parts, min(due, sum(part.most for part in parts)), times)
+    for part in still:
+        part.lane.credit = due if len(still) == 1 else part.lane.credit + due * part.share
+        part.due = min(part.most, max(0, floor(part.lane.credit)))
+    while (missing := due - sum(part.due for part in still)) != 0:
+        step = 1 if missing > 0 else -1
+        able = [part for part in still if (part.due < part.most if step > 0 else part.due > 0)]
+        max(able, key=lambda part: step * (part.lane.credit - part.due)).due += step
+    for part in still:
+        part.lane.credit -= part.due
+    return [(part.lane, part.due) for part in parts if part.due]
 
 
 @dataclass
@@ -83,25 +294,11 @@ class Model:
     is_ended: bool = False
     message: str = ""
     revision: int = 0
-    queue: dict[str, float] = field(default_factory=dict)
-    serving: float = -inf
-    lapsed_upto: float = -inf
-    settled_upto: float = -inf
-    batches: list[Batch] = field(default_factory=list)
-    claimed: dict[str, float] = field(default_factory=dict)
-    knocks: set[str] = field(default_factory=set)
-    returned: dict[str, float] = field(default_factory=dict)
-    no_return_upto: float = -inf
-    mark: tuple[float, int] | None = None
+    lanes: dict[str, Lane] = field(default_factory=dict)
     sessions: dict[str, int] = field(default_factory=dict)
     revoked: dict[str, int] = field(default_factory=dict)
-    called: int = 0
-    admitted: int = 0
-    lapsed: int = 0
-    heads: int = 0
     ticked_ms: int | None = None
     silence: tuple[int, int] = (0, 0)
-    show_up: float | None = None
     generation: str = ""
     beats: int = 0
     lives: set[str] = field(default_factory=set)
@@ -112,58 +309,35 @@ class Model:
     gather_for: int = 0
     gather_until_ms: int = 0
 
+    def __post_init__(self) -> None:
+        self.lanes = {name: Lane(name, self.times) for name in LANES}
+
     # what is, counted anew each time
 
-    def turn(self, ticket: str) -> float:
-        score = self.queue[ticket]
-        return (score - self.times.spin) % 1 if 0 <= score < 1 else score
+    def lane(self, ticket: str) -> Lane:
+        return self.lanes[lane_of(ticket)]
+
+    def has(self, ticket: str) -> bool:
+        return ticket in self.lane(ticket).queue
 
     def line(self) -> list[str]:
-        """Return everybody in line, in the order of service."""
-        return sorted(self.queue, key=self.turn)
+        """Return everybody in line, lane by lane, in the order of service."""
+        return [ticket for lane in self.lanes.values() for ticket in sorted(lane.queue, key=lane.turn)]
 
-    def heads_in_line(self) -> int:
-        return sum(score < 0 for score in self.queue.values())
+    def used(self) -> list[Lane]:
+        return [lane for lane in self.lanes.values() if lane.is_used()]
 
-    def waiting(self) -> list[str]:
-        return [ticket for ticket in self.line() if self.turn(ticket) > self.serving]
+    def waiting(self) -> int:
+        return sum(len(lane.waiting()) for lane in self.lanes.values())
 
-    def awaited(self, above: float = -inf) -> list[str]:
-        """Return who was called, has not come, and whose call is alive."""
-        called = [t for t in self.queue if max(above, self.lapsed_upto) < self.turn(t) <= self.serving]
-        return [ticket for ticket in called if ticket not in self.claimed] + list(self.returned)
+    def ready(self, now: int) -> int:
+        return sum(len(lane.ready(now)) for lane in self.lanes.values())
+
+    def awaited(self) -> list[str]:
+        return [ticket for lane in self.lanes.values() for ticket in lane.awaited()]
 
     def expected(self) -> int:
-        """Return how many of the called are counted on to come."""
-        return sum(self._counted_on(batch) for batch in self.batches)
-
-    def _counted_on(self, batch: Batch) -> int:
-        _, knocked = self._left(batch)
-        return knocked if batch.upto <= self.settled_upto else max(knocked, batch.due)
-
-    def _left(self, batch: Batch) -> tuple[int, int]:
-        """Return how many of `batch` have not come in, and how many of these came and were told to come back."""
-        left = {ticket for ticket in self.awaited() if self._batch(ticket) is batch}
-        return len(left), len(left & (self.knocks | self.returned.keys()))
-
-    def _batch(self, ticket: str) -> Batch | None:
-        """Return the batch with which `ticket` was called; for who lapsed and is back, the one since then."""
-        if ticket in self.returned:
-            return next((batch for batch in self.batches if batch.upto >= self.returned[ticket]), None)
-        turn = self.turn(ticket)
-        return next((batch for batch in self.batches if batch.upto >= turn > self.lapsed_upto), None)
-
-    def _count_on(self, ticket: str, by: int) -> None:
-        """Count on one more or less of those who were called together with `ticket`, if it was called."""
-        if self.turn(ticket) <= self.serving and (batch := self._batch(ticket)):
-            batch.due = max(0, batch.due + by)
-
-    def _due(self, called: int) -> int:
-        return ceil(called * self.show_up_ratio() - 1e-9)
-
-    def show_up_ratio(self) -> float:
-        """Return the share of those called who come in, as far as it is known."""
-        return 1.0 if self.show_up is None else self.show_up
+        return sum(lane.expected() for lane in self.lanes.values())
 
     def phase(self, now: int) -> str:
         t = self.times
@@ -174,7 +348,7 @@ class Model:
         if self.is_paused:
             return "paused"
         has_begun = t.starts is not None and now >= t.starts
-        return "open" if has_begun or self.waiting() or self.missing(now) else "idle"
+        return "open" if has_begun or self.ready(now) or self.missing(now) else "idle"
 
     def refilled(self, now: int) -> float:
         earned = max(0, now - self.refilled_ms) * self.rate / 60000
@@ -198,14 +372,14 @@ class Model:
 
     def missing(self, now: int) -> int:
         """Return how many of those who waited before a loss are not back yet, while they may be."""
-        return max(0, self.gather_for - len(self.waiting())) if now < self.gather_until_ms else 0
+        return max(0, self.gather_for - self.waiting()) if now < self.gather_until_ms else 0
 
     def memory(self, now: int) -> Memory:
         last = max([*self.sessions.values(), self.unseen_until_ms, 0])
         return Memory(
-            self.generation, self.beats, self.revision, len(self.waiting()) + self.missing(now), self.inside(now), last,
+            self.generation, self.beats, self.revision, self.waiting() + self.missing(now), self.inside(now), last,
             dict(self.by_ops), self.is_paused, self.is_ended, self.message,
-            self.serving, self.lapsed_upto, self.called, self.admitted, self.lapsed, self.heads, self.show_up,
+            {lane.name: {name: getattr(lane, name) for name in (*GROWS, "show_up")} for lane in self.used()},
         )  # fmt: skip
 
     # the moves
@@ -222,27 +396,34 @@ class Model:
             self._heal(now, memory, newborn)
         self.rate = float(self.by_ops.get("rate", self.times.rate))
         self.cap = int(self.by_ops.get("cap", self.times.cap))
-        self.heads = max(self.heads, self.heads_in_line())
+        main = self.lanes[MAIN]
+        main.heads = max(main.heads, main.heads_in_line())
         if not self.missing(now):
             self.gather_for = 0
         phase = self.phase(now)
         is_admitting = phase in {"open", "idle"}
-        self._settle_calls(now, is_admitting)
+        for lane in self.lanes.values():
+            lane.settle_calls(now, is_admitting)
         tokens = self.refilled(now)
         if not is_admitting:
             tokens = min(tokens, 1.0)
-        inside, waiting = self.inside(now), self.waiting()
+        inside = self.inside(now)
         due = floor(min(tokens + _ALMOST, self.cap - inside) - self.expected())
-        if phase == "open" and waiting and due >= 1 and not self.missing(now):
-            due = floor(due / self.show_up_ratio() + 1e-9)
-            self._call(now, waiting, self.turn(waiting[min(due, len(waiting)) - 1]))
+        is_calling = phase == "open" and self.ready(now) and due >= 1 and not self.missing(now)
+        for lane, count in share_out(list(self.lanes.values()), now, due, self.times) if is_calling else []:
+            lane.call(now, count)
         is_full = tokens >= self.burst() and tokens == self.tokens
         if not (is_admitting and is_full and not self.waiting() and not self.awaited() and not inside):
             self.keep(tokens, now)
             self.beats += 1
         self.ticked_ms = now if inside else None
-        counts = [self.called, len(self.waiting()), inside, len(self.awaited()), self.admitted, self.lapsed]
-        return ["ticked", self.phase(now), self.serving, *counts, self.rate, self.cap, self.message, self.revision]
+        return self._told(now, inside)
+
+    def _told(self, now: int, inside: int) -> Reply:
+        used = self.used()
+        lanes = [(lane.name, lane.serving, lane.called, len(lane.waiting())) for lane in used]
+        counts = [inside, len(self.awaited()), sum(lane.admitted for lane in used), sum(lane.lapsed for lane in used)]
+        return ["ticked", self.phase(now), lanes, *counts, self.rate, self.cap, self.message, self.revision]
 
     def _heal(self, now: int, memory: Memory, newborn: str) -> None:
         is_followed = memory.generation in self.lives
@@ -259,7 +440,12 @@ class Model:
             self.keep(min(1.0, self.tokens), now)
         if is_behind:
             self._recall_sessions(now, memory, is_more=is_followed)
-            self._recall_line(now, memory)
+            for lane in self.lanes.values():
+                lane.recall(now, memory.lanes.get(lane.name, {}))
+                lane.call_again(now)
+            if memory.waiting > 0:
+                self.gather_for = memory.waiting
+                self.gather_until_ms = int(now + self.times.regather_ms + min(30_000, memory.waiting / 5))
 
     def _recall_sessions(self, now: int, memory: Memory, *, is_more: bool) -> None:
         known = self.healed_sessions if is_more else self.inside(now)
@@ -269,71 +455,6 @@ class Model:
         self.healed_sessions = max(memory.sessions, known if is_more else 0)
         self.healed_beats, self.beats = memory.beats, max(self.beats, memory.beats)
 
-    def _recall_line(self, now: int, memory: Memory) -> None:
-        self.show_up = self.show_up if memory.show_up is None else memory.show_up
-        for name in ("serving", "lapsed_upto", "called", "admitted", "lapsed", "heads"):
-            setattr(self, name, max(getattr(self, name), getattr(memory, name)))
-        self.batches = [batch for batch in self.batches if batch.upto > self.lapsed_upto]
-        if self.serving > max([self.lapsed_upto, *(batch.upto for batch in self.batches)]):
-            self.batches.append(Batch(self.serving, now, now))
-        self._call_again(now)
-        self.no_return_upto = self.serving
-        self._forget_knocks()
-        if memory.waiting > 0:
-            self.gather_for = memory.waiting
-            self.gather_until_ms = int(now + self.times.regather_ms + min(30_000, memory.waiting / 5))
-
-    def _call_again(self, now: int) -> None:
-        for batch in self.batches:
-            batch.called_ms, batch.deadline_ms = now, max(batch.deadline_ms, now + self.times.window_ms)
-            batch.due = self._due(self._left(batch)[0])
-        self.settled_upto = self.lapsed_upto if self.batches else self.settled_upto
-
-    def _settle_calls(self, now: int, is_admitting: bool) -> None:
-        for batch in self.batches if is_admitting else []:
-            if now - batch.called_ms >= self.times.settle_ms and batch.size:
-                self._learn(batch)
-        while is_admitting and self.batches and self.batches[0].deadline_ms <= now:
-            self.lapsed += self._left(self.batches[0])[0]
-            upto = self.batches.pop(0).upto
-            self.lapsed_upto = upto
-            self._forget_knocks()
-        settled = [batch.upto for batch in self.batches if now - batch.called_ms >= self.times.settle_ms]
-        self.settled_upto = max([self.lapsed_upto, *settled])
-        self._trim(now)
-
-    def _forget_knocks(self) -> None:
-        self.knocks = {ticket for ticket in self.knocks if self.turn(ticket) > self.lapsed_upto}
-        self.returned = {ticket: turn for ticket, turn in self.returned.items() if turn > self.lapsed_upto}
-
-    def _trim(self, now: int) -> None:
-        if self.lapsed_upto < 1:
-            return
-        if self.mark and now - self.mark[1] >= self.times.trim_ms:
-            upto = self.mark[0]
-            self.no_return_upto = max(self.no_return_upto, upto)
-            self.queue = {ticket: score for ticket, score in self.queue.items() if not 1 <= score <= upto}
-            self.claimed = {ticket: turn for ticket, turn in self.claimed.items() if not 1 <= turn <= upto}
-        if not self.mark or now - self.mark[1] >= self.times.trim_ms:
-            self.mark = self.lapsed_upto, now
-
-    def _learn(self, batch: Batch) -> None:
-        left, knocked = self._left(batch)
-        came = (batch.size - min(left - knocked, batch.size)) / batch.size
-        ratio = self.show_up_ratio()
-        self.show_up = max(0.25, ratio + batch.size / (batch.size + 50) * (came - ratio))
-        batch.size = 0
-
-    def _call(self, now: int, waiting: list[str], upto: float) -> None:
-        called = sum(self.turn(ticket) <= upto for ticket in waiting)
-        self.called += called
-        if not self.batches or now - self.batches[-1].called_ms >= 1000:
-            self.batches.append(Batch(upto, now, 0))
-        self.batches[-1].upto = self.serving = upto
-        self.batches[-1].deadline_ms = now + self.times.window_ms
-        self.batches[-1].size += called
-        self.batches[-1].due += self._due(called)
-
     def enter(self, session: str, now: int) -> Reply:  # noqa: PLR0911 - one return for each REPLY of the script
         if not self.is_loaded:
             return ["unloaded"]
@@ -341,82 +462,84 @@ class Model:
             return ["admitted", self.sessions[session]]
         if (phase := self.phase(now)) not in {"idle", "open"}:
             return ["wait", phase]
-        if self.waiting() or self.missing(now):
+        if self.ready(now) or self.missing(now):
             return ["wait", "line"]
         tokens = self.refilled(now)
         if tokens - self.expected() < 1 - _ALMOST:
             return ["wait", "rate"]
         if self.inside(now) + self.expected() >= self.cap:
             return ["wait", "cap"]
-        return self._admit(session, tokens, now)
+        return self._admit(session, tokens, now, self.lanes[MAIN])
 
-    def _admit(self, session: str, tokens: float, now: int) -> Reply:
+    def _admit(self, session: str, tokens: float, now: int, lane: Lane) -> Reply:
         self.keep(tokens - 1, now)
         self.sessions[session] = now + self.times.duration_ms
-        self.admitted += 1
+        lane.admitted += 1
         return ["admitted", now + self.times.duration_ms]
 
     def join(self, ticket: str, now: int, scores: tuple[float | None, float, float, float]) -> Reply:  # noqa: C901 - one branch for each REPLY of the script
         if not self.is_loaded:
             return ["unloaded"]
-        was_known = ticket in self.queue
+        lane = self.lane(ticket)
+        was_known = ticket in lane.queue
         if not was_known:
             if self.is_ended or (self.times.ends is not None and now >= self.times.ends):
                 return ["ended"]
-            self.queue[ticket] = self._score(now, *scores)
-            if ticket not in self.claimed and ticket not in self.returned:
-                self._count_on(ticket, 1)
-        turn = self.turn(ticket)
+            lane.queue[ticket] = self._score(lane, now, *scores)
+            if ticket not in lane.claimed and ticket not in lane.returned:
+                lane.count_on(ticket, 1)
+        turn = lane.turn(ticket)
         state = "called"
         ahead: int | None = 0
         if self.sessions.get(ticket, 0) > now:
             state = "admitted"
-        elif turn > self.serving:
-            state, ahead = "waiting", self._ahead(ticket, now)
-        elif turn <= self.lapsed_upto:
-            state = "called" if self._call_back(ticket, now) else "lapsed"
-        elif ticket in self.claimed:
+        elif turn > lane.serving:
+            state, ahead = "waiting", self._ahead(lane, ticket, now)
+        elif turn <= lane.lapsed_upto:
+            state = "called" if self._call_back(lane, ticket, now) else "lapsed"
+        elif ticket in lane.claimed:
             state = "lapsed"
-        return [state, self.queue[ticket], ahead, int(was_known)]
+        return [state, lane.queue[ticket], ahead, int(was_known)]
 
-    def _call_back(self, ticket: str, now: int) -> bool:
+    def _call_back(self, lane: Lane, ticket: str, now: int) -> bool:
         """Call `ticket` a second time, once, together with those who were called last."""
         if self.phase(now) == "ended":
             return False
-        if ticket in self.returned:
+        if ticket in lane.returned:
             return True
-        if ticket in self.claimed or self.turn(ticket) <= self.no_return_upto:
+        if ticket in lane.claimed or lane.turn(ticket) <= lane.no_return_upto:
             return False
-        if not self.batches:
-            self.batches.append(Batch(self.serving, now, now))
-        self.claimed[ticket] = self.turn(ticket)
-        self.returned[ticket] = self.serving
-        last = self.batches[-1]
+        if not lane.batches:
+            lane.batches.append(Batch(lane.serving, now, now))
+        lane.claimed[ticket] = lane.turn(ticket)
+        lane.returned[ticket] = lane.serving
+        last = lane.batches[-1]
         last.due += 1
         last.deadline_ms = max(last.deadline_ms, now + self.times.window_ms)
         return True
 
-    def _ahead(self, ticket: str, now: int) -> int | None:
-        if self.times.starts is not None and now < self.times.starts and self.queue[ticket] >= 0:
+    def _ahead(self, lane: Lane, ticket: str, now: int) -> int | None:
+        if self.times.starts is not None and now < self.times.starts and lane.queue[ticket] >= 0:
             return None
-        return sum(self.turn(other) <= self.turn(ticket) for other in self.waiting()) - 1
+        return sum(lane.turn(other) <= lane.turn(ticket) for other in lane.waiting()) - 1
 
-    def _score(self, now: int, kept: float | None, head: float, draw: float, tail: float) -> float:
+    def _score(self, lane: Lane, now: int, kept: float | None, head: float, draw: float, tail: float) -> float:
         if kept is not None:
             return kept
         if self.times.starts is None or now >= self.times.starts:
-            return tail if tail > self.serving else self.serving + 2**-10 * (1 + tail % 1)
-        return head if max(self.heads, self.heads_in_line()) < self.times.heads else draw
+            return tail if tail > lane.serving else lane.serving + 2**-10 * (1 + tail % 1)
+        return head if max(lane.heads, lane.heads_in_line()) < self.times.heads else draw
 
     def leave(self, ticket: str, now: int) -> Reply:
-        if ticket not in self.queue:
+        lane = self.lane(ticket)
+        if ticket not in lane.queue:
             return ["unknown"]
-        if ticket not in self.claimed or ticket in self.returned:
-            was_called = self.lapsed_upto < self.turn(ticket) <= self.serving or ticket in self.returned
-            self._count_on(ticket, -1)
-            self.knocks.discard(ticket)
-            self.returned.pop(ticket, None)
-            del self.queue[ticket]
+        if ticket not in lane.claimed or ticket in lane.returned:
+            was_called = lane.lapsed_upto < lane.turn(ticket) <= lane.serving or ticket in lane.returned
+            lane.count_on(ticket, -1)
+            lane.knocks.discard(ticket)
+            lane.returned.pop(ticket, None)
+            del lane.queue[ticket]
             if was_called and self.is_loaded:
                 self.keep(self.refilled(now), now)
         return ["left"]
@@ -426,16 +549,17 @@ class Model:
             return ["unloaded"]
         if self.sessions.get(ticket, 0) > now:
             return ["admitted", self.sessions[ticket]]
-        if ticket in self.revoked or (ticket in self.claimed and ticket not in self.returned):
+        lane = self.lane(ticket)
+        if ticket in self.revoked or (ticket in lane.claimed and ticket not in lane.returned):
             return ["lapsed"]
         if self.phase(now) == "ended":
             return ["ended"]
-        if ticket not in self.queue:
+        if ticket not in lane.queue:
             return ["unknown"]
-        turn = self.turn(ticket)
-        if turn > self.serving:
+        turn = lane.turn(ticket)
+        if turn > lane.serving:
             return ["waiting"]
-        if turn <= self.lapsed_upto and ticket not in self.returned:
+        if turn <= lane.lapsed_upto and ticket not in lane.returned:
             return ["lapsed"]
         if self.is_paused:
             return ["later", MOMENT_MS]
@@ -444,18 +568,19 @@ class Model:
             return self._knock(ticket, now, max(1, min(ceil((1 - tokens) * 60000 / self.rate), 3_600_000)))
         if self.inside(now) >= self.cap:
             return self._knock(ticket, now, MOMENT_MS)
-        reply = self._admit(ticket, tokens, now)
-        self._count_on(ticket, -1)
-        self.knocks.discard(ticket)
-        self.returned.pop(ticket, None)
-        self.claimed[ticket] = turn
+        reply = self._admit(ticket, tokens, now, lane)
+        lane.count_on(ticket, -1)
+        lane.knocks.discard(ticket)
+        lane.returned.pop(ticket, None)
+        lane.claimed[ticket] = turn
         return reply
 
     def _knock(self, ticket: str, now: int, wait_ms: int) -> Reply:
-        if batch := self._batch(ticket):
+        lane = self.lane(ticket)
+        if batch := lane.batch(ticket):
             batch.deadline_ms = max(batch.deadline_ms, now + wait_ms + PATIENCE_MS)
-        if ticket not in self.returned:
-            self.knocks.add(ticket)
+        if ticket not in lane.returned:
+            lane.knocks.add(ticket)
         return ["later", wait_ms]
 
     def touch(self, now: int, visits: list[tuple[str, int]]) -> Reply:
@@ -497,5 +622,6 @@ class Model:
     def _resume(self, now: int, before: str) -> None:
         if before != "running":
             self.keep(min(1.0, self.tokens), now)
-            self._call_again(now)
+            for lane in self.lanes.values():
+                lane.call_again(now)
         self.is_paused = self.is_ended = False

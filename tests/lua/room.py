@@ -6,12 +6,13 @@ from dataclasses import dataclass, field
 from itertools import count
 from typing import Any
 
-from tests.lua.twin import KEYS, ROOM_KEYS
+from tests.lua.model import lane_of
+from tests.lua.twin import KEYS, LANE_KEYS
 from waitroom.kernel.redis import ScriptRunner
+from waitroom.rules.lanes import MAIN
 
 T0 = 1_700_000_000_000
 """The instant from which the tests count their time, in ms since 1970."""
-ALL_KEYS = {key for keys in ROOM_KEYS.values() for key in keys}
 
 
 @dataclass
@@ -33,6 +34,8 @@ class Room:
     keep_ms: int = 3_600_000
     regather_ms: int = 25_000
     trim_ms: int = 86_400_000
+    priority_weight: float = 3.0
+    slow_share: float = 0.1
     memory: str = ""
     last_memory: str = ""
     rate_floor: float = 6.0
@@ -43,14 +46,17 @@ class Room:
         limits = [repr(self.rate), self.cap, self.window_ms, self.settle_ms, newborn, "commitment", self.keep_ms]
         draw = ["" if self.awaited is None else T0 + self.awaited, "none"]
         memories = [self.memory if memory is None else memory, self.regather_ms, self.trim_ms]
-        reply = await self.run("rooms/tick", at, KEYS.event, *self.times(), *limits, *draw, *memories)
+        weights = [repr(self.priority_weight), repr(self.slow_share)]
+        reply = await self.run("rooms/tick", at, KEYS.event, *self.times(), *limits, *draw, *memories, *weights)
         names = (
-            "word generation phase now serving called waiting sessions outstanding admitted lapsed rate cap message "
+            "word generation phase now lanes sessions outstanding admitted lapsed rate cap message "
             "revision commitment spin in_force ratio circuit circuit_since spin_source roster_root roster_count "
             "closed open_until revoked_before show_up_ratio memory"
         )
         told = dict(zip(names.split(), reply, strict=True))
         self.last_memory = told.pop("memory")
+        (_, told["serving"], told["called"], told["waiting"]), *others = told.pop("lanes")
+        told |= {name: (serving, called, waiting) for name, serving, called, waiting in others}
         return told
 
     async def ticks(self, count: int, every_ms: int, since: int = 0) -> dict[str, Any]:
@@ -78,7 +84,9 @@ class Room:
             self.window_ms,
         ]
         kept_text = "" if kept is None else _text(kept)
-        return await self.run("rooms/join", ticket, at, KEYS.event, *self.times()[1:], kept_text, *scores)
+        return await self.run(
+            "rooms/join", ticket, at, KEYS.event, *self.times()[1:], kept_text, *scores, lane=lane_of(ticket)
+        )
 
     async def crowd(self, count: int, at: int = 0) -> list[str]:
         """Let `count` tickets join, at the scores 1, 2, 3 and so on."""
@@ -88,7 +96,9 @@ class Room:
         return tickets
 
     async def claim(self, ticket: str, at: int = 0) -> Any:
-        return await self.run("sessions/claim", ticket, at, self.duration_ms, KEYS.event, self.times()[2])
+        return await self.run(
+            "sessions/claim", ticket, at, self.duration_ms, KEYS.event, self.times()[2], lane=lane_of(ticket)
+        )
 
     async def claims(self, tickets: list[str], at: int = 0) -> list[str]:
         """Return the tickets that came in."""
@@ -98,7 +108,9 @@ class Room:
         return await self.run("rooms/enter", session, at, self.duration_ms, KEYS.event, *self.times())
 
     async def leave(self, ticket: str, at: int = 0) -> Any:
-        return await self.redis.run("rooms/leave", keys=ROOM_KEYS["rooms/leave"], args=[ticket, T0 + at])
+        return await self.redis.run(
+            "rooms/leave", keys=LANE_KEYS[lane_of(ticket)]["rooms/leave"], args=[ticket, T0 + at]
+        )
 
     async def control(self, kind: str, value: str = "", at: int = 0, *, id_: str = "") -> Any:
         told = [KEYS.event, kind, value, self.window_ms, "ann", "because", id_ or f"{kind} {value} {at}"]
@@ -123,13 +135,13 @@ class Room:
     def times(self) -> list[str | int]:
         return ["" if time is None else T0 + time for time in (self.prequeue, self.starts, self.ends)]
 
-    async def run(self, name: str, *args: Any) -> Any:
+    async def run(self, name: str, *args: Any, lane: str = MAIN) -> Any:
         """Run a script; whatever stands in the place of `now` counts from T0."""
         told, place = list(args), _PLACE_OF_NOW[name]
         at = told[place]
         assert isinstance(at, int)
         told[place] = T0 + at
-        return await self.redis.run(name, keys=ROOM_KEYS[name], args=told)
+        return await self.redis.run(name, keys=LANE_KEYS[lane][name], args=told)
 
     async def spin(self, spin: float, source: str = "beacon", at: int = 0) -> Any:
         return await self.run("draws/spin", at, repr(spin), source, "ann", "3 17", "because")

@@ -1,5 +1,6 @@
 """The scripts beside the model: thousands of random moves, the same answers, every promise kept."""
 
+from string import ascii_lowercase
 from typing import Any, ClassVar
 
 from hypothesis import HealthCheck, settings
@@ -11,7 +12,7 @@ from tests.lua.model import Times
 from tests.lua.twin import Twin
 
 START = 1_700_000_000_000
-TICKETS = st.integers(0, 24).map(lambda number: f"t{number}")
+TICKETS = st.integers(0, 24).map(lambda number: f"{('t', 't', 't', 'priority', 'slow')[number % 5]}{number}")
 STEPS_MS = st.sampled_from([1, 3, 50, 250, 999, 1000, 1001, 6_000, 24_999, 25_000, 31_000, 120_000, 301_000, 3_600_000])
 RATES = st.sampled_from([1 / 7, 0.001, 1.0, 59.9, 60.0, 90.0, 600.0, 1234.5, 60_000.0])
 FRACTIONS = st.integers(0, 2**52 - 1).map(lambda number: number / 2**52)
@@ -48,9 +49,18 @@ class RoomMachine(RuleBasedStateMachine):
         opens_in=st.sampled_from([None, 0, 5_000]),
         ends_in=st.sampled_from([None, None, 600_000]),
         duration=st.sampled_from([20_000, 300_000]),
+        weights=st.sampled_from([(3.0, 0.1), (1.0, 1.0), (0.7, 0.5), (99.0, 0.01)]),
     )
-    def begin(  # each argument is one dimension of the room
-        self, rate: float, cap: int, spin: float, heads: int, opens_in: int | None, ends_in: int | None, duration: int
+    def begin(
+        self,
+        rate: float,
+        cap: int,
+        spin: float,
+        heads: int,
+        opens_in: int | None,
+        ends_in: int | None,
+        duration: int,
+        weights: tuple[float, float],
     ) -> None:
         starts = None if opens_in is None else START + opens_in
         times = Times(
@@ -62,6 +72,8 @@ class RoomMachine(RuleBasedStateMachine):
             duration_ms=duration,
             heads=heads,
             spin=spin,
+            priority_weight=weights[0],
+            slow_share=weights[1],
         )
         self.twin = Twin(self.client, times, now=START)
         self.twin.tick()
@@ -70,7 +82,7 @@ class RoomMachine(RuleBasedStateMachine):
     def join(self, newcomers: list[str], score: tuple[int, float, int]) -> None:
         for ticket in newcomers:
             head, draw, tail = score
-            draw = (draw + int(ticket[1:]) / 16) % 1  # some are equal, all keep 52 bits
+            draw = (draw + int(ticket.lstrip(ascii_lowercase)) / 16) % 1  # some are equal, all keep 52 bits
             scores = self.draws.setdefault(ticket, (head + draw, draw, tail / 4 + 0.75))
             first = self.twin.join(ticket, scores)
             again = self.twin.join(ticket, scores)

@@ -91,7 +91,7 @@ MUTANTS: dict[str, Patch] = {
     "a claim gets past the end": {
         "sessions/claim": ("if r[2] == event or (ends and now >= ends) then", "if false then")
     },
-    "straight in past those who wait": {"rooms/enter": ("if waiting > 0 then", "if false then")},
+    "straight in past those who wait": {"rooms/enter": ("if ready > 0 then\n  return", "if false then\n  return")},
     "straight in on a token of the called": {"rooms/enter": ("tokens - expected < WHOLE", "tokens < WHOLE")},
     "straight in on a seat of the called": {
         "rooms/enter": ("inside(room, sessions, now) + expected >=", "inside(room, sessions, now) >=")
@@ -121,7 +121,7 @@ MUTANTS: dict[str, Patch] = {
     "who cannot come in a pause stays away": {"rooms/tick": ("is_settled and could_come and", "is_settled and")},
     "one batch is learnt from for ever": {"rooms/tick": ("  batch.size = 0\n", "\n")},
     "one batch is all there is to learn": {"rooms/tick": ("local WEIGHT = 50", "local WEIGHT = 0")},
-    "what was learnt is lost": {"rooms/tick": ("'roster_count', 'show_up_ratio' }", "'roster_count' }")},
+    "what was learnt is lost": {"rooms/tick": ("'heads', 'show_up_ratio' }", "'heads' }")},
     "a pause saves up a burst": {
         "rooms/tick": ("tokens = math.min(tokens, 1) --", "--"),
         "rooms/control": (
@@ -140,7 +140,7 @@ MUTANTS: dict[str, Patch] = {
         "rooms/tick": ("batch.deadline_ms <= terms.now then", "batch.deadline_ms < terms.now then")
     },
     "one too many is called": {
-        "rooms/tick": ("before + calls_for(lane, count),", "before + calls_for(lane, count) + 1,")
+        "rooms/tick": ("math.min(calls_for(lane, count),", "math.min(calls_for(lane, count) + 1,")
     },
     "calls look at no cap": {"rooms/tick": ("math.min(tokens + 1 - WHOLE, free)", "(tokens + 1 - WHOLE)")},
     "calls forget who was called before": {"rooms/tick": ("free) - expected)", "free))")},
@@ -161,13 +161,16 @@ MUTANTS: dict[str, Patch] = {
     "a full bucket is never written down": {"rooms/tick": ("is_full(room, tokens) and", "")},
     "the threshold is lost": {
         "rooms/tick": (
-            "then\n      redis.call('HSET', line, name, value)",
-            "then\n      redis.call('HSET', line, name, '-inf')",
+            "then\n      redis.call('HSET', lane.line, name, value)",
+            "then\n      redis.call('HSET', lane.line, name, '-inf')",
         )
     },
     "the lapsed are called again": {"rooms/tick": ("'serving', 'lapsed_upto', 'called'", "'serving', 'called'")},
     "the threshold falls back": {
-        "rooms/tick": ("if not held or tonumber(value) > tonumber(held) then", "if true then"),
+        "rooms/tick": (
+            "if not held or name == 'show_up_ratio' or tonumber(value) > tonumber(held) then",
+            "if true then",
+        ),
     },
     "what ops said is lost": {"rooms/tick": ("if is_overruled then", "if false then")},
     "ops are overruled by an elder memory": {"rooms/tick": ("if is_overruled then", "if true then")},
@@ -175,10 +178,10 @@ MUTANTS: dict[str, Patch] = {
     "every worker begins another life": {"rooms/tick": ("if not is_followed then", "if true then")},
     "nobody waits for those who waited": {"rooms/tick": ("and missing == 0 then", "then")},
     "straight in past those who are not back yet": {
-        "rooms/enter": ("\nwaiting = waiting + missing_from(room, now, waiting)", "\n")
+        "rooms/enter": ("\nready = ready + missing_from(room, now, waiting)", "\n")
     },
     "who was called before a loss has no new window": {
-        "rooms/tick": ("call_again(room, { main }, now, window)\n", "\n")
+        "rooms/tick": ("end\n      call_again(room, lanes, now, window)\n", "end\n")
     },
     "seats are given away before their passes are shown": {
         "rooms/tick": ("+ unseen(room, now)\nend", "\nend"),
@@ -188,6 +191,35 @@ MUTANTS: dict[str, Patch] = {
     },
     "old tokens are spent twice": {
         "rooms/tick": ("keep_tokens(room, math.min(1, tonumber(", "tostring(math.min(1, tonumber(")
+    },
+    "guests have no weight": {
+        "rooms/tick": ("and weights.priority or lane.ready / crowd", "and 1 or lane.ready / crowd")
+    },
+    "slow counts as another main": {"rooms/tick": ("or lane.ready / crowd", "or 1")},
+    "slow has no cap": {"rooms/tick": ("rest > 0 and 1 - rest > weights.slow_share", "false")},
+    "slow is capped where nobody else is ready": {"rooms/tick": ("rest > 0 and 1 - rest", "1 - rest")},
+    "fractions of a call are forgotten": {"rooms/tick": ("lane.credit = lane.credit - lane.due", "lane.credit = 0")},
+    "fractions of a call are not kept": {"rooms/tick": ("redis.call('HSET', lane.line, 'credit'", "tostring('credit'")},
+    "what a lane leaves over is lost": {"rooms/tick": ("lane.credit = lane.credit + owed * lane.share", "")},
+    "an empty lane keeps what it is owed": {
+        "rooms/tick": ("owed, lane.credit = owed + lane.credit, 0\n    end", "end")
+    },
+    "rounding favours the first lane": {
+        "rooms/tick": ("sign * (lane.credit - lane.due) > sign * (found.credit - found.due)", "false")
+    },
+    "who is slow pays no time": {"rooms/tick": ("if lane.name == 'slow' and lane.waiting > 0 then", "if false then")},
+    "who pays time is in the way of others": {"rooms/enter": ("ready + lane.ready", "ready + lane.waiting")},
+    "straight in past the guests": {
+        "rooms/enter": ("if redis.call('EXISTS', lane.queue) == 1 then", "if lane.name ~= 'priority' then")
+    },
+    "the calls of other lanes are not settled": {
+        "rooms/tick": ("  if lane.is_used then\n    local left", "  if lane == main then\n    local left")
+    },
+    "a resume forgets the other lanes": {
+        "rooms/control": ("    call_again(room, lanes, now, window)", "    call_again(room, { lanes[1] }, now, window)")
+    },
+    "a loss brings back main alone": {
+        "rooms/tick": ("grown[lane.name] = lane.is_used and", "grown[lane.name] = lane.name == 'main' and")
     },
     "leaving frees no call": {
         "rooms/leave": (
@@ -256,7 +288,8 @@ class Walk:
         for _ in range(self.chance.randint(1, 4)):
             self.count += 1
             draw = self.chance.getrandbits(52) / 2**52
-            self.twin.join(f"t{self.count}", (draw - 5, draw, self.chance.randint(4, 40) / 4))
+            lane = self.chance.choice(["t", "t", "priority", "slow"])
+            self.twin.join(f"{lane}{self.count}", (draw - 5, draw, self.chance.randint(4, 40) / 4))
 
     def again(self) -> None:
         for ticket in self.some(list(self.twin.scores)):

@@ -11,6 +11,7 @@ from tests.lua.room import T0, Room
 from tests.lua.twin import KEYS, ROOM_KEYS
 from waitroom.kernel.redis import ScriptRunner
 from waitroom.kernel.scripts import load_script
+from waitroom.rules.lanes import MAIN
 
 Comes = Callable[[int, int], bool]
 """Whether the one with this number, called in this second, comes in."""
@@ -35,9 +36,9 @@ def everybody_from_minute_two_on(number: int, second: int) -> bool:
 class Uncompensated(Room):
     """The same room, in which everybody is expected to come."""
 
-    async def run(self, name: str, *args: Any) -> Any:
+    async def run(self, name: str, *args: Any, lane: str = MAIN) -> Any:
         if name != "rooms/tick":
-            return await super().run(name, *args)
+            return await super().run(name, *args, lane=lane)
         source, learning, keys = load_script(name).source, "math.max(ratio, LEAST)", ROOM_KEYS[name]
         assert source.count(learning) == 1
         told = [str(arg) for arg in (T0 + args[0], *args[1:])]

@@ -9,48 +9,40 @@ from typing import Any
 
 from redis import Redis
 
-from tests.lua.model import Memory, Model, Reply, Times
+from tests.lua.model import Memory, Model, Reply, Times, lane_of
 from waitroom.kernel.scripts import load_script
+from waitroom.rules.lanes import LANES, MAIN
 from waitroom.store.keys import RoomKeys
 
 KEYS = RoomKeys("drop", "opening")
-ROOM_KEYS: dict[str, list[str]] = {
-    "rooms/enter": [KEYS.room, KEYS.sessions, KEYS.queue, KEYS.line],
-    "rooms/join": [KEYS.room, KEYS.queue, KEYS.line, KEYS.claimed, KEYS.sessions, KEYS.calls, KEYS.strays, KEYS.knocks],
-    "rooms/tick": [
-        KEYS.room,
-        KEYS.sessions,
-        KEYS.queue,
-        KEYS.line,
-        KEYS.calls,
-        KEYS.claimed,
-        KEYS.knocks,
-        KEYS.log,
-    ],
-    "rooms/leave": [KEYS.queue, KEYS.line, KEYS.calls, KEYS.claimed, KEYS.knocks, KEYS.strays, KEYS.room],
-    "draws/spin": [KEYS.line, KEYS.audit],
-    "draws/freeze": [KEYS.line],
-    "rooms/health": [KEYS.room, KEYS.line, KEYS.calls, KEYS.health, KEYS.audit],
-    "rooms/control": [KEYS.room, KEYS.line, KEYS.calls, KEYS.audit, KEYS.sessions],
-    "sessions/claim": [
-        KEYS.room,
-        KEYS.sessions,
-        KEYS.revoked,
-        KEYS.queue,
-        KEYS.line,
-        KEYS.calls,
-        KEYS.claimed,
-        KEYS.knocks,
-    ],
-    "sessions/touch": [KEYS.sessions, KEYS.revoked, KEYS.room],
-    "sessions/release": [KEYS.sessions, KEYS.revoked],
-    "sessions/revoke": [KEYS.sessions, KEYS.revoked, KEYS.room, KEYS.audit],
-}
+
+
+def room_keys(keys: RoomKeys) -> dict[str, list[str]]:
+    """Return the keys of every script, for a ticket in the lane of `keys`."""
+    k = keys
+    return {
+        "rooms/enter": [k.room, k.sessions, *k.of_lanes("queue", "line")],
+        "rooms/join": [k.room, k.queue, k.line, k.claimed, k.sessions, k.calls, k.strays, k.knocks],
+        "rooms/tick": [k.room, k.sessions, k.log, *k.of_lanes("queue", "line", "calls", "claimed", "knocks")],
+        "rooms/leave": [k.queue, k.line, k.calls, k.claimed, k.knocks, k.strays, k.room],
+        "draws/spin": [k.line, k.audit],
+        "draws/freeze": [k.line],
+        "rooms/health": [k.room, k.health, k.audit, *k.of_lanes("line", "calls")],
+        "rooms/control": [k.room, k.audit, k.sessions, *k.of_lanes("line", "calls")],
+        "sessions/claim": [k.room, k.sessions, k.revoked, k.queue, k.line, k.calls, k.claimed, k.knocks],
+        "sessions/touch": [k.sessions, k.revoked, k.room],
+        "sessions/release": [k.sessions, k.revoked],
+        "sessions/revoke": [k.sessions, k.revoked, k.room, k.audit],
+    }
+
+
+LANE_KEYS = {lane: room_keys(KEYS.of(lane)) for lane in LANES}
+ROOM_KEYS = LANE_KEYS[MAIN]
 Patch = Mapping[str, tuple[str, str]]
 """What a mutant changes: script -> (text, other text)."""
 
 _KEEP_MS = 3_600_000
-ALL_KEYS = sorted({key for keys in ROOM_KEYS.values() for key in keys})
+ALL_KEYS = sorted({key for scripts in LANE_KEYS.values() for keys in scripts.values() for key in keys})
 
 
 @dataclass(frozen=True)
@@ -95,7 +87,8 @@ class Twin:
         self._earned, self._earned_ms, self._changes, self._admissions = 0.0, now, 0, 0
         self._workers: dict[int, _Worker] = {}
         self._copy: Model | None = None
-        self._lapsed_upto, self._newborns, self._has_lost, self._lost_beats = -inf, 0, False, 0
+        self._lapsed_upto: dict[str, float] = {}
+        self._newborns, self._has_lost, self._lost_beats = 0, False, 0
         self._lost_lives: set[str] = set()
         self.passes: dict[str, tuple[int, int]] = {}
         self._strangers: set[str] = set()
@@ -137,18 +130,18 @@ class Twin:
         self._has_lost = True
         self._moments.clear()
         self._lost_beats, self._lost_lives = self.model.beats, set(self.model.lives)
-        self._lapsed_upto = -inf
+        self._lapsed_upto.clear()
         self.admitted.clear()  # until the call of their batch lapses, or their pass is shown
         if not any(worker.memory for worker in self._workers.values()):
             self.passes.clear()
 
     def _is_lapsed(self, ticket: str) -> bool:
         """Whether a worker that ticked since the last loss remembers that the call of `ticket` is over."""
-        score = self.scores.get(ticket)
+        score, lane = self.scores.get(ticket), lane_of(ticket)
         if score is None:
             return False
-        turn = (score - self.times.spin) % 1 if 0 <= score < 1 else score
-        return turn <= self._lapsed_upto
+        turn = (score - self.times.spin) % 1 if 0 <= score < 1 and lane == MAIN else score
+        return turn <= self._lapsed_upto.get(lane, -inf)
 
     def tick(self, worker: int = 0) -> Reply:
         """Let `worker` tick, with what it remembers."""
@@ -156,15 +149,18 @@ class Twin:
         self._newborns += 1
         newborn = f"g{self._newborns}"
         limits = [repr(t.rate), t.cap, t.window_ms, t.settle_ms, newborn, "commitment", _KEEP_MS, "", "none"]
-        reply = self._run("rooms/tick", [*self._event(), *limits, before.text, t.regather_ms, t.trim_ms])
-        (_, generation, phase, now, serving, *counts) = reply
-        seen = ["ticked", phase, float(serving), *counts[:6], float(counts[6]), *counts[7:10]]
+        weights = [repr(t.priority_weight), repr(t.slow_share)]
+        reply = self._run("rooms/tick", [*self._event(), *limits, before.text, t.regather_ms, t.trim_ms, *weights])
+        (_, generation, phase, now, lanes, *counts) = reply
+        told = [(name, float(serving), *seen) for name, serving, *seen in lanes]
+        seen = ["ticked", phase, told, *counts[:4], float(counts[4]), *counts[5:8]]
         assert now == self.now
         self._agreed(seen, self.model.tick(self.now, before.memory, newborn))
         assert generation == self.model.generation
         # A worker that slept through two losses may alone know of a lapse before the first: it is not asked.
-        if before.memory and before.memory.lapsed_upto <= self.model.lapsed_upto:
-            self._lapsed_upto = max(self._lapsed_upto, before.memory.lapsed_upto)
+        for name, grown in (before.memory.lanes if before.memory else {}).items():
+            if grown["lapsed_upto"] <= self.model.lanes[name].lapsed_upto:
+                self._lapsed_upto[name] = max(self._lapsed_upto.get(name, -inf), grown["lapsed_upto"])
         if self._has_lost:
             self._healed(before, generation)
         self._workers[worker] = _Worker(reply[-1], self.model.memory(self.now), self._admissions)
@@ -177,8 +173,10 @@ class Twin:
         is_older_life = worker.memory and worker.memory.generation in self._lost_lives
         if worker.memory and worker.memory.beats > self._lost_beats and not is_older_life:
             assert generation == f"g{self._newborns}", "the pages see that something was lost"
-            assert self.model.serving >= worker.memory.serving, "who was called is called"
-            assert self.model.lapsed_upto >= worker.memory.lapsed_upto, "who lapsed has lapsed"
+            for name, grown in worker.memory.lanes.items():
+                lane = self.model.lanes[name]
+                assert lane.serving >= grown["serving"], "who was called is called"
+                assert lane.lapsed_upto >= grown["lapsed_upto"], "who lapsed has lapsed"
             assert self.model.revision >= worker.memory.revision, "what ops said holds"
 
     def enter(self, session: str) -> Reply:
@@ -194,7 +192,7 @@ class Twin:
 
         One that `is_resent` comes without: like a browser whose first answer was lost.
         """
-        kept = None if is_resent and ticket in self.model.queue else self.scores.get(ticket)
+        kept = None if is_resent and ticket in self.model.lane(ticket).queue else self.scores.get(ticket)
         head, draw, tail = scores
         times = ["" if time is None else time for time in (self.times.starts, self.times.ends)]
         told = [
@@ -206,7 +204,7 @@ class Twin:
             0,
             self.times.window_ms,
         ]
-        reply = self._run("rooms/join", [ticket, self.now, KEYS.event, *times, *told])
+        reply = self._run("rooms/join", [ticket, self.now, KEYS.event, *times, *told], lane_of(ticket))
         seen = [reply[0], float(reply[1]), *reply[2:]] if len(reply) > 1 else reply
         self._agreed(seen, self.model.join(ticket, self.now, (kept, *scores)))
         if len(seen) > 1:
@@ -214,14 +212,18 @@ class Twin:
         return seen
 
     def leave(self, ticket: str) -> Reply:
-        return self._agreed(self._run("rooms/leave", [ticket, self.now]), self.model.leave(ticket, self.now))
+        return self._agreed(
+            self._run("rooms/leave", [ticket, self.now], lane_of(ticket)), self.model.leave(ticket, self.now)
+        )
 
     def claim(self, ticket: str) -> Reply:
         was_inside = self.model.sessions.get(ticket, 0) > self.now
-        is_called = ticket in self.model.queue and self.model.turn(ticket) <= self.model.serving
-        is_back = ticket in self.model.returned
+        lane = self.model.lane(ticket)
+        is_called = ticket in lane.queue and lane.turn(ticket) <= lane.serving
+        is_back = ticket in lane.returned
         ends = "" if self.times.ends is None else self.times.ends
-        reply = self._run("sessions/claim", [ticket, self.now, self.times.duration_ms, KEYS.event, ends])
+        told = [ticket, self.now, self.times.duration_ms, KEYS.event, ends]
+        reply = self._run("sessions/claim", told, lane_of(ticket))
         self._agreed(reply, self.model.claim(ticket, self.now))
         if reply[0] == "admitted" and not was_inside:
             assert is_called, "nobody comes in before their turn"
@@ -254,8 +256,9 @@ class Twin:
             return
         expected = int(self.client.hget(KEYS.room, "expected") or 0)
         assert expected == self.model.expected(), "who is counted on to come is who was called and may come"
-        ratio = float(self.client.hget(KEYS.line, "show_up_ratio") or 1)
-        assert ratio == self.model.show_up_ratio(), "so many of the called came in, or came and were told to come back"
+        for lane in self.model.lanes.values():
+            ratio = float(self.client.hget(KEYS.of(lane.name).line, "show_up_ratio") or 1)
+            assert ratio == lane.show_up_ratio(), "so many of the called came in, or came and were told to come back"
         self._earn()
         moment = _Moment(self._admissions, self._earned, self.model.burst() + expected)
         self._moments.append(moment)
@@ -291,6 +294,6 @@ class Twin:
         assert seen == oracle, f"the script says {seen}, the model {oracle}"
         return seen
 
-    def _run(self, name: str, args: Sequence[object]) -> Any:
-        keys = ROOM_KEYS[name]
+    def _run(self, name: str, args: Sequence[object], lane: str = MAIN) -> Any:
+        keys = LANE_KEYS[lane][name]
         return self.client.eval(self._sources[name], len(keys), *keys, *[str(arg) for arg in args])

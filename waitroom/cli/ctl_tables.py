@@ -28,6 +28,8 @@ def rooms(told: Told) -> RenderableType:
     table.add_column("held back by")
     for room in told["rooms"]:
         table.add_row(*_row(room))
+        for name, lane in _lanes(room):
+            table.add_row(Text(f"  {name}", style="dim"), "", f"{lane['waiting']:,}", style="dim")
     lines: list[RenderableType] = [*_troubles(told), table]
     lines += [Text(f"{room['room']} tells the line: {room['message']}") for room in told["rooms"] if room["message"]]
     lines += [Text(_suffering(room), style="yellow") for room in told["rooms"] if room.get("health")]
@@ -125,6 +127,12 @@ def _row(room: Told) -> list[RenderableType]:
 
 def _staying_away(room: Told) -> str:
     return f"{room['room']}: {room['show_up_ratio']:.0%} of those called come in; so many more are called"
+
+
+def _lanes(room: Told) -> list[tuple[str, Told]]:
+    """Return the lanes of a room, where it has more of them than main."""
+    lanes = list(room.get("lanes", {}).items())
+    return lanes if len(lanes) > 1 else []
 
 
 def _suffering(room: Told) -> str:

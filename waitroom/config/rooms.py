@@ -46,6 +46,24 @@ class Poll(Settings):
         return self
 
 
+class Lanes(Settings):
+    """How those who were invited and those who cannot compute share the admissions with everybody else."""
+
+    priority_weight: float = Field(
+        3.0,
+        gt=0,
+        le=1000,
+        allow_inf_nan=False,
+        description="Admissions of invited visitors for each one of the others, while both wait.",
+    )
+    slow_share: float = Field(
+        0.1,
+        gt=0,
+        le=1,
+        description="Share of admissions that visitors who cannot compute get at most, while anybody else waits.",
+    )
+
+
 class Health(Settings):
     """Whether admission heeds how the upstream does: slower when that suffers, none when it is down."""
 
@@ -159,6 +177,7 @@ class Room(Settings):
     queueing_status_code: Literal[200, 202, 429, 503] = Field(200, description="Status of the waiting page.")
     challenge: Challenge = Field(Challenge(), description="The proof of work to join.")
     poll: Poll = Field(Poll(), description="How often a waiting browser asks.")
+    lanes: Lanes = Field(Lanes(), description="How its lanes share the admissions.")
     health: Health = Field(Health(), description="Whether admission heeds how the upstream does.")
     beacon: Beacon = Field(Beacon(), description="Where the spin of its draws comes from.")
     events: Many[Event] = Field((), description="Scheduled openings; without any the room is always on.")

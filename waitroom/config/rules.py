@@ -5,6 +5,7 @@ from math import inf
 from waitroom.config.rooms import Room
 from waitroom.rules.beacons import Beacon
 from waitroom.rules.health import HealthRules
+from waitroom.rules.lanes import LaneTerms
 from waitroom.rules.rooms import Polling, Queueing, RoomRules, Schedule
 
 
@@ -24,6 +25,7 @@ def room_rules(room: Room) -> RoomRules:
         ticket_lifetime_ms=room.ticket_lifetime_ms,
         slow_dwell_ms=room.challenge.slow_dwell_ms,
         polling=Polling(room.poll.floor_ms, room.poll.ceiling_ms, room.poll.divisor),
+        lanes=LaneTerms(room.lanes.priority_weight, room.lanes.slow_share),
         events=tuple(
             Schedule(event.name, event.prequeue_start_time_ms, event.event_start_time_ms, event.event_end_time_ms)
             for event in room.events

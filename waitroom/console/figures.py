@@ -95,7 +95,7 @@ class History:
 
 def waiting(snapshot: Snapshot) -> int:
     """Return how many wait in all lanes together."""
-    return sum(lane.waiting for lane in snapshot.lanes.values())
+    return snapshot.waiting
 
 
 def limit_of(snapshot: Snapshot, admitted_last_minute: int) -> Limit:

@@ -8,9 +8,10 @@ from prometheus_client.registry import Collector
 
 from waitroom.console.figures import waiting
 from waitroom.rules.health import Circuit
-from waitroom.rules.rooms import Phase, Snapshot
+from waitroom.rules.rooms import LaneState, Phase, Snapshot
 
 Figure = Callable[[Snapshot], float]
+_Family = CounterMetricFamily | GaugeMetricFamily
 
 
 class RoomsCollector(Collector):
@@ -36,7 +37,10 @@ class RoomsCollector(Collector):
         )
         yield self._gauge("health_ratio", "What health feedback leaves of the rate, 0 to 1.", lambda s: s.health.ratio)
         yield self._states("circuit", "1 for the state of the upstream's circuit.", Circuit, lambda s: s.health.circuit)
+        told = "Visitors in a lane, not yet called."
+        yield self._lanes(GaugeMetricFamily, "lane_waiting", told, lambda lane: lane.waiting)
         yield self._counter("called", "Visitors called.", lambda s: sum(lane.called for lane in s.lanes.values()))
+        yield self._lanes(CounterMetricFamily, "lane_called", "Visitors called in a lane.", lambda lane: lane.called)
         yield self._counter("admitted", "Visitors admitted.", lambda s: s.admitted)
         yield self._counter("lapsed", "Calls that nobody answered in time.", lambda s: s.lapsed)
         yield self._gauge("show_up_ratio", "Share of those called who come in, as measured.", lambda s: s.show_up_ratio)
@@ -52,6 +56,13 @@ class RoomsCollector(Collector):
         family = CounterMetricFamily(f"waitroom_{name}", told, labels=["room"])
         for snapshot in self._snapshots:
             family.add_metric([snapshot.room], figure(snapshot))
+        return family
+
+    def _lanes(self, kind: type[_Family], name: str, told: str, figure: Callable[[LaneState], float]) -> Metric:
+        family = kind(f"waitroom_{name}", told, labels=["room", "lane"])
+        for snapshot in self._snapshots:
+            for lane, state in snapshot.lanes.items():
+                family.add_metric([snapshot.room, lane], figure(state))
         return family
 
     def _states(self, name: str, told: str, words: type[StrEnum], state: Callable[[Snapshot], StrEnum]) -> Metric:

@@ -12,9 +12,10 @@ from waitroom.gate import counters
 from waitroom.gate.cookies import Cookies
 from waitroom.kernel.errors import Refused, StoreUnavailable
 from waitroom.kernel.tokens import Pass, Ticket
+from waitroom.rules.lanes import SLOW, admitted_before
 from waitroom.rules.pacing import WaitRange, wait_range
 from waitroom.rules.pulse import is_undecided
-from waitroom.rules.rooms import MAIN, Snapshot
+from waitroom.rules.rooms import Snapshot
 from waitroom.store.board import Board
 from waitroom.store.rooms import Place, Rooms, full
 from waitroom.store.sessions import Admitted, NotYet, Over, Sessions, Unknown
@@ -89,13 +90,13 @@ class Line:
             Refused: 503, as many wait as may.
         """
         snapshot, most = self.board.get(room), self.rooms.rules(room).max_waiting
-        if snapshot is not None and 0 < most <= snapshot.main.waiting:
+        if snapshot is not None and 0 < most <= snapshot.waiting:
             raise full()
 
     def slow_ticket(self, room: str) -> Ticket:
         """Return a new ticket for somebody who cannot compute: it pays in waiting time."""
         event = self.rooms.schedule(room).event
-        return Ticket(room, event, MAIN, secrets.token_urlsafe(15), self.rooms.now_ms(), None, is_slow=True)
+        return Ticket(room, event, SLOW, secrets.token_urlsafe(15), self.rooms.now_ms(), None, is_slow=True)
 
     async def present(self, ticket: Ticket, *, is_new: bool = False) -> Presented:
         """Show `ticket` to Redis: a new one gets its place, one that Redis has lost comes back to its old place."""
@@ -106,7 +107,7 @@ class Line:
         is_in_draw = 0 <= place.score < 1
         kept = replace(ticket, score=None if is_in_draw else place.score)
         ahead = None if is_undecided(snapshot, place.score) else place.ahead
-        wait = self._draw_wait(snapshot) if ahead is None else self._wait(snapshot, ahead)
+        wait = self._draw_wait(snapshot, kept) if ahead is None else self._wait(snapshot, kept, ahead)
         return Presented(kept, self.cookies.sign_ticket(kept), place, ahead, wait)
 
     def show(self, pass_: Pass) -> Issued:
@@ -152,18 +153,23 @@ class Line:
         max_age_s = max(1, (expires_ms - now_ms) // 1000)
         return Issued(pass_, text, self.cookies.pass_cookie(room, text, max_age_s))
 
-    def _wait(self, snapshot: Snapshot, ahead: int) -> WaitRange:
+    def _wait(self, snapshot: Snapshot, ticket: Ticket, ahead: int) -> WaitRange:
+        rules = self.rooms.rules(snapshot.room)
+        waiting = {name: lane.waiting for name, lane in snapshot.lanes.items()}
+        is_paying = ticket.lane == SLOW and ticket.issued_ms + rules.slow_dwell_ms > snapshot.now_ms
         return wait_range(
             snapshot,
-            ahead,
-            session_ms=self.rooms.rules(snapshot.room).session_duration_ms,
+            admitted_before(ticket.lane, ahead, waiting, rules.lanes),
+            session_ms=rules.session_duration_ms,
             measured_per_minute=self.board.admitted_per_minute(snapshot.room),
+            not_before_ms=ticket.issued_ms + rules.slow_dwell_ms if is_paying else 0,
         )
 
-    def _draw_wait(self, snapshot: Snapshot) -> WaitRange:
+    def _draw_wait(self, snapshot: Snapshot, ticket: Ticket) -> WaitRange:
         """Return what anybody in the draw may expect: their own place must not show through the estimate."""
-        waiting = snapshot.main.waiting
-        first, middle, last = (self._wait(snapshot, n) for n in (0, waiting // 2, waiting))
+        lane = snapshot.lanes.get(ticket.lane)
+        waiting = lane.waiting if lane else 0
+        first, middle, last = (self._wait(snapshot, ticket, n) for n in (0, waiting // 2, waiting))
         return WaitRange(first.low_s, middle.likely_s, last.high_s)
 
     def ticket_cookie(self, presented: Presented) -> str:

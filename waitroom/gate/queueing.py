@@ -24,10 +24,11 @@ from waitroom.rules.challenges import (
     read,
     verify,
 )
+from waitroom.rules.lanes import MAIN
 from waitroom.rules.pacing import next_poll_ms
 from waitroom.rules.posing import event_text
 from waitroom.rules.return_paths import return_path
-from waitroom.rules.rooms import MAIN, Phase
+from waitroom.rules.rooms import Phase
 from waitroom.rules.visitors import address_prefix, client_address, wide_prefix
 from waitroom.store.limits import Limits, RetryAfter
 from waitroom.store.rooms import Standing

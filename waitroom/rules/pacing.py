@@ -20,8 +20,10 @@ class WaitRange:
     high_s: int
 
 
-def wait_range(snapshot: Snapshot, ahead: int, *, session_ms: int, measured_per_minute: float | None) -> WaitRange:
-    """Return how long somebody with `ahead` people before them will wait.
+def wait_range(
+    snapshot: Snapshot, ahead: int, *, session_ms: int, measured_per_minute: float | None, not_before_ms: int = 0
+) -> WaitRange:
+    """Return how long somebody with `ahead` people before them, in all lanes, will wait: to `not_before_ms` at least.
 
     The low end is the promised rate with nobody slow before them; the likely one what was measured over the last
     minute, what a full room lets through as sessions end, or what the upstream bears at the moment.
@@ -36,7 +38,8 @@ def wait_range(snapshot: Snapshot, ahead: int, *, session_ms: int, measured_per_
         likely_rate = min(likely_rate, max(measured_per_minute, rate * _SLOWEST_RATIO))
     likely_s = max(low_s, opening_s + ahead * 60 / likely_rate)
     high_s = opening_s + (likely_s - opening_s) * _DOUBT
-    return WaitRange(ceil(low_s), ceil(likely_s), ceil(high_s))
+    least_s = (not_before_ms - snapshot.now_ms) / 1000
+    return WaitRange(*(ceil(max(wait_s, least_s)) for wait_s in (low_s, likely_s, high_s)))
 
 
 def next_poll_ms(wait_s: float, polling: Polling) -> int:

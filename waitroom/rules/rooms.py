@@ -7,10 +7,8 @@ from math import inf
 
 from waitroom.rules.beacons import NO_BEACON, Beacon, SpinSource
 from waitroom.rules.health import WELL, Health, HealthRules
+from waitroom.rules.lanes import MAIN, USUAL_TERMS, LaneTerms
 from waitroom.rules.proofs import Roster
-
-MAIN = "main"
-"""The lane that every room has."""
 
 ALWAYS = "always"
 """The event of a room that has no schedule, or none that has begun."""
@@ -102,6 +100,7 @@ class RoomRules:
     ticket_lifetime_ms: int = 86_400_000
     slow_dwell_ms: int = 60_000
     polling: Polling = Polling()
+    lanes: LaneTerms = USUAL_TERMS
     events: tuple[Schedule, ...] = ()
     health: HealthRules | None = None
     beacon: Beacon = NO_BEACON
@@ -181,6 +180,11 @@ class Snapshot:
     def effective_rate_per_minute(self) -> float:
         """How many a minute come in at most, as the upstream is now."""
         return min(self.rate_per_minute, self.health.limit_per_minute)
+
+    @property
+    def waiting(self) -> int:
+        """How many wait in all lanes together."""
+        return sum(lane.waiting for lane in self.lanes.values())
 
     @property
     def main(self) -> LaneState:

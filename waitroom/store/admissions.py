@@ -57,14 +57,18 @@ class _Read:
     def __init__(self, event: str) -> None:
         self.event = event
         self.moves: list[Admission] = []
+        self._last_of: dict[str, int] = {}
         self.last = "0"
         self.at_s = float("-inf")
 
     def add(self, moves: Sequence[Admission], last: str) -> None:
         for moved in moves:
-            before = self.moves[-1] if self.moves else None
-            if before and (before.lane, before.at_ms // _STRETCH_MS) == (moved.lane, moved.at_ms // _STRETCH_MS):
-                self.moves[-1] = Admission(moved.at_ms, moved.lane, moved.serving, before.called + moved.called)
+            stretch = moved.at_ms // _STRETCH_MS
+            held = self._last_of.get(moved.lane)
+            if held is not None and self.moves[held].at_ms // _STRETCH_MS == stretch:
+                called = self.moves[held].called + moved.called
+                self.moves[held] = Admission(moved.at_ms, moved.lane, moved.serving, called)
             else:
+                self._last_of[moved.lane] = len(self.moves)
                 self.moves.append(moved)
         self.last = last

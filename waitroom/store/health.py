@@ -38,7 +38,7 @@ class HealthReports:
         self._serial += 1
         reply = await self._runner.run(
             "rooms/health",
-            keys=[keys.room, keys.line, keys.calls, keys.health, keys.audit],
+            keys=[keys.room, keys.health, keys.audit, *keys.of_lanes("line", "calls")],
             args=[
                 now_ms,
                 self._worker,

@@ -6,7 +6,7 @@ exact only because one script sees all lanes at once.
 
 from dataclasses import dataclass, replace
 
-from waitroom.rules.rooms import MAIN
+from waitroom.rules.lanes import LANES, MAIN
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,6 +20,10 @@ class RoomKeys:
     def of(self, lane: str) -> "RoomKeys":
         """Return the keys of another lane of the same room."""
         return replace(self, lane=lane)
+
+    def of_lanes(self, *names: str) -> list[str]:
+        """Return these keys of every lane, lane by lane, as the scripts take them."""
+        return [str(getattr(self.of(lane), name)) for lane in LANES for name in names]
 
     @property
     def room(self) -> str:

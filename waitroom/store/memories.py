@@ -1,22 +1,14 @@
 """What a process remembers of a room, as text that outlives the process: checked before it is given back to Redis."""
 
 from collections.abc import Mapping
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, TypeAdapter, ValidationError
 
 _Number = Annotated[str, StringConstraints(pattern=r"^(-inf|-?\d+(\.\d+)?(e-?\d+)?)$", max_length=40)]
 _Text = Annotated[str, StringConstraints(max_length=10_000)]
+_Lane = Literal["main", "priority", "slow"]
 _Count = Annotated[int, Field(ge=0, le=2**53)]
-
-
-class _Line(BaseModel):
-    """The part of an event: texts that stay, numbers that only grow."""
-
-    model_config = ConfigDict(extra="forbid", strict=True)
-
-    kept: dict[str, _Text]
-    grown: dict[str, _Number]
 
 
 class _Memory(BaseModel):
@@ -32,7 +24,8 @@ class _Memory(BaseModel):
     sessions: _Count
     sessions_until_ms: Annotated[str, StringConstraints(pattern=r"^\d{1,16}$")]
     room: dict[str, _Text]
-    line: _Line
+    draw: dict[str, _Text]
+    lanes: Annotated[dict[_Lane, dict[str, _Number]], Field(min_length=1)]
 
 
 _TEXTS = TypeAdapter(dict[str, str])

@@ -12,6 +12,7 @@ from waitroom.kernel.redis import ScriptRunner
 from waitroom.kernel.tokens import Keys, Ticket
 from waitroom.rules.beacons import BeaconKind, source_text, unspun
 from waitroom.rules.changes import refuse_above_ceiling, value_of
+from waitroom.rules.lanes import PRIORITY, SLOW
 from waitroom.rules.rooms import (
     Change,
     ChangeKind,
@@ -76,6 +77,7 @@ class Rooms:
         self._clock = clock
         self._skew_ms = 0
         self._memories: dict[str, str] = {}
+        self._waiting: dict[str, dict[str, int]] = {}
 
     def names(self) -> list[str]:
         """Return the names of all rooms."""
@@ -123,7 +125,7 @@ class Rooms:
         seed = derive_seed(self._draw_keys[-1], room, schedule.event)
         reply = await self._runner.run(
             "rooms/tick",
-            keys=[keys.room, keys.sessions, keys.queue, keys.line, keys.calls, keys.claimed, keys.knocks, keys.log],
+            keys=[keys.room, keys.sessions, keys.log, *keys.of_lanes("queue", "line", "calls", "claimed", "knocks")],
             args=[
                 0,
                 schedule.event,
@@ -139,10 +141,13 @@ class Rooms:
                 self._memories.get(room, ""),
                 rules.regather_ms,
                 rules.forget_ms,
+                repr(rules.lanes.priority_weight),
+                repr(rules.lanes.slow_share),
             ],
         )
         snapshot, self._memories[room] = snapshot_of(room, schedule, reply[:-1]), reply[-1]
         self._skew_ms = snapshot.now_ms - self._clock.now_ms()
+        self._waiting[room] = {name: lane.waiting for name, lane in snapshot.lanes.items()}
         return snapshot
 
     async def enter(self, room: str) -> Entered | Wait:
@@ -152,7 +157,7 @@ class Rooms:
         reply = await self._run(
             room,
             "rooms/enter",
-            keys=[keys.room, keys.sessions, keys.queue, keys.line],
+            keys=[keys.room, keys.sessions, *keys.of_lanes("queue", "line")],
             args=[session_id, 0, rules.session_duration_ms, schedule.event, *_times(schedule)],
         )
         return Entered(session_id, reply[1]) if reply[0] == "admitted" else Wait(reply[1])
@@ -164,7 +169,7 @@ class Rooms:
             Refused: 410, the room takes nobody any more; 503, it is full, and this ticket never had a place.
         """
         schedule = self.schedule(ticket.room)
-        keys = RoomKeys(ticket.room, ticket.event)
+        keys = RoomKeys(ticket.room, ticket.event, ticket.lane)
         seed = self.seed(ticket.room, ticket.event, committed)
         reply = await self._run(
             ticket.room,
@@ -177,7 +182,7 @@ class Rooms:
                 _text(schedule.starts_ms),
                 _text(schedule.ends_ms),
                 *self._scores(ticket, schedule.starts_ms or 0, seed, is_new=is_new),
-                self.rules(ticket.room).max_waiting,
+                self._most(ticket),
                 self.rules(ticket.room).claim_window_ms,
             ],
         )
@@ -189,7 +194,7 @@ class Rooms:
 
     async def leave(self, ticket: Ticket) -> bool:
         """Take `ticket` out of the line; return whether it had a place."""
-        keys = RoomKeys(ticket.room, ticket.event)
+        keys = RoomKeys(ticket.room, ticket.event, ticket.lane)
         reply = await self._runner.run(
             "rooms/leave",
             keys=[keys.queue, keys.line, keys.calls, keys.claimed, keys.knocks, keys.strays, keys.room],
@@ -217,7 +222,7 @@ class Rooms:
         await self._run(
             room,
             "rooms/control",
-            keys=[keys.room, keys.line, keys.calls, keys.audit, keys.sessions],
+            keys=[keys.room, keys.audit, keys.sessions, *keys.of_lanes("line", "calls")],
             args=[0, schedule.event, change.kind, value, rules.claim_window_ms, who, why, secrets.token_hex(8)],
         )
         return await self.tick(room)
@@ -242,18 +247,25 @@ class Rooms:
             raise StoreUnavailable(f"{script}: the room {room} has no state")
         return reply
 
+    def _most(self, ticket: Ticket) -> int:
+        """Return how many may wait in the lane of `ticket`: what the other lanes leave, as the last tick saw them."""
+        most = self.rules(ticket.room).max_waiting
+        elsewhere = sum(people for lane, people in self._waiting.get(ticket.room, {}).items() if lane != ticket.lane)
+        return 0 if most == 0 else max(most - elsewhere, 0) or -1
+
     def _scores(self, ticket: Ticket, starts_ms: int, seed: bytes, *, is_new: bool) -> list[str]:
-        """Return kept, head, heads, draw and tail, as `join` takes them."""
+        """Return kept, head, heads, draw and tail, as `join` takes them; the draw is of lane main alone."""
         rules = self._rules[ticket.room]
-        dwell_ms = rules.slow_dwell_ms if ticket.is_slow else 0
+        is_slow = ticket.lane == SLOW
+        dwell_ms = rules.slow_dwell_ms if is_slow else 0
         tail = tail_score(ticket.issued_ms + dwell_ms, starts_ms, ticket.ticket_id)
-        if ticket.is_slow:
+        if is_slow:
             kept = "" if is_new or ticket.score is None else repr(ticket.score)
             return [kept, "0", "0", repr(tail), repr(tail)]
         draw = draw_score(seed, ticket.ticket_id)
         kept = "" if is_new else repr(draw if ticket.score is None else ticket.score)
         head = head_score(ticket.issued_ms, starts_ms, ticket.ticket_id)
-        if rules.queueing is Queueing.FIFO:  # everybody is a head: none of them needs to be counted
+        if rules.queueing is Queueing.FIFO or ticket.lane == PRIORITY:  # everybody is a head: none needs to be counted
             return [kept, repr(head), "0", repr(head), repr(tail)]
         heads = rules.fifo_head if rules.queueing is Queueing.HYBRID else 0
         return [kept, repr(head), str(heads), repr(draw), repr(tail)]

@@ -54,7 +54,7 @@ class Sessions:
 
     async def claim(self, ticket: Ticket, rules: RoomRules, schedule: Schedule) -> Admitted | NotYet | Over | Unknown:
         """Exchange a called ticket for a session, once."""
-        keys = RoomKeys(ticket.room, ticket.event)
+        keys = RoomKeys(ticket.room, ticket.event, ticket.lane)
         reply = await self._runner.run(
             "sessions/claim",
             keys=[

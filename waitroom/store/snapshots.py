@@ -6,15 +6,14 @@ from typing import Any
 from waitroom.rules.beacons import source_from
 from waitroom.rules.health import Circuit, Health
 from waitroom.rules.proofs import Roster
-from waitroom.rules.rooms import MAIN, LaneState, Phase, Schedule, Snapshot
+from waitroom.rules.rooms import LaneState, Phase, Schedule, Snapshot
 
 
 def snapshot_of(room: str, schedule: Schedule, reply: Sequence[Any]) -> Snapshot:
     """Return what `rooms/tick` replied about `room`, without the memory at its end."""
-    (_, generation, phase, now_ms, serving, called, waiting, inside, outstanding, *rest) = reply
+    (_, generation, phase, now_ms, lanes, inside, outstanding, *rest) = reply
     admitted, lapsed, rate, cap, message, revision, committed, spin, in_force, *rest = rest
     ratio, circuit, since_ms, source, root, count, closed, open_until_ms, revoked_before_ms, show_up = rest
-    threshold = None if serving == "-inf" else float(serving)
     return Snapshot(
         room=room,
         event=schedule.event,
@@ -24,7 +23,7 @@ def snapshot_of(room: str, schedule: Schedule, reply: Sequence[Any]) -> Snapshot
         prequeue_ms=schedule.prequeue_ms,
         starts_ms=schedule.starts_ms,
         ends_ms=schedule.ends_ms,
-        lanes={MAIN: LaneState(threshold, called, waiting)},
+        lanes={name: _lane(*seen) for name, *seen in lanes},
         rate_per_minute=float(rate),
         total_active_users=cap,
         sessions=inside,
@@ -43,3 +42,7 @@ def snapshot_of(room: str, schedule: Schedule, reply: Sequence[Any]) -> Snapshot
         revoked_before_ms=revoked_before_ms,
         show_up_ratio=float(show_up),
     )
+
+
+def _lane(serving: str, called: int, waiting: int) -> LaneState:
+    return LaneState(None if serving == "-inf" else float(serving), called, waiting)

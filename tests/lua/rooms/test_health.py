@@ -380,11 +380,11 @@ def test_the_rate_in_force_is_always_between_floor_and_rate(
         elif move != "tick":
             rate = value if move == "rate" else rate
             run("rooms/control", now, "e", move, value if move == "rate" else "", 1000, "ann", "", serial)
-        limits = [600.0, 100, 120_000, 25_000, "one", "c", 3_600_000, "", "none", "", 25_000, 86_400_000]
+        limits = [600.0, 100, 120_000, 25_000, "one", "c", 3_600_000, "", "none", "", 25_000, 86_400_000, 3, 0.1]
         reply = run("rooms/tick", now, "e", "", "", "", *limits)
 
-        in_force, ratio, circuit = float(reply[17]), float(reply[18]), reply[19]
-        assert float(reply[11]) == rate
+        in_force, ratio, circuit = float(reply[15]), float(reply[16]), reply[17]
+        assert float(reply[9]) == rate
         assert min(floor, rate) <= in_force <= rate
         assert 0 <= ratio <= 1
         assert circuit in {"closed", "open", "half_open"}

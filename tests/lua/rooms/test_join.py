@@ -68,7 +68,7 @@ async def test_a_newcomer_never_lands_at_or_before_the_threshold(redis: ScriptRu
     await room.join("a", score=1000.0)
     await room.join("b", score=1001.0)
     await room.tick()
-    state, score, ahead, *_ = await room.join("slow phone", score=3.25)
+    state, score, ahead, *_ = await room.join("old phone", score=3.25)
 
     assert (state, ahead) == ("waiting", 0), "it asked before b did"
     assert 1000 < float(score) < 1001

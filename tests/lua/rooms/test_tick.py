@@ -6,8 +6,9 @@ from random import Random
 import pytest
 
 from tests.lua.room import T0, Room
-from tests.lua.twin import KEYS
+from tests.lua.twin import KEYS, room_keys
 from waitroom.kernel.redis import ScriptRunner
+from waitroom.store.keys import RoomKeys
 
 
 async def test_a_new_room_is_born_with_one_token_and_its_limits(redis: ScriptRunner) -> None:
@@ -252,17 +253,11 @@ async def test_an_end_by_ops_ends_this_event_and_not_the_next(redis: ScriptRunne
     await room.control("end")
     reply = await redis.run(
         "rooms/tick",
-        keys=[
-            KEYS.room,
-            KEYS.sessions,
-            "next:queue",
-            "next:line",
-            "next:calls",
-            "next:claimed",
-            "next:knocks",
-            "next:log",
+        keys=room_keys(RoomKeys("drop", "next"))["rooms/tick"],
+        args=[
+            *(T0, "next", "", T0, "", "600", 10, 1000, 1000, "one", "c", 1000),
+            *("", "none", "", 25_000, 86_400_000, 3, 0.1),
         ],
-        args=[T0, "next", "", T0, "", "600", 10, 1000, 1000, "one", "c", 1000, "", "none", "", 25_000, 86_400_000],
     )
 
     assert ((await room.tick())["phase"], reply[2]) == ("ended", "open")
@@ -382,7 +377,7 @@ async def test_every_key_of_a_room_has_an_end(redis: ScriptRunner) -> None:
     await room.control("message", "Hello.")
     keys = [key async for key in redis.client.scan_iter()]
 
-    assert len(keys) == 10
+    assert len(keys) == 12
     assert all([await redis.client.pttl(key) > 0 for key in keys])
 
 

@@ -116,6 +116,18 @@ def test_a_shop_that_suffers_has_a_line_of_its_own(circuit: str, line: str) -> N
     assert line in printed(ctl_tables.rooms(everything(told)))
 
 
+def test_each_lane_has_a_row_where_there_is_more_than_one() -> None:
+    lanes = {"main": {"waiting": 1_100}, "slow": {"waiting": 100}}
+    one = printed(ctl_tables.rooms(everything(room(lanes={"main": {"waiting": 1_200}}))))
+    several = printed(ctl_tables.rooms(everything(room(lanes=lanes))))
+
+    assert "main" not in one
+    assert [line.split() for line in several.splitlines() if "main" in line or "slow" in line] == [
+        ["main", "1,100"],
+        ["slow", "100"],
+    ]
+
+
 def test_an_outage_is_told_in_words() -> None:
     entry = {"what": "circuit", "value": "open", "before": "closed"}
 

@@ -1,5 +1,7 @@
 """A ticket's way through the line, below HTTP."""
 
+from dataclasses import replace
+
 import pytest
 from aiohttp.test_utils import make_mocked_request
 
@@ -23,6 +25,7 @@ async def test_a_claim_of_a_ticket_that_redis_lost_presents_it_first(
 ) -> None:
     async with front(redis, keys, store, opens_in_s=60) as before:
         ticket = line_of(before.edge).slow_ticket("drop")
+        ticket = replace(ticket, issued_ms=ticket.issued_ms - 60_000)  # it has paid its time
         await line_of(before.edge).present(ticket, is_new=True)
     await redis.client.flushdb()
     async with front(redis, keys, store, opens_in_s=-1) as after:

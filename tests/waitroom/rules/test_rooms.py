@@ -5,7 +5,8 @@ from dataclasses import replace
 import pytest
 
 from tests.snapshots import snapshot
-from waitroom.rules.rooms import ALWAYS, MAIN, Polling, RoomRules, Schedule, schedule_at
+from waitroom.rules.lanes import MAIN
+from waitroom.rules.rooms import ALWAYS, Polling, RoomRules, Schedule, schedule_at
 
 FIRST = Schedule("first", 1000, 2000, 3000)
 SECOND = Schedule("second", 5000, 6000, None)

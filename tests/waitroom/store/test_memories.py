@@ -18,7 +18,8 @@ GOOD = {
     "sessions": 2,
     "sessions_until_ms": "1700000000000",
     "room": {"message": "Hello."},
-    "line": {"kept": {"spin": "0"}, "grown": {"serving": "-inf", "called": "3", "lapsed_upto": "0.125"}},
+    "draw": {"spin": "0"},
+    "lanes": {"main": {"serving": "-inf", "called": "3", "lapsed_upto": "0.125"}, "slow": {"serving": "2"}},
 }
 
 
@@ -39,7 +40,9 @@ async def test_what_a_tick_tells_is_a_memory(redis: ScriptRunner, keys: Keys, st
         {"generation": "a b"},
         {"sessions_until_ms": "soon"},
         {"room": None},
-        {"line": {"kept": {}, "grown": {"serving": "first"}}},
+        {"lanes": {"main": {"serving": "first"}}},
+        {"lanes": {"fast": {"serving": "1"}}},
+        {"lanes": {}},
         {"more": 1},
     ],
 )

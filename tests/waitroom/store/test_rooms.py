@@ -8,6 +8,7 @@ from tests.fakes import FakeClock
 from waitroom.kernel.errors import Refused
 from waitroom.kernel.redis import ScriptRunner
 from waitroom.kernel.tokens import Keys, Ticket
+from waitroom.rules.lanes import LANES
 from waitroom.rules.rooms import ALWAYS, Change, ChangeKind, Phase, Queueing, RoomRules, Schedule
 from waitroom.rules.scores import commitment, derive_seed, draw_score
 from waitroom.store.keys import RoomKeys
@@ -36,11 +37,14 @@ def clock(now_ms: int) -> FakeClock:
     return FakeClock(now_ms)
 
 
-async def opening(redis: ScriptRunner, keys: Keys, clock: FakeClock, *, in_ms: int, queueing: Queueing) -> Rooms:
+async def opening(
+    redis: ScriptRunner, keys: Keys, clock: FakeClock, *, in_ms: int, queueing: Queueing, max_waiting: int = 0
+) -> Rooms:
     """Give a room whose event opens `in_ms`, born."""
     starts = clock.now_ms() + in_ms
     event = Schedule("opening", starts - HOUR_MS, starts, starts + HOUR_MS)
-    rooms = Rooms(redis, [RoomRules("drop", queueing=queueing, fifo_head=2, events=(event,))], keys, clock)
+    rules = RoomRules("drop", queueing=queueing, fifo_head=2, events=(event,), max_waiting=max_waiting)
+    rooms = Rooms(redis, [rules], keys, clock)
     await rooms.tick("drop")
     return rooms
 
@@ -161,12 +165,37 @@ async def test_whoever_cannot_compute_pays_in_time_and_joins_no_draw(
     redis: ScriptRunner, keys: Keys, clock: FakeClock
 ) -> None:
     rooms = await opening(redis, keys, clock, in_ms=60_000, queueing=Queueing.RANDOM)
-    slow = replace(ticket(1, clock.now_ms(), "opening"), is_slow=True)
+    slow = replace(ticket(1, clock.now_ms(), "opening"), lane="slow", is_slow=True)
     place = await rooms.join(slow, is_new=True, committed="")
     again = await rooms.join(replace(slow, score=place.score), is_new=False, committed="")
 
     assert place.score >= 1
     assert again.score == place.score
+
+
+async def test_who_was_invited_is_in_no_draw_and_keeps_the_order_of_asking(
+    redis: ScriptRunner, keys: Keys, clock: FakeClock
+) -> None:
+    rooms = await opening(redis, keys, clock, in_ms=60_000, queueing=Queueing.RANDOM)
+    guests = [replace(ticket(n, clock.now_ms() - 10 * n, "opening"), lane="priority") for n in range(3)]
+    scores = [(await rooms.join(guest, is_new=True, committed="")).score for guest in guests]
+    snapshot = await rooms.tick("drop")
+
+    assert 0 > scores[0] > scores[1] > scores[2]
+    assert (snapshot.lanes["priority"].waiting, snapshot.main.waiting, snapshot.waiting) == (3, 0, 3)
+
+
+async def test_a_full_room_counts_all_its_lanes(redis: ScriptRunner, keys: Keys, clock: FakeClock) -> None:
+    rooms = await opening(redis, keys, clock, in_ms=60_000, queueing=Queueing.FIFO, max_waiting=2)
+    slow = replace(ticket(1, clock.now_ms(), "opening"), lane="slow", is_slow=True)
+    await rooms.join(slow, is_new=True, committed="")
+    await rooms.join(ticket(2, clock.now_ms(), "opening"), is_new=True, committed="")
+    await rooms.tick("drop")
+
+    for lane in ("main", "slow", "priority"):
+        with pytest.raises(Refused):
+            await rooms.join(replace(ticket(3, clock.now_ms(), "opening"), lane=lane), is_new=True, committed="")
+    assert (await rooms.join(ticket(2, clock.now_ms(), "opening"), is_new=True, committed="")).was_known
 
 
 async def test_an_event_that_is_over_takes_nobody(redis: ScriptRunner, keys: Keys, clock: FakeClock) -> None:
@@ -232,7 +261,7 @@ async def test_every_key_that_a_room_makes_is_named_in_keys(redis: ScriptRunner,
     await rooms.join(ticket(1, clock.now_ms(), "opening"), is_new=True, committed="")
     await rooms.tick("drop")
     await rooms.control("drop", Change(ChangeKind.PAUSE), who="ann")
-    named = RoomKeys("drop", "opening")
-    known = {getattr(named, name) for name in dir(named) if not name.startswith("_")}
+    lanes = [RoomKeys("drop", "opening").of(lane) for lane in LANES]
+    known = {getattr(named, name) for named in lanes for name in dir(named) if not name.startswith("_")}
 
     assert {key async for key in redis.client.scan_iter()} <= known
