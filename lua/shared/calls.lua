@@ -1,27 +1,30 @@
--- calls: who was called and has not come yet, in batches of a second. zset: the numbers of a batch -> last turn.
+-- calls: who was called and has not come yet, in batches of a second. zset:
+-- "id:called_ms:deadline_ms:left:size:due:knocked" -> last turn.
 --
 -- Of a batch: `left` have not come in; of these `due` at least are counted on to come, and `knocked` came and were told to
 -- come back; `size` were called, 0 once it is known how many of them came (shared/showup).
 -- A `lane` is a table of its keys: queue, line, calls, claimed, knocks; as many of them as what is called needs.
 -- The room's `expected` says how many of the called, in all lanes, are counted on to come: of the batches called a moment
 -- ago (turn above the line's `settled_upto`) as many as are due, of all whoever came and was told to come back (`knocks`).
-local NUMBERS = { 'id', 'called_ms', 'deadline_ms', 'left', 'size', 'due', 'knocked' }
-
 local function batch_text(batch)
-  local texts = {}
-  for i, name in ipairs(NUMBERS) do
-    texts[i] = string.format('%d', batch[name])
-  end
-  return table.concat(texts, ':')
+  return string.format('%d:%d:%d:%d:%d:%d:%d', batch.id, batch.called_ms, batch.deadline_ms, batch.left, batch.size,
+    batch.due, batch.knocked)
 end
 
 local function batch_of(member, upto)
-  local batch, i = { member = member, upto = tonumber(upto) }, 0
-  for number in string.gmatch(member, '%d+') do
-    i = i + 1
-    batch[NUMBERS[i]] = tonumber(number)
-  end
-  return batch
+  local id, called_ms, deadline_ms, left, size, due, knocked =
+    string.match(member, '^(%d+):(%d+):(%d+):(%d+):(%d+):(%d+):(%d+)$')
+  return {
+    member = member,
+    upto = tonumber(upto),
+    id = tonumber(id),
+    called_ms = tonumber(called_ms),
+    deadline_ms = tonumber(deadline_ms),
+    left = tonumber(left),
+    size = tonumber(size),
+    due = tonumber(due),
+    knocked = tonumber(knocked),
+  }
 end
 
 local function new_batch(lane, now)
