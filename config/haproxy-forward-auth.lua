@@ -1,6 +1,6 @@
 -- Ask waitroom about a request, in HAProxy 2.5 or newer; nothing else has to be installed.
 --
--- Sets txn.waitroom_pass and txn.waitroom_cookie where the request may pass, txn.waitroom_down where waitroom does not
+-- Sets txn.waitroom_pass, _cookie and _token where the request may pass, txn.waitroom_down where waitroom does not
 -- answer. Anything else is answered here, with waitroom's own words, and goes no further.
 
 -- What of a visitor's request tells who they are and how they want to be told no. Nothing else is sent along.
@@ -34,6 +34,13 @@ local function ask(txn, gate)
     end
     if found['set-cookie'] then
       txn:set_var('txn.waitroom_cookie', found['set-cookie'][0])
+    end
+    if found['waitroom-token'] then
+      txn:set_var('txn.waitroom_token', found['waitroom-token'][0])
+    end
+    txn.http:req_del_header('cookie')  -- the store gets the visitor's cookies without waitroom's
+    if found['cookie'] then
+      txn.http:req_add_header('cookie', found['cookie'][0])
     end
     return
   end

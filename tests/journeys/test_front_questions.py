@@ -122,7 +122,7 @@ def test_the_examples_that_are_not_run_can_at_least_be_read() -> None:
     asked = filters["ext_authz"]
 
     assert set(read["traefik.yml"]) == {"entryPoints", "providers"}
-    assert middlewares["ask-waitroom"]["forwardAuth"]["authResponseHeaders"] == ["Waitroom-Pass"]
+    assert middlewares["ask-waitroom"]["forwardAuth"]["authResponseHeaders"] == ["Waitroom-Pass", "Cookie"]
     assert routers["store"]["middlewares"] == ["unforged", "ask-waitroom", "silent"]
     assert {name for router in routers.values() for name in router.get("middlewares", ())} == set(middlewares)
     assert routers["waitroom-questions"]["priority"] > routers["waitroom"]["priority"] > routers["store"]["priority"]

@@ -253,6 +253,36 @@ async def test_an_upload_passes_whole(kind: str, redis: ScriptRunner, keys: Keys
         assert shown_pass(shop, keys)
 
 
+@FRONTS
+async def test_the_store_gets_the_visitors_cookies_and_none_of_ours(kind: str, redis: ScriptRunner, keys: Keys) -> None:
+    async with site(kind, redis, keys) as shop, browser(shop) as shopper:
+        await shopper.open("/drop/")
+        ours = cookie_of(shopper)
+        for target in ("/drop/", "/about"):
+            await shop.talk(target, f"Cookie: a=1; {ours}; b=2", "Accept: text/html")
+            some = shop.origin.seen[-1]
+            await shop.talk(target, f"Cookie: {ours}", "Accept: text/html")
+            none = shop.origin.seen[-1]
+            await shop.talk("/about", "Accept: text/html")
+
+            assert some.all("Cookie") == ["a=1; b=2"], target
+            assert none.all("Cookie") == [], target
+            assert shop.origin.seen[-1].all("Cookie") == []
+        assert b"wr_drop" not in b"".join(seen.head for seen in shop.origin.seen)
+
+
+@FRONTS
+async def test_an_app_is_handed_its_pass(kind: str, redis: ScriptRunner, keys: Keys) -> None:
+    async with site(kind, redis, keys) as shop, browser(shop) as app, browser(shop) as other:
+        first = await app.call("GET", "/drop/api", headers={**JSON, "Authorization": "Waitroom"})
+        token = first.headers["Waitroom-Token"]
+        again = await other.call("GET", "/drop/api", headers={**JSON, "Authorization": f"Waitroom {token}"})
+
+        assert (first.status, again.status) == (200, 200)
+        assert "Waitroom-Token" not in again.headers
+        assert all(not seen.all("Waitroom-Token") for seen in shop.origin.seen)
+
+
 async def _echo(seen: Seen, reader: asyncio.StreamReader, writer: Writer) -> None:
     writer.write(b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n")
     writer.write(b"Sec-WebSocket-Accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\n\r\n")

@@ -1,5 +1,6 @@
 """Read and write the ticket and pass cookies; apps may send the same tokens as `Authorization: Waitroom <token>`."""
 
+import re
 from collections.abc import Callable, Iterator
 from typing import TypeVar
 
@@ -11,6 +12,9 @@ from waitroom.kernel.tokens import Pass, PassSigner, Ticket, TicketSigner, is_sp
 _TRIED = 16
 """How many signed cookies of one name are tried: a neighbour's subdomain may have tossed some in front of ours."""
 _SCHEME = "waitroom "
+_OURS = ("wr_", "__Host-wr_")
+_NOT_UTF8 = re.compile(r"[\ud800-\udfff]")
+"""What aiohttp makes of bytes that are no UTF-8."""
 TOKEN_HEADER = "Waitroom-Token"  # noqa: S105 - the name of a header
 """In an answer to an app: the pass it shall send from now on."""
 
@@ -83,6 +87,12 @@ class Cookies:
 def is_app(request: web.BaseRequest) -> bool:
     """Whether `request` comes with `Authorization: Waitroom`, be it without a token: who does so keeps no cookies."""
     return f"{request.headers.get('Authorization', '')} "[: len(_SCHEME)].lower() == _SCHEME
+
+
+def others(request: web.BaseRequest) -> str:
+    """Return the cookies of `request` without ours, for the store; one that is no text is left out."""
+    pairs = [pair.strip() for header in request.headers.getall("Cookie", []) for pair in header.split(";")]
+    return "; ".join(pair for pair in pairs if pair and not pair.startswith(_OURS) and _NOT_UTF8.search(pair) is None)
 
 
 def _candidates(request: web.BaseRequest, name: str) -> Iterator[str]:

@@ -107,7 +107,10 @@ class ForwardAuth:
             found = await self._verdicts.answer(request, asked)
         except WaitroomError as fault:
             return self._told(request, asked, _below_500(fault))
-        return _carried(found)
+        answer = _carried(found)
+        if isinstance(found, Allowed) and not found.others:
+            answer.headers["x-envoy-auth-headers-to-remove"] = "cookie"
+        return answer
 
     async def enter(self, request: web.Request) -> web.StreamResponse:
         """Give a pass to who may have one, on a page of ours, and send them on.

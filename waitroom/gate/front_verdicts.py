@@ -1,11 +1,13 @@
 """Turn the verdict on a visit into what somebody else's proxy can act on: let it pass, or send the visitor to us."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from urllib.parse import quote, urlsplit
 
 from aiohttp import web
 
+from waitroom.gate.cookies import TOKEN_HEADER, is_app, others
 from waitroom.gate.judge import Judge, is_navigation, must_wait
+from waitroom.gate.line import Issued
 from waitroom.kernel.answers import NO_STORE
 from waitroom.kernel.errors import Refused
 from waitroom.kernel.tokens import Pass
@@ -22,16 +24,23 @@ _DOWN_S = 5
 
 @dataclass(frozen=True, slots=True)
 class Allowed:
-    """It may pass: with what the store shall be shown, and what the browser shall keep."""
+    """It may pass: with what the store shall be shown, and what the browser or app shall keep.
+
+    `others` are the visitor's cookies without ours: what opens the gate is nothing for the store to see, log or leak.
+    """
 
     waitroom_pass: str | None = None
-    cookie: str | None = None
+    issued: Issued | None = None
+    is_app: bool = False
+    others: str = ""
 
     @property
     def headers(self) -> dict[str, str]:
         """Return these as headers, for the front to take from the answer."""
-        named = ((PASS, self.waitroom_pass), ("Set-Cookie", self.cookie))
-        return {**NO_STORE, **{name: value for name, value in named if value is not None}}
+        kept = () if self.issued is None else (("Set-Cookie", self.issued.cookie),)
+        told = () if self.issued is None or not self.is_app else ((TOKEN_HEADER, self.issued.text),)
+        named = ((PASS, self.waitroom_pass), ("Cookie", self.others), *kept, *told)
+        return {**NO_STORE, **{name: value for name, value in named if value}}
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,10 +64,14 @@ class FrontVerdicts:
         Raises:
             Refused: who looks at no page has to wait, or nobody is let in.
         """
-        judged = self._judge.judge(request, asked.host, asked.target)
-        if judged is None:
-            return Allowed()
-        return await self._act(judged[0].room, judged[1], asked, is_seen=is_navigation(asked.method, request.headers))
+        judged, found = self._judge.judge(request, asked.host, asked.target), Allowed()
+        if judged is not None:
+            is_seen = is_navigation(asked.method, request.headers) and not is_app(request)
+            acted = await self._act(judged[0].room, judged[1], asked, is_seen=is_seen)
+            if isinstance(acted, Sent):
+                return acted
+            found = acted
+        return replace(found, is_app=is_app(request), others=others(request))
 
     def origin(self, asked: Asked) -> str:
         """Return where the visitor is: as configured, where that is the host they named."""
@@ -75,7 +88,7 @@ class FrontVerdicts:
         issued = await self._judge.let_in(room, found)
         if issued is None:
             raise must_wait(room)
-        return Allowed(self._judge.upstream_pass(issued.pass_), issued.cookie)
+        return Allowed(self._judge.upstream_pass(issued.pass_), issued)
 
     def _inside(self, room: str, pass_: Pass, asked: Asked, *, is_seen: bool) -> Allowed | Sent:
         snapshot = self._judge.line.board.get(room)
@@ -86,7 +99,7 @@ class FrontVerdicts:
         renewed = self._judge.visited(room, pass_)
         if renewed and is_old and is_seen and asked.method == "GET" and back(asked) == asked.target:
             return self._to(room, "enter", asked)
-        return Allowed(self._judge.upstream_pass(pass_), renewed.cookie if renewed else None)
+        return Allowed(self._judge.upstream_pass(pass_), renewed)
 
     def _to(self, room: str, page: str, asked: Asked) -> Sent:
         return Sent(self.origin(asked) + own_page(room, page, back(asked)))

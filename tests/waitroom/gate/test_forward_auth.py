@@ -194,6 +194,31 @@ async def test_the_refusal_tells_what_a_401_cannot(redis: ScriptRunner, keys: Ke
         assert (form.status, form.content_type) == (503, "text/html")
 
 
+@KINDS
+@pytest.mark.parametrize("target", ["/drop/", "/about"])
+async def test_the_store_gets_the_visitors_cookies_and_none_of_ours(
+    redis: ScriptRunner, keys: Keys, store: Store, kind: str, target: str
+) -> None:
+    async with gate(redis, keys, store) as shop:
+        cookie = await come_in(shop)
+        mixed = {"Cookie": f"a=1; {cookie}; __Host-wr_x_ticket=t;b=\u00e9"}
+        some = await ask(shop, kind, target, visitor={**HTML, **mixed})
+        none = await ask(shop, kind, target, visitor={**HTML, "Cookie": cookie})
+
+        assert some.headers["Cookie"] == "a=1; b=\u00e9"
+        assert "Cookie" not in none.headers
+        assert none.headers.get("x-envoy-auth-headers-to-remove") == ("cookie" if kind == "envoy" else None)
+
+
+async def test_an_app_without_a_jar_is_handed_its_pass(redis: ScriptRunner, keys: Keys, store: Store) -> None:
+    async with gate(redis, keys, store) as shop:
+        first = await ask(shop, "redirect", "/drop/", visitor={**HTML, "Authorization": "Waitroom"})
+        again = await ask(shop, "redirect", "/drop/", visitor={**HTML, **as_app(first.headers["Waitroom-Token"])})
+
+        assert (first.status, again.status) == (200, 200)
+        assert "Waitroom-Token" not in again.headers
+
+
 async def test_a_refusal_that_has_become_needless_is_no_empty_page(
     redis: ScriptRunner, keys: Keys, store: Store
 ) -> None:

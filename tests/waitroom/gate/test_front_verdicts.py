@@ -3,6 +3,8 @@
 import pytest
 
 from waitroom.gate.front_verdicts import Allowed, back, own_page
+from waitroom.gate.line import Issued
+from waitroom.kernel.tokens import Pass
 from waitroom.rules.fronts import Asked
 
 
@@ -28,9 +30,13 @@ def test_the_way_back_is_one_value_of_the_query() -> None:
 
 
 def test_what_may_pass_says_only_what_there_is_to_say() -> None:
+    issued = Issued(Pass("drop", "one", 1, 2), "token", "wr_drop_pass=token; Path=/")
+
     assert Allowed().headers == {"Cache-Control": "no-store"}
-    assert Allowed("signed", "wr=1").headers == {
+    assert Allowed("signed", issued, others="a=1").headers == {
         "Cache-Control": "no-store",
         "Waitroom-Pass": "signed",
-        "Set-Cookie": "wr=1",
+        "Cookie": "a=1",
+        "Set-Cookie": issued.cookie,
     }
+    assert Allowed("signed", issued, is_app=True).headers["Waitroom-Token"] == "token"
