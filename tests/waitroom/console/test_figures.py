@@ -6,6 +6,7 @@ import pytest
 
 from tests.snapshots import snapshot
 from waitroom.console.figures import History, Limit, limit_of, room_document, through_s
+from waitroom.rules.beacons import BeaconKind, SpinSource
 from waitroom.rules.health import Circuit, Health
 from waitroom.rules.rooms import LaneState, Phase
 
@@ -135,3 +136,19 @@ def test_while_the_shop_is_down_nobody_knows_when_the_line_is_through() -> None:
 
     assert isinstance(down["figures"], dict)
     assert down["figures"]["through_at_rate_s"] is None
+
+
+def test_what_ops_hold_is_told_only_while_it_holds() -> None:
+    opened = replace(ROOM, open_until_ms=NOW_MS + 1, is_closed=True)
+
+    assert room_document(opened, History())["open_until_ms"] == NOW_MS + 1
+    assert room_document(opened, History())["is_closed"] is True
+    assert room_document(replace(ROOM, open_until_ms=NOW_MS), History())["open_until_ms"] is None
+
+
+def test_a_draw_waits_for_its_spin_from_the_opening_until_it_is_turned() -> None:
+    before = replace(ROOM, starts_ms=NOW_MS + 1, spin_source=None)
+    waits = replace(before, starts_ms=NOW_MS)
+    turned = replace(waits, spin_source=SpinSource(BeaconKind.NONE))
+
+    assert [room_document(room, History())["awaits_spin"] for room in (before, waits, turned)] == [False, True, False]

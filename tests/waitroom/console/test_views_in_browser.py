@@ -216,22 +216,24 @@ async def test_a_rate_above_the_ceiling_is_asked_back(opened: Open, rooms: Rooms
     assert (await rooms.tick("other")).rate_per_minute == 5000
 
 
-async def test_lanes_are_a_table_where_there_are_several(opened: Open) -> None:
+async def test_lanes_are_a_table_and_a_draw_that_waits_for_its_beacon_is_told(opened: Open) -> None:
     page = await opened()
     await expect(page.locator("#lanes")).to_be_hidden()
 
     told = await (await page.request.get(page.url.partition("#")[0] + "api/rooms")).json()
     lanes = {"main": {"waiting": 1200, "called": 30}, "priority": {"waiting": 7, "called": 900}}
-    told["rooms"][0]["lanes"] = lanes
+    told["rooms"][0] |= {"lanes": lanes, "awaits_spin": True}
 
     async def tell(route: Route) -> None:
         await route.fulfill(body=f"event: figures\ndata: {json.dumps(told)}\n\n", content_type="text/event-stream")
 
-    await page.route("**/api/events", tell)
+    await page.route("**/api/events", tell)  # which ends at once, so that the page asks by itself until it is back
+    await page.route("**/api/rooms", lambda route: route.fulfill(json=told))
     await page.reload()
 
     rows = page.locator("#lanes tbody tr")
     await expect(rows).to_have_text(["main1,20030", "priority7900"])
+    await expect(page.locator("#states")).to_have_text("Waiting for the beacon")
 
 
 async def test_a_message_is_previewed_then_shown_and_taken_away(opened: Open, rooms: Rooms) -> None:
