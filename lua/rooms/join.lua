@@ -7,7 +7,7 @@
 -- KEYS[5]  sessions  zset    session id -> end, ms since 1970
 -- KEYS[6]  calls     zset    batches of called tickets -> last turn
 -- KEYS[7]  strays    zset    ticket id -> 1 if it was in the draw and left after it, 0 if it came after it
--- KEYS[8]  knocks    zset    ticket id -> turn, of called tickets that were told to come back
+-- KEYS[8]  knocks    zset    ticket id -> turn, of called tickets that were told to come back, or (as "+id") called once more
 -- ARGV[1]  ticket    text    ticket id
 -- ARGV[2]  now       ms      0 = the clock of Redis
 -- ARGV[3]  event     text    the event that counts now

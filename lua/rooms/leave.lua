@@ -15,6 +15,7 @@
 -- @include shared/order
 -- @include shared/bucket
 -- @include shared/calls
+-- @include shared/returns
 -- @include shared/lifetime
 local queue, line, claimed, strays, room = KEYS[1], KEYS[2], KEYS[4], KEYS[6], KEYS[7]
 local ticket, now = ARGV[1], clock_ms(ARGV[2])
@@ -27,7 +28,8 @@ local function keep_what_is_due()
 end
 
 local score = tonumber(redis.call('ZSCORE', queue, ticket))
-local again = tonumber(redis.call('ZSCORE', KEYS[5], ticket))
+local lane = { line = line, calls = KEYS[3], knocks = KEYS[5] }
+local again = second_call(lane, ticket)
 if not score or redis.call('ZSCORE', claimed, ticket) and not again then
   return { score and 'left' or 'unknown' } -- somebody inside has no place to give up; a session ends by release
 end
@@ -40,7 +42,8 @@ end
 redis.call('ZREM', queue, ticket)
 local called_at = turn > tonumber(l[3] or '-inf') and turn or again
 if turn <= tonumber(l[1] or '-inf') and called_at then
-  one_less(room, { line = line, calls = KEYS[3], knocks = KEYS[5] }, ticket, called_at)
+  one_less(room, lane, ticket, called_at)
+  end_second_call(lane, ticket)
   keep_what_is_due()
 end
 return { 'left' }

@@ -26,6 +26,7 @@
 -- @include shared/phase
 -- @include shared/bucket
 -- @include shared/calls
+-- @include shared/returns
 -- @include shared/health
 -- @include shared/inside
 -- @include shared/lifetime
@@ -45,7 +46,7 @@ local held = tonumber(redis.call('ZSCORE', sessions, ticket))
 if held and held > now then
   return { 'admitted', held }
 end
-local again = tonumber(redis.call('ZSCORE', knocks, ticket)) -- of somebody who lapsed and is back: when they were called again
+local again = second_call(lane, ticket) -- of somebody who lapsed and is back: when they were called again
 if redis.call('ZSCORE', revoked, ticket) or redis.call('ZSCORE', claimed, ticket) and not again then
   return { 'lapsed' }
 end
@@ -81,6 +82,7 @@ if wait then
 end
 keep_tokens(room, tokens - 1, now)
 one_less(room, lane, ticket, called_at)
+end_second_call(lane, ticket)
 redis.call('ZADD', claimed, number_text(turn), ticket)
 redis.call('ZADD', sessions, string.format('%d', now + duration), ticket)
 redis.call('HINCRBY', line, 'admitted', 1)

@@ -128,7 +128,7 @@ class Lane:
     def _left(self, batch: Batch) -> tuple[int, int]:
         """Return how many of `batch` have not come in, and how many of these came and were told to come back."""
         left = {ticket for ticket in self.awaited() if self.batch(ticket) is batch}
-        return len(left), len(left & (self.knocks | self.returned.keys()))
+        return len(left), len(left & self.knocks)
 
     def batch(self, ticket: str) -> Batch | None:
         """Return the batch with which `ticket` was called; for who lapsed and is back, the one since then."""
@@ -153,7 +153,10 @@ class Lane:
         return self.name == MAIN or bool(self.queue) or self.called > 0
 
     def forget_knocks(self) -> None:
-        self.knocks = {ticket for ticket in self.knocks if self.turn(ticket) > self.lapsed_upto}
+        called_at = {
+            ticket: self.returned[ticket] if ticket in self.returned else self.turn(ticket) for ticket in self.knocks
+        }
+        self.knocks = {ticket for ticket, turn in called_at.items() if turn > self.lapsed_upto}
         self.returned = {ticket: turn for ticket, turn in self.returned.items() if turn > self.lapsed_upto}
 
     def recall(self, now: int, kept: dict[str, Any]) -> None:
@@ -579,8 +582,7 @@ class Model:
         lane = self.lane(ticket)
         if batch := lane.batch(ticket):
             batch.deadline_ms = max(batch.deadline_ms, now + wait_ms + PATIENCE_MS)
-        if ticket not in lane.returned:
-            lane.knocks.add(ticket)
+        lane.knocks.add(ticket)
         return ["later", wait_ms]
 
     def touch(self, now: int, visits: list[tuple[str, int]]) -> Reply:

@@ -50,13 +50,12 @@ MUTANTS: dict[str, Patch] = {
     "a lapsed ticket claims": {"sessions/claim": ("turn > tonumber(l[3] or '-inf') and turn or again", "turn")},
     "who lapsed returns twice": {"rooms/join": ("if redis.call('ZSCORE', lane.claimed, ticket) or turn", "if turn")},
     "who lapsed before a loss returns": {"rooms/tick": ("'no_return_upto', l[1])", "'no_return_upto', '-inf')")},
-    "who returns is not counted on": {"rooms/join": ("due = 1, knocked = 1,", "due = 1, knocked = 0,")},
-    "a second call has no window": {
-        "rooms/join": ("due = 1, knocked = 1, deadline_ms = more_ms", "due = 1, knocked = 1")
+    "who returns is not counted on": {"rooms/join": ("{ left = 1, due = 1, deadline_ms", "{ left = 1, deadline_ms")},
+    "who came in on a second call has it still": {
+        "sessions/claim": ("ticket, called_at)\nend_second_call(lane, ticket)", "ticket, called_at)")
     },
-    "a second call never ends": {
-        "rooms/join": ("'ZADD', lane.knocks, l[1], ticket", "'ZADD', lane.knocks, '+inf', ticket")
-    },
+    "a second call has no window": {"rooms/join": ("due = 1, deadline_ms = more_ms", "due = 1")},
+    "a second call never ends": {"rooms/join": ("'ZADD', lane.knocks, l[1],", "'ZADD', lane.knocks, '+inf',")},
     "a second call ends that of another": {
         "sessions/claim": ("one_less(room, lane, ticket, called_at)", "one_less(room, lane, ticket, turn)")
     },
@@ -223,7 +222,7 @@ MUTANTS: dict[str, Patch] = {
     },
     "leaving frees no call": {
         "rooms/leave": (
-            "  one_less(room, { line = line, calls = KEYS[3], knocks = KEYS[5] }, ticket, called_at)\n",
+            "  one_less(room, lane, ticket, called_at)\n",
             "\n",
         )
     },

@@ -84,11 +84,29 @@ async def test_who_returns_is_counted_on_so_that_nobody_new_takes_the_place(redi
     await room.tick(1000)
     await room.tick(121_000)
     await room.join("t1", 121_500, kept=1.0)
+    await room.control("cap", "0", at=121_500)
+    assert (await room.claim("t1", 121_500))[0] == "later"
+    await room.control("cap", "1", at=121_500)
     before = (await room.tick(122_000))["called"]
     later = (await room.tick(125_000))["called"]
 
     assert (before, later) == (2, 2), "the one seat is for t1, who is here"
     assert await room.claims(["t1"], 126_000) == ["t1"]
+
+
+async def test_who_returns_and_does_not_come_in_holds_nobody_up(redis: ScriptRunner) -> None:
+    room = Room(redis, cap=10, settle_ms=1000)
+    await room.tick()
+    await room.crowd(30)
+    await room.tick(1000)
+    lapsed = (await room.tick(122_000))["lapsed"]
+    for number in range(1, lapsed + 1):
+        assert (await room.join(f"t{number}", 122_500, kept=float(number)))[0] == "called"
+    before = (await room.tick(122_500))["called"]
+    after = await room.ticked(126_000, 123_000)
+
+    assert lapsed == 10
+    assert after["called"] > before, "ten who are back and do not ask to come in keep ten seats for a moment at most"
 
 
 async def test_leaving_gives_the_second_call_up(room: Room) -> None:
