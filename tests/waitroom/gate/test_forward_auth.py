@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
@@ -13,6 +14,7 @@ from yarl import URL
 from tests.edges import HTML, Front, Store, as_app, front
 from waitroom.kernel.redis import ScriptRunner
 from waitroom.kernel.tokens import Keys, UpstreamPassSigner
+from waitroom.rules.health import Circuit, Health
 from waitroom.rules.rooms import Change, ChangeKind
 
 ALWAYS_ON: dict[str, Any] = {"queueing_method": "fifo", "new_users_per_minute": 60_000.0}
@@ -282,6 +284,24 @@ async def test_ops_words_count_here_too(redis: ScriptRunner, keys: Keys, store: 
         assert welcome.status == ALLOWED[kind]
         assert "Waitroom-Pass" in welcome.headers
         assert "Set-Cookie" in (await shop.get(sent_to(person, "enter", "/drop/"))).headers
+
+
+@KINDS
+async def test_while_the_store_is_down_nobody_is_sent_there(
+    redis: ScriptRunner, keys: Keys, store: Store, kind: str
+) -> None:
+    async with gate(redis, keys, store) as shop:
+        cookie = {"Cookie": await come_in(shop)}
+        known = shop.edge.board.get("drop")
+        assert known is not None
+        shop.edge.board.put(replace(known, health=Health(circuit=Circuit.OPEN)))
+        down = await ask(shop, kind, "/drop/", visitor={**JSON, **cookie})
+        shop.edge.board.put(known)
+        well = await ask(shop, kind, "/drop/", visitor={**JSON, **cookie})
+
+        assert down.status == {"nginx": 401, "redirect": 503, "envoy": 429}[kind]
+        assert "Waitroom-Pass" not in down.headers
+        assert well.status == ALLOWED[kind]
 
 
 async def test_a_revoked_pass_is_worth_nothing(redis: ScriptRunner, keys: Keys, store: Store) -> None:
