@@ -67,6 +67,9 @@ function change.message()
   redis.call('HSET', room, 'message', value)
   return before
 end
+function change.invite() -- codes were made: nothing changes before one is used
+  return ''
+end
 function change.pause()
   local before = flags()
   redis.call('HSET', room, 'paused', '1')

@@ -58,6 +58,13 @@ def add(commands: Commands) -> None:
     audit = verbs.add_parser("audit", parents=[shared], help="show who changed what, and why")
     audit.add_argument("room", metavar="ROOM")
     audit.add_argument("--count", type=int, default=20, metavar="N", help="how many of the newest (20)")
+    invite = verbs.add_parser("invite", parents=[shared], help="make codes that let visitors stand in lane priority")
+    invite.add_argument("room", metavar="ROOM")
+    invite.add_argument("--event", required=True, metavar="EVENT", help='the event they are for, or "always"')
+    invite.add_argument("--count", type=int, default=1, metavar="N", help="how many codes (1)")
+    invite.add_argument("--uses", type=int, default=1, metavar="N", help="how often each; 0 is any number (1)")
+    invite.add_argument("--until", type=_time, required=True, metavar="48h", help="how long they are good for")
+    invite.add_argument("--why", default="", metavar="TEXT", help="goes into the audit")
     for verb, told in _CHANGES.items():
         change = verbs.add_parser(verb, parents=[shared], help=told)
         change.add_argument("room", metavar="ROOM")
@@ -90,6 +97,8 @@ async def _speak(asked: argparse.Namespace, url: str, token: str) -> None:
             case "audit":
                 told = await client.audit(asked.room, asked.count)
                 _print(screen, asked, told, ctl_tables.audit(told))
+            case "invite":
+                await _invite(client, asked)
             case _:
                 await _change(screen, client, asked)
 
@@ -110,6 +119,13 @@ async def _watch(screen: Console, client: OpsClient, name: str | None) -> None:
         while True:
             live.update(ctl_tables.rooms(await _status(client, name)), refresh=True)
             await clock.sleep(_WATCH_S)
+
+
+async def _invite(client: OpsClient, asked: argparse.Namespace) -> None:
+    """Print new codes, one a line."""
+    body = {"event": asked.event, "count": asked.count, "uses": asked.uses, "for_s": asked.until / 1000}
+    told = await client.change(asked.room, "invite", {**body, "why": asked.why})
+    print(json.dumps(told, indent=2) if asked.json else "\n".join(told["codes"]))  # whole, however narrow the screen
 
 
 async def _change(screen: Console, client: OpsClient, asked: argparse.Namespace) -> None:

@@ -10,6 +10,7 @@ from waitroom.console.recorder import Recorder
 from waitroom.console.sign_ins import Role
 from waitroom.kernel.answers import json_answer, read_json
 from waitroom.kernel.errors import Refused
+from waitroom.rules.lanes import PRIORITY
 from waitroom.rules.rooms import Change, ChangeKind
 
 MESSAGE_LENGTH = 280
@@ -70,6 +71,15 @@ class AskedSession(_Asked):
     session: Line = Field(min_length=1, max_length=64)
 
 
+class AskedInvites(_Asked):
+    """Codes that let visitors stand in lane priority."""
+
+    event: str = Field(min_length=1, max_length=64)
+    count: int = Field(1, ge=1, le=1000)
+    uses: int = Field(1, ge=0, le=100_000)
+    for_s: float = Field(ge=60, le=366 * 24 * 3600, allow_inf_nan=False)
+
+
 class AskedPlain(_Asked):
     """A change that needs no value."""
 
@@ -82,6 +92,7 @@ _HINTS: dict[type[_Asked], str] = {
     AskedTime: 'Send {"for_s": 600}: for how many seconds, from 1 to 86400.',
     AskedSpin: f'Send {{"value": "…"}} of at most {SPIN_LENGTH} characters: what was drawn before a witness.',
     AskedSession: 'Send {"session": "…"}: the session id, as the verified Waitroom-Pass has it.',
+    AskedInvites: 'Send {"event": "opening", "count": 100, "uses": 1, "for_s": 86400}; uses 0 is any number of times.',
     AskedPlain: 'Send nothing, or {"why": "…"}.',
 }
 
@@ -109,6 +120,7 @@ class Actions:
             "open-all": self.open_all,
             "revoke-all": self.revoke_all,
             "revoke": self.revoke,
+            "invite": self.invite,
         }
         return [
             web.post(f"/api/rooms/{{room}}/{what}", self._guard.needs(Role.OPERATOR, handler))
@@ -170,6 +182,16 @@ class Actions:
         """Turn the draw by what was drawn before a witness; once, after the opening."""
         asked = await _read(request, AskedSpin)
         return await self._change(request, operator, Change(ChangeKind.SPIN, asked.value), asked.why)
+
+    async def invite(self, request: web.Request, operator: Operator) -> web.StreamResponse:
+        """Make codes for lane priority; the audit has how many, never the codes."""
+        asked = await _read(request, AskedInvites)
+        name = self._recorder.require(request.match_info["room"])
+        codes = await self._recorder.invite(name, asked.event, asked.count, asked.uses, asked.for_s)
+        each = f"{asked.uses} use(s) each" if asked.uses else "any number of uses"
+        told = f"{asked.count} for lane {PRIORITY} in {asked.event}, {each}, for {asked.for_s:g} s"
+        await self._recorder.change(name, Change(ChangeKind.INVITE, told), who=operator.who, why=asked.why)
+        return json_answer({**self._recorder.room(name), "codes": codes})
 
     async def _plain(self, request: web.Request, operator: Operator, kind: ChangeKind) -> web.StreamResponse:
         asked = await _read(request, AskedPlain) if request.can_read_body else AskedPlain()

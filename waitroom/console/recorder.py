@@ -8,7 +8,9 @@ from waitroom.console.workers import Workers
 from waitroom.kernel.clock import Clock
 from waitroom.kernel.errors import Refused, StoreUnavailable
 from waitroom.kernel.tasks import Loop
-from waitroom.rules.rooms import Change, Snapshot
+from waitroom.kernel.tokens import Invite
+from waitroom.rules.lanes import PRIORITY
+from waitroom.rules.rooms import ALWAYS, Change, Snapshot
 from waitroom.store.rooms import Rooms
 
 PERIOD_S = 1.0
@@ -73,6 +75,18 @@ class Recorder:
         """
         self.latest[name] = await self._rooms.control(name, change, who=who, why=why)
         self._wake()
+
+    async def invite(self, name: str, event: str, count: int, uses: int, for_s: float) -> list[str]:
+        """Return new codes for lane priority.
+
+        Raises:
+            Refused: 422, the room has no such event.
+        """
+        events = [ALWAYS, *(each.event for each in self._rooms.rules(name).events)]
+        if event not in events:
+            raise Refused(422, "unknown-event", f"There is no event of that name. There are: {', '.join(events)}.")
+        expires_ms = self._rooms.now_ms() + round(for_s * 1000)
+        return self._rooms.invites.made(Invite(name, event, PRIORITY, "", uses, expires_ms), count)
 
     def require(self, name: str) -> str:
         """Return `name`, where it is a room.

@@ -18,6 +18,8 @@ _NOT_UTF8 = re.compile(r"[\ud800-\udfff]")
 TOKEN_HEADER = "Waitroom-Token"  # noqa: S105 - the name of a header
 """In an answer to an app: the pass it shall send from now on."""
 
+_INVITE_S = 24 * 3600
+
 Token = TypeVar("Token")
 
 
@@ -51,6 +53,14 @@ class Cookies:
             _candidates(request, self.pass_name(room)),
             lambda text: self._passes.verify(text, room=room, now_ms=now_ms),
         )
+
+    def invite(self, request: web.BaseRequest, room: str) -> str | None:
+        """Return the code of an invite that this browser came with; an app says it where it registers."""
+        return None if is_app(request) else next(_candidates(request, self._name(room, "invite")), None)
+
+    def invite_cookie(self, room: str, code: str) -> str:
+        """Return the Set-Cookie value that keeps the code of an invite until it is used; empty takes it away."""
+        return self._cookie(self._name(room, "invite"), code, _INVITE_S if code else 0)
 
     def sign_ticket(self, ticket: Ticket) -> str:
         """Return `ticket` as text."""

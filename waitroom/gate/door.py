@@ -7,6 +7,7 @@ from typing import assert_never
 from aiohttp import web
 
 from waitroom.gate.cookies import TOKEN_HEADER, is_app
+from waitroom.gate.invitations import kept_by_browser
 from waitroom.gate.judge import Judge, is_navigation, must_wait
 from waitroom.gate.line import Issued
 from waitroom.gate.waiting_pages import WaitingPages
@@ -99,6 +100,8 @@ class Door:
             raise must_wait(room)
         ticket = self._line.held_ticket(request, room)
         if ticket is None:
+            if (back := kept_by_browser(self._line, request, room)) is not None:
+                return back
             self._line.refuse_if_full(room)
         if ticket is None or not ticket.is_slow:
             return self._pages.prepared(room).answer(request)

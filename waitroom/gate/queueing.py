@@ -9,6 +9,7 @@ from aiohttp import web
 from pydantic import BaseModel, ConfigDict, Field
 
 from waitroom.gate import counters
+from waitroom.gate.invitations import Invitations
 from waitroom.gate.line import Issued, Line, Presented, lapsed
 from waitroom.kernel.answers import NO_STORE, json_answer, read_form, read_json, see_other
 from waitroom.kernel.errors import BadToken, Refused
@@ -48,6 +49,7 @@ class Solution(BaseModel):
     model_config = ConfigDict(extra="ignore")
     challenge: str = Field(max_length=512)
     solution: str = Field(max_length=1024)
+    invite: str | None = Field(None, max_length=1024)
 
 
 class Return(BaseModel):
@@ -73,6 +75,7 @@ class Queueing:
         """Pose with `keys` and the `terms` of each room; `trusted` proxies are believed about addresses."""
         self._line = line
         self._limits = limits
+        self._invitations = Invitations(line.rooms, limits)
         self._keys = keys
         self._terms = terms
         self._bind_key = bind_key
@@ -114,7 +117,7 @@ class Queueing:
         counters.CHALLENGES_SOLVED.labels(room).inc()
         event = self._line.rooms.schedule(room).event
         ticket = Ticket(room, event, MAIN, ticket_id, read(sent.challenge).issued_ms, None)
-        presented = await self._line.present(ticket, is_new=True)
+        presented = await self._line.present(await self._invited(request, ticket, sent.invite), is_new=True)
         known = presented.place.was_known
         counters.JOINS.labels(room, "known" if known else "new").inc()
         return _with_cookie(
@@ -122,7 +125,7 @@ class Queueing:
                 {
                     "state": presented.place.standing,
                     "ticket": presented.text,
-                    "ticket_id": ticket_id,
+                    "ticket_id": presented.ticket.ticket_id,
                     "lane": presented.ticket.lane,
                     **_shown(presented),
                 },
@@ -139,7 +142,8 @@ class Queueing:
         if self._line.held_ticket(request, room) is not None or form.get(_HONEYPOT):
             return see_other(back)
         await self._take_slow(room, self._address(request))
-        presented = await self._line.present(self._line.slow_ticket(room), is_new=True)
+        ticket = await self._invited(request, self._line.slow_ticket(room), None)
+        presented = await self._line.present(ticket, is_new=True)
         counters.JOINS.labels(room, "new").inc()
         return see_other(back, [self._line.ticket_cookie(presented)])
 
@@ -189,6 +193,22 @@ class Queueing:
         left = web.Response(status=204, headers=NO_STORE)
         answer = _with_cookie(left, self._line.cookies.no_ticket(room))
         return _with_cookie(answer, self._line.cookies.no_pass(room))
+
+    async def _invited(self, request: web.Request, ticket: Ticket, code: str | None) -> Ticket:
+        """Return the ticket in the lane of the code that was sent, or that the browser keeps; else `ticket` itself.
+
+        Raises:
+            Refused: the code that was sent is good for nothing; one that the browser keeps is left aside then.
+        """
+        kept = code or self._line.cookies.invite(request, ticket.room)
+        if not kept:
+            return ticket
+        try:
+            return await self._invitations.taken(ticket, kept, address_prefix(self._address(request)))
+        except Refused:
+            if code:
+                raise
+            return ticket
 
     async def _take_slow(self, room: str, address: str) -> None:
         """Count a place without work for one visitor's network, and for the wider one that could be made of many.

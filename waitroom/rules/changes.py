@@ -85,5 +85,6 @@ _CHECKS = {
     ChangeKind.OPEN_ALL: _time,
     ChangeKind.SPIN: _spin,
     ChangeKind.REVOKE: _session,
+    ChangeKind.INVITE: _message,
 }
 """What a value is checked by; a change without one takes none."""

@@ -53,6 +53,7 @@ class ChangeKind(StrEnum):
     REVOKE_ALL = "revoke-all"
     REVOKE = "revoke"
     SPIN = "spin"
+    INVITE = "invite"
 
 
 @dataclass(frozen=True, slots=True)

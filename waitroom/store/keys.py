@@ -85,6 +85,10 @@ class RoomKeys:
         """Stream: every move of a threshold, in all lanes."""
         return self._of_event("log")
 
+    def invite(self, invite_id: str) -> str:
+        """Return the set of tickets that used an invite: of an event, whatever its lane."""
+        return self._of_event(f"invite:{invite_id}")
+
     def _of_room(self, name: str) -> str:
         return f"wr:{{{self.room_name}}}:{name}"
 

@@ -24,6 +24,7 @@ from waitroom.rules.rooms import (
 )
 from waitroom.rules.scores import commitment, derive_seed, draw_score, head_score, tail_score
 from waitroom.store.draws import spin_by_hand
+from waitroom.store.invites import Invites
 from waitroom.store.keys import RoomKeys
 from waitroom.store.sessions import revoke_by_hand
 from waitroom.store.snapshots import snapshot_of
@@ -74,6 +75,7 @@ class Rooms:
         self._runner = runner
         self._rules = {room.name: room for room in rules}
         self._draw_keys = keys.derive("draw")
+        self.invites = Invites(runner, keys)
         self._clock = clock
         self._skew_ms = 0
         self._memories: dict[str, str] = {}

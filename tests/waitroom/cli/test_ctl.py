@@ -85,6 +85,17 @@ async def test_a_change_is_made_and_told(
     assert (await Audit(redis).read("drop"))[0].what == words[0]
 
 
+async def test_invites_are_printed_one_a_line_and_are_good(
+    ctl: Ctl, capsys: pytest.CaptureFixture[str], rooms: Rooms
+) -> None:
+    words = ["invite", "drop", "--event", "always", "--count", "3", "--until", "48h", "--why", "press"]
+    assert await ctl(*words) == 0
+
+    codes = capsys.readouterr().out.split()
+    assert len(set(codes)) == 3
+    assert {rooms.invites.read(code, room="drop", event="always").lane for code in codes} == {"priority"}
+
+
 async def test_the_draw_is_turned_before_a_witness_once(
     ctl: Ctl, capsys: pytest.CaptureFixture[str], redis: ScriptRunner, keys: Keys, monkeypatch: pytest.MonkeyPatch
 ) -> None:

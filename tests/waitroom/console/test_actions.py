@@ -132,3 +132,29 @@ async def test_an_unknown_room_cannot_be_changed(client: Client, as_operator: Lo
 
 async def test_a_change_by_get_is_no_change(client: Client, as_operator: LooseHeaders) -> None:
     assert (await client.get("/api/rooms/drop/pause", headers=as_operator)).status == 405
+
+
+async def test_invites_are_made_and_the_audit_has_how_many_and_no_code(
+    client: Client, as_operator: LooseHeaders, redis: ScriptRunner, rooms: Rooms
+) -> None:
+    asked = {"event": "always", "count": 3, "uses": 2, "for_s": 3600, "why": "press"}
+    answer = await client.post("/api/rooms/drop/invite", json=asked, headers=as_operator)
+    codes = (await answer.json())["codes"]
+    entry = (await Audit(redis).read("drop"))[0]
+    read = [rooms.invites.read(code, room="drop", event="always") for code in codes]
+
+    assert (answer.status, len(set(codes))) == (200, 3)
+    assert {(invite.lane, invite.uses) for invite in read} == {("priority", 2)}
+    assert (entry.who, entry.what, entry.why) == ("Ada (127.0.0.0/24)", "invite", "press")
+    assert "3 for lane priority" in entry.value
+    assert not any(code in repr(entry) for code in codes)
+
+
+async def test_an_invite_is_for_an_event_that_there_is_and_made_by_operators(
+    client: Client, as_operator: LooseHeaders, as_viewer: LooseHeaders
+) -> None:
+    asked = {"event": "of last year", "for_s": 3600}
+    refused = await client.post("/api/rooms/drop/invite", json=asked, headers=as_operator)
+    viewer = await client.post("/api/rooms/drop/invite", json=asked | {"event": "always"}, headers=as_viewer)
+
+    assert (refused.status, viewer.status) == (422, 403)

@@ -13,7 +13,16 @@ from hypothesis import strategies as st
 from itsdangerous import URLSafeSerializer
 
 from waitroom.kernel.errors import BadToken, ConfigFault
-from waitroom.kernel.tokens import Keys, Pass, PassSigner, Ticket, TicketSigner, UpstreamPassSigner
+from waitroom.kernel.tokens import (
+    Invite,
+    InviteSigner,
+    Keys,
+    Pass,
+    PassSigner,
+    Ticket,
+    TicketSigner,
+    UpstreamPassSigner,
+)
 
 OLD, NEW = b"an-older-secret-of-32-characters", b"a-newer-secret-of-32-characters!"
 NOW_MS = 1_700_000_000_000
@@ -266,3 +275,15 @@ def test_a_megabyte_is_refused_before_it_is_hashed(keys: Keys) -> None:
         took_s.append(time.perf_counter() - start_s)
 
     assert min(took_s) < 0.002
+
+
+def test_an_invite_comes_back_whole_and_is_no_ticket() -> None:
+    keys = Keys([b"k" * 32])
+    invite = Invite("drop", "opening", "priority", "abc", 1, NOW_MS)
+    code = InviteSigner(keys).sign(invite)
+
+    assert InviteSigner(keys).verify(code, room="drop", event="opening") == invite
+    with pytest.raises(BadToken):
+        TicketSigner(keys).verify(code, room="drop", event="opening")
+    with pytest.raises(BadToken):
+        InviteSigner(Keys([b"o" * 32])).verify(code, room="drop", event="opening")
