@@ -16,6 +16,7 @@ from waitroom.console.guard import Guard
 from waitroom.gate.cookies import Cookies
 from waitroom.gate.counters import WORKER_STARTED
 from waitroom.gate.door import Door, OnHead
+from waitroom.gate.entries import Entries
 from waitroom.gate.forward_auth import ForwardAuth
 from waitroom.gate.judge import Judge
 from waitroom.gate.line import Line
@@ -139,9 +140,12 @@ class Edge:
         cookies = Cookies(TicketSigner(keys), PassSigner(keys), is_https=config.edge.is_https)
         self._line = Line(self.rooms, self.sessions, self.board, cookies)
         self._trusted = [ip_network(text) for text in map(str, config.edge.trusted_proxies)]
+        limits = Limits(runner)
+        per_minute = {room.name: room.direct_entries_per_minute for room in config.rooms}
+        self._entries = Entries(limits, per_minute, self._trusted)
         self._queueing = Queueing(
             self._line,
-            Limits(runner),
+            limits,
             challenge_keys(keys),
             {room.name: _terms(room) for room in config.rooms},
             bind_key=keys.derive("client-tag")[-1],
@@ -172,7 +176,7 @@ class Edge:
         templates = Pages()
         pages = WaitingPages(WaitingPage(templates, looks), self._line, statuses, self._clock)
         routes = Routes([self._route(room) for room in self._config.rooms])
-        judge = Judge(self._line, routes, self._upstream_passes)
+        judge = Judge(self._line, routes, self._upstream_passes, self._entries)
         door = Door(judge, pages, self._carry, self.errands)
         probes, pulses, queueing = Probes(self.rooms, self.board), Pulses(self.rooms, self.board), self._queueing
         problems = ProblemPages(templates, next(iter(looks.values())))

@@ -13,6 +13,7 @@ from waitroom.config import Config, Event, Room, read, room_rules
 from waitroom.kernel.errors import ConfigFault
 from waitroom.kernel.settings import read_private, read_secrets
 from waitroom.kernel.units import spell_duration, spell_instant
+from waitroom.proxy.certificates import tls_context
 from waitroom.rules.beacons import BeaconKind
 
 
@@ -26,6 +27,8 @@ def add(commands: Commands) -> None:
 def run(asked: argparse.Namespace) -> int:
     """Print `ok` with a summary, or raise with every fault."""
     config = read(asked.file, os.environ)
+    if config.edge.tls_certificate and config.edge.tls_key:
+        tls_context(config.edge.tls_certificate, config.edge.tls_key)
     console = Console(highlight=False, soft_wrap=True)
     console.print("[green]ok[/green]")
     for line in (*_rooms(config), *_events(config)):
@@ -43,6 +46,10 @@ def notes(config: Config, environment: Mapping[str, str]) -> Iterator[str]:
         yield "redis.url is empty: an embedded server is started, which serves this machine only"
     if not config.edge.listen.is_loopback and not config.edge.is_https:
         yield "edge.public_origin names no https origin: cookies travel in the clear"
+    if config.edge.tls_certificate and not config.edge.is_https:
+        yield "edge.tls_certificate is set and edge.public_origin names no https origin: cookies are not Secure"
+    if (key := config.edge.tls_key) and key.exists() and key.stat().st_mode & 0o007:
+        yield f"edge.tls_key: everybody on this machine may read {key}; run: chmod o= {key}"
     if not config.ops.listen.is_loopback:
         yield "ops.listen is open to other machines: keep it behind a firewall"
     if config.backend.simulated_gateway:

@@ -158,6 +158,12 @@ class Room(Settings):
         allow_inf_nan=False,
         description="A rate above this takes --force while the room runs; 0 is none.",
     )
+    direct_entries_per_minute: int = Field(
+        20,
+        ge=0,
+        le=100_000_000,
+        description="How many from one address may come straight in while nobody waits; others join the line. 0: any.",
+    )
     max_waiting: int = Field(
         0,
         ge=0,

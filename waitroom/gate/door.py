@@ -63,7 +63,7 @@ class Door:
                     return await self._carry(request, route.upstream, None, None)
                 return await self._admit(request, route, pass_)
             case Enter() | Welcome() | Wait():
-                issued = await self._judge.let_in(route.room, found)
+                issued = await self._judge.let_in(request, route.room, found)
                 if issued is None:
                     return await self._queue(request, route.room)
                 return await self._admit(request, route, issued.pass_, is_new=True)

@@ -125,7 +125,7 @@ class ForwardAuth:
         if isinstance(found, Forward):
             renewed = self._judge.visited(room, found.pass_) if found.pass_ else None
             return see_other(wanted, [renewed.cookie] if renewed else ())
-        issued = await self._judge.let_in(room, found)
+        issued = await self._judge.let_in(request, room, found)
         return see_other(own_page(room, "wait", wanted), [issued.cookie] if issued else ())
 
     async def revoke(self, request: web.Request) -> web.StreamResponse:

@@ -67,7 +67,7 @@ class FrontVerdicts:
         judged, found = self._judge.judge(request, asked.host, asked.target), Allowed()
         if judged is not None:
             is_seen = is_navigation(asked.method, request.headers) and not is_app(request)
-            acted = await self._act(judged[0].room, judged[1], asked, is_seen=is_seen)
+            acted = await self._act(request, judged[0].room, judged[1], asked, is_seen=is_seen)
             if isinstance(acted, Sent):
                 return acted
             found = acted
@@ -78,14 +78,16 @@ class FrontVerdicts:
         known = self._public_origin
         return known if known and urlsplit(known).netloc == asked.host else asked.origin
 
-    async def _act(self, room: str, found: Verdict, asked: Asked, *, is_seen: bool) -> Allowed | Sent:
+    async def _act(
+        self, request: web.Request, room: str, found: Verdict, asked: Asked, *, is_seen: bool
+    ) -> Allowed | Sent:
         if isinstance(found, Refuse):
             raise self._judge.refused(room)
         if isinstance(found, Forward):
             return Allowed() if found.pass_ is None else self._inside(room, found.pass_, asked, is_seen=is_seen)
         if is_seen:
             return self._to(room, "wait" if isinstance(found, Wait) else "enter", asked)
-        issued = await self._judge.let_in(room, found)
+        issued = await self._judge.let_in(request, room, found)
         if issued is None:
             raise must_wait(room)
         return Allowed(self._judge.upstream_pass(issued.pass_), issued)

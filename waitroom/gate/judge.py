@@ -7,6 +7,7 @@ from functools import cache, lru_cache
 from aiohttp import web
 
 from waitroom.gate import counters
+from waitroom.gate.entries import Entries
 from waitroom.gate.line import Issued, Line
 from waitroom.kernel.errors import Refused, StoreUnavailable
 from waitroom.kernel.tokens import Pass, UpstreamPassSigner
@@ -30,9 +31,10 @@ _RENEW_RATIO = 0.1
 class Judge:
     """What is known of the rooms, asked once for every visit."""
 
-    def __init__(self, line: Line, routes: Routes, upstream_passes: UpstreamPassSigner) -> None:
+    def __init__(self, line: Line, routes: Routes, upstream_passes: UpstreamPassSigner, entries: Entries) -> None:
         """Put the parts together."""
         self.line = line
+        self._entries = entries
         self.routes = routes
         self._signed = lru_cache(_SIGNED)(upstream_passes.sign)
         self._counter = cache(counters.REQUESTS.labels)
@@ -55,11 +57,11 @@ class Judge:
         self._counter(room, type(found).__name__.lower()).inc()
         return found
 
-    async def let_in(self, room: str, found: Verdict) -> Issued | None:
+    async def let_in(self, request: web.Request, room: str, found: Verdict) -> Issued | None:
         """Return the pass of somebody who comes straight in, if the verdict has one for them."""
         match found:
             case Enter():
-                return await self._enter(room)
+                return await self._enter(request, room)
             case Welcome(until_ms):
                 return self.line.issue(room, secrets.token_urlsafe(15), until_ms)
             case _:
@@ -92,9 +94,11 @@ class Judge:
             return Refused(403, "closed", told)
         return Refused(503, "closed", told, retry_after_s=_REOPENS_S)
 
-    async def _enter(self, room: str) -> Issued | None:
+    async def _enter(self, request: web.Request, room: str) -> Issued | None:
         """Take a session where nobody waits; Redis gone means waiting, not an error."""
         try:
+            if not await self._entries.may_enter(request, room):
+                return None
             entered = await self.line.rooms.enter(room)
         except StoreUnavailable:
             counters.STORE_FAILURES.labels("enter").inc()

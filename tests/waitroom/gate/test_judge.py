@@ -20,7 +20,7 @@ ROUTES = Routes([Route("drop", (), ("/drop/",), ("/drop/feed",), "store")])
 
 def judge_of(shop: Front, keys: Keys) -> Judge:
     edge: Edge = shop.edge
-    return Judge(edge._line, ROUTES, UpstreamPassSigner(keys))
+    return Judge(edge._line, ROUTES, UpstreamPassSigner(keys), edge._entries)
 
 
 async def test_a_visit_is_judged_by_host_path_and_pass(redis: ScriptRunner, keys: Keys, store: Store) -> None:
@@ -29,7 +29,7 @@ async def test_a_visit_is_judged_by_host_path_and_pass(redis: ScriptRunner, keys
         nobody = make_mocked_request("GET", "/")
         found = judge.judge(nobody, "shop.example", "/drop/x")
         assert found is not None
-        issued = await judge.let_in("drop", found[1])
+        issued = await judge.let_in(nobody, "drop", found[1])
         assert issued is not None
         inside = make_mocked_request("GET", "/", headers={"Cookie": issued.cookie.split(";")[0]})
         there = judge.judge(inside, "shop.example", "/drop/x")
@@ -39,8 +39,8 @@ async def test_a_visit_is_judged_by_host_path_and_pass(redis: ScriptRunner, keys
         assert there[1] == Forward(issued.pass_)
         assert judge.judge(nobody, "shop.example", "/drop/feed") is None
         assert judge.judge(nobody, "shop.example", "/") is None
-        assert await judge.let_in("drop", Enter()) is None, "the one seat is taken"
-        assert await judge.let_in("drop", Wait()) is None
+        assert await judge.let_in(nobody, "drop", Enter()) is None, "the one seat is taken"
+        assert await judge.let_in(nobody, "drop", Wait()) is None
 
 
 async def test_a_pass_is_renewed_when_a_tenth_of_it_is_used(redis: ScriptRunner, keys: Keys, store: Store) -> None:
