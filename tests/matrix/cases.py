@@ -131,7 +131,7 @@ COOKIES_AND_HEADERS = (
     carried(6, "UTF-8, both ways", get(b"/", b"X-L: \xc3\xa9"), gives=answer(b"X-L: \xc3\xa9")),
     carried(35, "header of 7,000 bytes", get(b"/", b"X-Long: " + b"a" * 7_000)),
     carried(35, "header of 9,000 bytes", get(b"/", b"X-Long: " + b"a" * 9_000)),
-    carried(35, "header of 40,000 bytes", get(b"/", b"X-Long: " + b"a" * 40_000), status=400),
+    carried(35, "header of 40,000 bytes", get(b"/", b"X-Long: " + b"a" * 40_000), status=431),
     carried(35, "header of 9,000 bytes, answer", get(), gives=answer(b"X-Long: " + b"a" * 9_000)),
 )
 TARGETS = (

@@ -60,6 +60,7 @@ _OURS = """
 [edge]
 listen = "127.0.0.1:{port}"
 workers = 1
+max_body = "4GiB"
 [ops]
 listen = "127.0.0.1:{ops}"
 [[upstreams]]
@@ -122,12 +123,20 @@ def caddy(folder: Path, origin: Origin) -> Iterator[Proxy]:
 @contextmanager
 def ours(folder: Path, origin: Origin, redis_url: str) -> Iterator[Proxy]:
     """Run one worker of waitroom."""
+    with ours_before(folder, origin.port, redis_url) as (port, _):
+        yield Proxy("waitroom", port, origin)
+
+
+@contextmanager
+def ours_before(folder: Path, origin_port: int, redis_url: str) -> Iterator[tuple[int, int]]:
+    """Run one worker of waitroom before a port of this machine; give its own port and its pid."""
     port, config = free_loopback().port, folder / "waitroom.toml"
-    config.write_text(_OURS.format(port=port, ops=free_loopback().port, origin=origin.port))
+    config.write_text(_OURS.format(port=port, ops=free_loopback().port, origin=origin_port))
     command = [sys.executable, "-m", "waitroom", "_worker", "-c", str(config)]
     secret = "the-secret-of-the-matrix-is-32-or-longer"
-    with _running(command, folder, port, PYTHONPATH=str(ROOT), WAITROOM_SECRET=secret, REDIS_URL=redis_url):
-        yield Proxy("waitroom", port, origin)
+    environment = {"PYTHONPATH": str(ROOT), "WAITROOM_SECRET": secret, "REDIS_URL": redis_url}
+    with _running(command, folder, port, **environment) as pid:
+        yield port, pid
 
 
 def binary(name: str) -> str:
@@ -141,7 +150,7 @@ def binary(name: str) -> str:
 
 
 @contextmanager
-def _running(command: list[str], folder: Path, port: int, **environment: str) -> Iterator[None]:
+def _running(command: list[str], folder: Path, port: int, **environment: str) -> Iterator[int]:
     log = folder / "output.log"
     with log.open("wb") as written:
         process = subprocess.Popen(
@@ -153,7 +162,7 @@ def _running(command: list[str], folder: Path, port: int, **environment: str) ->
             assert process.poll() is None, log.read_text("utf-8", "replace")
             assert time.monotonic() < late_s, log.read_text("utf-8", "replace")
             time.sleep(0.05)
-        yield
+        yield process.pid
     finally:
         process.send_signal(signal.SIGTERM)
         with suppress(subprocess.TimeoutExpired):

@@ -16,6 +16,7 @@ from waitroom.kernel.tasks import Errands
 from waitroom.proxy.certificates import Certificates
 from waitroom.proxy.connections import Connections, Seat
 from waitroom.proxy.counters import CONNECTIONS_CUT
+from waitroom.proxy.inlet import PIECE_BYTES, Inlet
 from waitroom.proxy.last_words import BUSY, last_words
 from waitroom.proxy.listener import Listener
 from waitroom.proxy.preamble import BadPreamble, announced
@@ -56,6 +57,7 @@ class Acceptor:
         self._refused: deque[socket.socket] = deque()
         self._refused_before: deque[socket.socket] = deque()
         self._is_open = False
+        self._buffer = bytearray(PIECE_BYTES)
 
     def open(self) -> None:
         """Begin."""
@@ -129,8 +131,9 @@ class Acceptor:
                 seat.leave()
                 self._refuse(client, "address")
                 return
+            bounds, clock = self._connections.bounds, self._connections.clock
             await self._loop.connect_accepted_socket(
-                lambda: seated(self._listener, seat, address, self._connections.bounds, self._connections.clock),
+                lambda: Inlet(seated(self._listener, seat, address, bounds, clock), self._buffer),
                 client,
                 ssl=certificates.context if certificates else None,
                 ssl_handshake_timeout=limit_s if certificates else None,

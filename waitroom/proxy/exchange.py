@@ -17,7 +17,7 @@ from waitroom.proxy.uploads import Upload
 HEAD_LINE_BYTES = 65_536
 """The longest header line of an answer: stores pile up cookies and policies."""
 HEAD_LINES = 512
-BUFFER_BYTES = 65_536
+BUFFER_BYTES = 32_768
 """What of an answer waits in memory for its visitor, about."""
 _MOST_INTERIM = 16
 

@@ -11,6 +11,7 @@ import aiohappyeyeballs
 from aiohttp.client_proto import ResponseHandler
 
 from waitroom.kernel.clock import Clock
+from waitroom.proxy.inlet import PIECE_BYTES, Inlet
 
 _SECOND_FAMILY_S = 0.25  # RFC 8305 §5, how long one address may take before the next is tried beside it
 
@@ -64,6 +65,7 @@ class Pool:
         self._place = place
         self._clock = clock
         self._life_s = life_s
+        self._buffer = bytearray(PIECE_BYTES)
         self._resting: deque[Connection] = deque()
         self._sweep: asyncio.TimerHandle | None = None
         self.rest_s = rest_s
@@ -93,20 +95,25 @@ class Pool:
         """
         loop, place = asyncio.get_running_loop(), self._place
 
-        def made() -> Connection:
-            return Connection(loop, self._clock.tick_s())
+        connection = Connection(loop, self._clock.tick_s())
+
+        def inlet() -> Inlet:
+            return Inlet(connection, self._buffer)
 
         if place.path is not None:
-            return (await loop.create_unix_connection(made, place.path))[1]
+            await loop.create_unix_connection(inlet, place.path)
+            return connection
         if place.is_address:  # nothing to look up, nothing to choose from
-            return (await loop.create_connection(made, place.host, place.port, ssl=place.tls))[1]
+            await loop.create_connection(inlet, place.host, place.port, ssl=place.tls)
+            return connection
         found = await loop.getaddrinfo(place.host, place.port, type=socket.SOCK_STREAM)
         sock = await aiohappyeyeballs.start_connection(found, happy_eyeballs_delay=_SECOND_FAMILY_S, loop=loop)
         try:
-            return (await loop.create_connection(made, sock=sock, ssl=place.tls, server_hostname=place.tls_name))[1]
+            await loop.create_connection(inlet, sock=sock, ssl=place.tls, server_hostname=place.tls_name)
         except BaseException:
             sock.close()
             raise
+        return connection
 
     def give_back(self, connection: Connection) -> None:
         """Let `connection` rest, if another request may go over it."""

@@ -17,6 +17,7 @@ from waitroom.kernel.tasks import Loop, running
 from waitroom.proxy.accepting import Acceptor, Doorway
 from waitroom.proxy.certificates import Certificates
 from waitroom.proxy.connections import SWEEP_S, Bounds, Connections
+from waitroom.proxy.inlet import PIECE_BYTES
 from waitroom.proxy.listener import Listener
 from waitroom.proxy.strict import server_log
 from waitroom.rules.visitors import Network
@@ -86,6 +87,7 @@ async def serve_until_told(
         keepalive_timeout=serving.keepalive_s,
         shutdown_timeout=serving.drain_s - _grace_s(serving),
         max_line_size=_MAX_LINE_BYTES,
+        read_bufsize=PIECE_BYTES,
         max_field_size=_MAX_FIELD_BYTES,
     )
     connections = Connections(_affordable(serving.bounds), trusted=serving.trusted, clock=clock)
