@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from tests import certificate
 from waitroom.__main__ import main
 from waitroom.cli.check import notes
 from waitroom.config import build
@@ -100,3 +101,23 @@ def test_what_will_turn_a_draw_is_told_so_that_it_can_be_announced(
 
     assert main(["check", str(path)]) == 0
     assert told in capsys.readouterr().out
+
+
+def test_what_is_wrong_with_a_certificate_is_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    one, other = certificate.made(tmp_path, "one"), certificate.made(tmp_path, "other")
+    file = tmp_path / "waitroom.toml"
+    tables = '[[upstreams]]\nname = "s"\nurl = "http://s:1"\n[[rooms]]\nname = "drop"\npaths = ["/"]\n'
+    file.write_text(f'[edge]\ntls_certificate = "{one.certificate}"\ntls_key = "{other.key}"\n{tables}')
+
+    assert main(["check", str(file)]) == 2
+    assert "they do not belong together" in capsys.readouterr().err
+
+
+def test_a_key_that_all_may_read_and_cookies_that_are_not_secure_are_noted(tmp_path: Path) -> None:
+    pair = certificate.made(tmp_path)
+    pair.key.chmod(0o644)
+    files = {"tls_certificate": str(pair.certificate), "tls_key": str(pair.key)}
+    told = "\n".join(notes(build({"edge": files, "rooms": ROOMS, "upstreams": UPSTREAMS}, {}), {}))
+
+    assert f"edge.tls_key: everybody on this machine may read {pair.key}" in told
+    assert "cookies are not Secure" in told

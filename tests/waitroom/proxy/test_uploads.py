@@ -2,9 +2,13 @@
 
 import asyncio
 
+import pytest
+
 from tests.origin import Edge, Origin, Seen, Writer, request
 from tests.origin import edge as make_edge
 from tests.origin import origin as make_origin
+from waitroom.proxy import uploads
+from waitroom.proxy.upstream import UpstreamLimits
 
 HOST = b"Host: shop.example\r\n"
 
@@ -151,3 +155,34 @@ async def test_the_next_request_after_an_upload_uses_the_same_connection(edge: E
         await edge.talk(request(b"/", b"Content-Length: 3", method=b"POST", body=b"abc"))
 
     assert origin.connections == 1
+
+
+async def test_a_body_that_trickles_is_cut_off_though_it_never_pauses_for_long(
+    origin: Origin, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(uploads, "GRACE_S", 0.1)
+    limits = UpstreamLimits(idle_timeout_s=60, min_upload_bytes_per_s=1_000_000)
+    async with make_edge(origin.url, limits) as slow:
+        reader, writer = await slow.open()
+        writer.write(b"POST / HTTP/1.1\r\n" + HOST + b"Content-Length: 100000\r\n\r\n")
+        answering = asyncio.ensure_future(reader.readuntil(b"\r\n\r\n"))
+        async with asyncio.timeout(30):
+            while not answering.done():
+                writer.write(b"x")
+                await asyncio.sleep(0.01)
+
+        assert (await answering).startswith(b"HTTP/1.1 408 ")
+
+
+async def test_what_came_in_time_earns_time_for_the_rest(origin: Origin, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(uploads, "GRACE_S", 0.0)
+    limits = UpstreamLimits(idle_timeout_s=60, min_upload_bytes_per_s=100)
+    async with make_edge(origin.url, limits) as steady:
+        reader, writer = await steady.open()
+        head = b"POST / HTTP/1.1\r\n" + HOST + b"Content-Length: 100001\r\nConnection: close\r\n\r\n"
+        writer.write(head + b"x" * 100_000)  # a thousand seconds' worth
+        await asyncio.sleep(0.3)
+        writer.write(b"x")
+
+        async with asyncio.timeout(30):
+            assert (await reader.readuntil(b"\r\n\r\n")).startswith(b"HTTP/1.1 200 ")
