@@ -117,20 +117,29 @@ async def site(
 ) -> AsyncIterator[Site]:
     """Run the example of one front before a gate whose room is `drop`, and a store that answers "ok"."""
     program = needed(kind)
-    folder = Path(tempfile.mkdtemp(prefix="wr-front-"))
-    folder.chmod(0o755)  # nginx's workers are somebody else when we are root
     rules: dict[str, Any] = {"queueing_method": "fifo", "new_users_per_minute": 60_000.0, **room}
     edge = {"trusted_proxies": ["127.0.0.0/8"], **rules.pop("edge", {})}
-    async with origin() as shop, front(redis, keys, Store(url=shop.url), edge=edge, **rules) as gate:
-        port = free_loopback().port
-        addresses = {
-            STORE: shop.url.removeprefix("http://"),
-            GATE: f"127.0.0.1:{gate.client.port}",
-        }
-        with _running(kind, program, folder, example or EXAMPLES[kind], port, addresses) as process:
-            await _listening(port, process, folder / "log")
-            yield Site(kind, port, gate, shop)
-    shutil.rmtree(folder, ignore_errors=True)
+    with _folder() as folder:
+        async with origin() as shop, front(redis, keys, Store(url=shop.url), edge=edge, **rules) as gate:
+            port = free_loopback().port
+            addresses = {
+                STORE: shop.url.removeprefix("http://"),
+                GATE: f"127.0.0.1:{gate.client.port}",
+            }
+            with _running(kind, program, folder, example or EXAMPLES[kind], port, addresses) as process:
+                await _listening(port, process, folder / "log")
+                yield Site(kind, port, gate, shop)
+
+
+@contextmanager
+def _folder() -> Iterator[Path]:
+    """Give a folder that goes in the end; not pytest's, which nginx's workers cannot reach when we are root."""
+    folder = Path(tempfile.mkdtemp(prefix="wr-front-"))
+    folder.chmod(0o755)
+    try:
+        yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 @contextmanager
