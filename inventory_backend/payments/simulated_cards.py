@@ -1,4 +1,4 @@
-"""The charges of the simulated gateway: what each test card does, and when. They live in memory and end with it."""
+"""The charges of the simulated gateway: what each test card does, and when."""
 
 import re
 import secrets

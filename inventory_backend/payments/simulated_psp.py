@@ -1,18 +1,21 @@
 """A payment gateway that moves no money: Stripe's shapes and key rules over real HTTP, for demos and tests.
 
-It is a process of its own (`python -m inventory_backend.payments.simulated_psp --listen 127.0.0.1:9100`), keeps
-everything in memory, and forgets it when it ends. Never expose it: it knows nobody and trusts everybody.
+It is a process of its own (`python -m inventory_backend.payments.simulated_psp --listen 127.0.0.1:9100`); with `--file`
+it remembers its charges when it is started again. Never expose it: it knows nobody and trusts everybody.
 """
 
 import argparse
 import json
 import logging
+import os
 import re
+import sqlite3
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass
+from pathlib import Path
 
 from aiohttp import web
 
+from inventory_backend.payments.simulated_books import Books, Keyed, Refund, Reply
 from inventory_backend.payments.simulated_cards import Behaviour, Card, PaymentIntent, authorised_ms, whole
 from waitroom.kernel import logs
 from waitroom.kernel.answers import read_form
@@ -28,23 +31,7 @@ _KEY_LIFETIME_MS = 24 * 60 * 60 * 1000
 _LONGEST_KEY = 255
 
 Form = Mapping[str, str]
-Effect = Callable[[web.Request, Form], Awaitable["Reply"]]
-
-
-@dataclass(frozen=True, slots=True)
-class Reply:
-    """An answer, and whether it is kept under its key: what was refused before it began is not."""
-
-    status: int
-    body: Mapping[str, object]
-    is_kept: bool = True
-
-
-@dataclass(slots=True)
-class _Keyed:
-    asked: str
-    at_ms: int
-    reply: Reply | None = None  # None while the first request is running
+Effect = Callable[[web.Request, Form], Awaitable[Reply]]
 
 
 def _error(status: int, kind: str, code: str, message: str, **more: object) -> Reply:
@@ -57,15 +44,13 @@ def _invalid(message: str, param: str) -> Reply:
 
 
 class SimulatedGatewayServer:
-    """The payment intents and refunds of one run."""
+    """The payment intents and refunds in its books."""
 
-    def __init__(self, clock: Clock, behaviour: Behaviour | None = None) -> None:
-        """Begin with no charges."""
+    def __init__(self, clock: Clock, behaviour: Behaviour | None = None, books: Books | None = None) -> None:
+        """Go on from `books`; without any, begin with no charges."""
         self._clock = clock
         self._behaviour = behaviour or Behaviour()
-        self._intents: dict[str, PaymentIntent] = {}
-        self._refunds: dict[str, dict[str, object]] = {}
-        self._keyed: dict[str, _Keyed] = {}
+        self._books = books or Books()
         self._stumbled: set[str] = set()
 
     def app(self) -> web.Application:
@@ -80,7 +65,11 @@ class SimulatedGatewayServer:
         app.router.add_post("/v1/refunds", self._under_key(self._refund))
         app.router.add_get("/v1/refunds", self.list_refunds)
         app.router.add_get("/healthz", self.healthz)
+        app.on_cleanup.append(self._close)
         return app
+
+    async def _close(self, _app: web.Application) -> None:
+        self._books.close()
 
     async def healthz(self, _request: web.Request) -> web.Response:
         """Say that the process answers."""
@@ -88,16 +77,16 @@ class SimulatedGatewayServer:
 
     async def retrieve(self, request: web.Request) -> web.Response:
         """Return one payment intent."""
-        found = self._intents.get(request.match_info["ref"])
+        found = self._books.intents.get(request.match_info["ref"])
         return self._sent(Reply(200, self._shown(found)) if found else _missing())
 
     async def list_intents(self, request: web.Request) -> web.Response:
         """Return payment intents, newest first, in pages: what a reconciler reads."""
-        return self._sent(_page(request.query, {ref: self._shown(one) for ref, one in self._intents.items()}))
+        return self._sent(_page(request.query, {ref: self._shown(one) for ref, one in self._books.intents.items()}))
 
     async def list_refunds(self, request: web.Request) -> web.Response:
         """Return refunds, newest first, in pages."""
-        return self._sent(_page(request.query, self._refunds))
+        return self._sent(_page(request.query, {ref: one.as_json() for ref, one in self._books.refunds.items()}))
 
     def _under_key(self, effect: Effect) -> Callable[[web.Request], Awaitable[web.Response]]:
         """Apply Stripe's rules: same key, same answer; other parameters 400; still running 409.
@@ -112,21 +101,27 @@ class SimulatedGatewayServer:
                 return self._sent(_invalid(refused.public, "body"))
             key = request.headers.get("Idempotency-Key")
             if not key:
-                return self._sent(await effect(request, form))
+                reply = await effect(request, form)
+                self._books.commit()
+                return self._sent(reply)
             if len(key) > _LONGEST_KEY:
                 return self._sent(_invalid(f"a key has at most {_LONGEST_KEY} characters", "Idempotency-Key"))
-            self._forget_old_keys()
+            keyed = self._books.keyed
+            self._books.forget_keys(self._clock.now_ms() - _KEY_LIFETIME_MS)
             asked = json.dumps([request.path, form], sort_keys=True)
-            known = self._keyed.get(key)
+            known = keyed.get(key)
             if known is not None:
                 return self._sent(_replay(known, asked), is_replayed=known.reply is not None)
-            self._keyed[key] = mine = _Keyed(asked, self._clock.now_ms())
+            keyed[key] = mine = Keyed(asked, self._clock.now_ms())
             try:
                 reply = await effect(request, form)
                 mine.reply = reply if reply.is_kept else None
             finally:
                 if mine.reply is None:
-                    del self._keyed[key]
+                    del keyed[key]
+                else:
+                    self._books.note_answer(key, mine)
+                self._books.commit()
             return self._sent(reply)
 
         return handler
@@ -148,31 +143,33 @@ class SimulatedGatewayServer:
         now_ms = self._clock.now_ms()
         yes_ms = authorised_ms(card, now_ms, metadata, self._behaviour)
         made = PaymentIntent(amount, currency.lower(), card, now_ms, yes_ms, metadata)
-        self._intents[made.ref] = made
+        self._books.note(made)
         if yes_ms is None:
             return self._kept_error(402, "card_error", "card_declined", "Your card was declined.", made)
         return Reply(200, self._shown(made))
 
     async def _capture(self, request: web.Request, _form: Form) -> Reply:
-        found = self._intents.get(request.match_info["ref"])
+        found = self._books.intents.get(request.match_info["ref"])
         if found is None:
             return _missing()
         if found.status(self._clock.now_ms()) != "requires_capture":
             return self._unexpected(found, "captured")
         found.captured = found.amount
+        self._books.note(found)
         return Reply(200, self._shown(found))
 
     async def _cancel(self, request: web.Request, _form: Form) -> Reply:
-        found = self._intents.get(request.match_info["ref"])
+        found = self._books.intents.get(request.match_info["ref"])
         if found is None:
             return _missing()
         if not found.can_be_cancelled(self._clock.now_ms()):
             return self._unexpected(found, "cancelled")
         found.is_cancelled = True
+        self._books.note(found)
         return Reply(200, self._shown(found))
 
     async def _refund(self, _request: web.Request, form: Form) -> Reply:
-        found = self._intents.get(form.get("payment_intent", ""))
+        found = self._books.intents.get(form.get("payment_intent", ""))
         if found is None:
             return _missing()
         left = found.captured - found.refunded
@@ -180,10 +177,10 @@ class SimulatedGatewayServer:
         if amount is None or not 1 <= amount <= left:
             return _invalid("nothing is left to refund, or less than that", "amount")
         found.refunded += amount
-        ref = f"re_{len(self._refunds) + 1:012d}"
-        made = {"id": ref, "object": "refund", "amount": amount, "payment_intent": found.ref, "status": "succeeded"}
-        self._refunds[ref] = made
-        return Reply(200, made)
+        made = Refund(f"re_{len(self._books.refunds) + 1:012d}", amount, found.ref)
+        self._books.note(found)
+        self._books.note_refund(made)
+        return Reply(200, made.as_json())
 
     def _stumbles(self, key: str) -> bool:
         is_first = key not in self._stumbled
@@ -201,11 +198,6 @@ class SimulatedGatewayServer:
         error = {"type": kind, "code": code, "message": message, "payment_intent": self._shown(about)}
         return Reply(status, {"error": error})
 
-    def _forget_old_keys(self) -> None:
-        oldest_ms = self._clock.now_ms() - _KEY_LIFETIME_MS
-        while self._keyed and (first := next(iter(self._keyed.items())))[1].at_ms < oldest_ms:
-            del self._keyed[first[0]]
-
     def _sent(self, reply: Reply, *, is_replayed: bool = False) -> web.Response:
         headers = {"Idempotent-Replayed": "true"} if is_replayed else {}
         return web.json_response(reply.body, status=reply.status, headers=headers)
@@ -215,7 +207,7 @@ def _missing() -> Reply:
     return _error(404, "invalid_request_error", "resource_missing", "There is no such object.")
 
 
-def _replay(known: _Keyed, asked: str) -> Reply:
+def _replay(known: Keyed, asked: str) -> Reply:
     if known.asked != asked:
         told = "Keys for idempotent requests can only be used with the parameters they were first used with."
         return _error(400, "idempotency_error", "idempotency_key_reused", told)
@@ -240,11 +232,17 @@ def main() -> None:
     parser.add_argument("--slow", type=duration_ms, default=3000, metavar="3s", help="how long card_slow takes")
     parser.add_argument("--pause", type=duration_ms, default=2000, metavar="2s", help="how long card_3ds takes")
     parser.add_argument("--late", type=duration_ms, default=2000, metavar="2s", help="how late card_late comes")
+    parser.add_argument("--file", type=Path, help="where it keeps its charges; without it they end with the process")
     chosen = parser.parse_args()
     if not chosen.listen.is_loopback:
         parser.error("--listen: it trusts everybody, so it listens on this machine only (127.0.0.1)")
     logs.setup()
-    server = SimulatedGatewayServer(SystemClock(), Behaviour(chosen.slow, chosen.pause, chosen.late))
+    os.umask(0o077)
+    try:
+        books = Books(chosen.file)
+    except (OSError, sqlite3.Error) as fault:
+        parser.error(f"--file: {chosen.file}: {fault}")
+    server = SimulatedGatewayServer(SystemClock(), Behaviour(chosen.slow, chosen.pause, chosen.late), books)
     log.info("simulated gateway listens; no real money moves", extra={"at": str(chosen.listen)})
     web.run_app(server.app(), host=chosen.listen.host, port=chosen.listen.port, print=None, access_log=None)
 

@@ -100,8 +100,10 @@ class Installation:
         programs = []
         paying: dict[str, str] = {}
         if self.gateway is not None:
-            argv = (sys.executable, "-m", "inventory_backend.payments.simulated_psp", "--listen", str(self.gateway))
-            programs.append(Program("gateway", argv, self.plain(), Tier.GATEWAY, output=self.output))
+            file = (self.config.redis.folder or _REDIS_FOLDER) / "simulated-gateway.db"
+            given = ("--listen", str(self.gateway), "--file", str(file))
+            command = (sys.executable, "-m", "inventory_backend.payments.simulated_psp", *given)
+            programs.append(Program("gateway", command, self.plain(), Tier.GATEWAY, output=self.output))
             paying = {GATEWAY_VARIABLE: f"http://{self.gateway}"}
         if self.config.backend.config is not None:
             argv = (sys.executable, "-m", "inventory_backend", "-c", str(self.config.backend.config))

@@ -55,8 +55,9 @@ def test_the_shop_is_started_beside_the_room_where_it_is_configured(keys: Keys) 
     found = programs(keys, backend={"config": "/etc/inventory.toml", "simulated_gateway": True})
 
     assert found["till"].argv[-4:] == ("-m", "inventory_backend", "-c", "/etc/inventory.toml")
-    gateway = ("-m", "inventory_backend.payments.simulated_psp", "--listen", "127.0.0.1:9100")
-    assert found["gateway"].argv[-4:] == gateway
+    kept = ("--file", "data/simulated-gateway.db")
+    gateway = ("-m", "inventory_backend.payments.simulated_psp", "--listen", "127.0.0.1:9100", *kept)
+    assert found["gateway"].argv[-6:] == gateway
     assert found["till"].environment["WAITROOM_SIMULATED_GATEWAY_URL"] == "http://127.0.0.1:9100"
     assert [found[name].tier for name in ("gateway", "till", "ops", "worker-1")] == sorted(Tier)[:4]
 
