@@ -161,7 +161,7 @@ MUTANTS: dict[str, Patch] = {
     "the threshold is lost": {
         "rooms/tick": (
             "then\n      redis.call('HSET', lane.line, name, value)",
-            "then\n      redis.call('HSET', lane.line, name, '-inf')",
+            "then\n      redis.call('HSET', lane.line, name, name == 'serving' and '-inf' or value)",
         )
     },
     "the lapsed are called again": {"rooms/tick": ("'serving', 'lapsed_upto', 'called'", "'serving', 'called'")},
