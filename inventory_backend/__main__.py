@@ -1,4 +1,4 @@
-"""Start the till: `python -m inventory_backend -c inventory.toml`."""
+"""Start the till: `python -m inventory_backend -c inventory.toml`; `dead-letters` lists what nobody took."""
 
 import argparse
 import asyncio
@@ -8,6 +8,7 @@ from pathlib import Path
 
 import uvloop
 
+from inventory_backend import dead_letters
 from inventory_backend.app import run
 from inventory_backend.config import read, upstream_signer
 from waitroom.kernel import logs
@@ -17,6 +18,8 @@ from waitroom.kernel.errors import ConfigFault
 
 def main() -> int:
     """Serve until SIGTERM; 2 when the configuration cannot be used."""
+    if sys.argv[1:2] == ["dead-letters"]:
+        return dead_letters.main(sys.argv[2:])
     parser = argparse.ArgumentParser(prog="python -m inventory_backend", description=__doc__)
     parser.add_argument("-c", "--config", type=Path, required=True, metavar="FILE", help="see config/inventory.toml")
     chosen = parser.parse_args()

@@ -14,12 +14,16 @@ from aiohttp import web
 from inventory_backend.catalogue import Catalogue
 from inventory_backend.checkout import Checkout, Terms
 from inventory_backend.config import Config
+from inventory_backend.confirmations import webhooks
+from inventory_backend.confirmations.courier import Courier, Retries
+from inventory_backend.confirmations.sinks import Sink
 from inventory_backend.door.guard import Guard
 from inventory_backend.door.probes import Probes
 from inventory_backend.door.shop import Shop
 from inventory_backend.door.views import Views
 from inventory_backend.jobs import Jobs
 from inventory_backend.ledger.ledger import LedgerSettings, opened
+from inventory_backend.ledger.news import News
 from inventory_backend.outbox import Outbox
 from inventory_backend.payments.payments import Gateway, SimulatedGateway
 from inventory_backend.payments.saga import Saga, SagaSettings
@@ -30,7 +34,7 @@ from inventory_backend.stock.stock import Stock
 from waitroom.kernel.answers import errors_become_answers
 from waitroom.kernel.clock import Clock
 from waitroom.kernel.embedded import EmbeddedServer
-from waitroom.kernel.errors import StoreUnavailable
+from waitroom.kernel.errors import ConfigFault, StoreUnavailable
 from waitroom.kernel.pages import Pages
 from waitroom.kernel.redis import RedisSettings, ScriptRunner, connected
 from waitroom.kernel.tasks import running
@@ -59,7 +63,7 @@ async def built(config: Config, signer: UpstreamPassSigner, clock: Clock) -> Asy
     """
     sales = [one.as_rules() for one in config.sales]
     async with AsyncExitStack() as stack:
-        ledger = await stack.enter_async_context(opened(_ledger_settings(config), clock))
+        ledger = await stack.enter_async_context(opened(ledger_settings(config), clock))
         scripts = await stack.enter_async_context(_scripts(config))
         session = await stack.enter_async_context(aiohttp.ClientSession(cookie_jar=aiohttp.DummyCookieJar()))
         stock = Stock(scripts)
@@ -75,7 +79,10 @@ async def built(config: Config, signer: UpstreamPassSigner, clock: Clock) -> Asy
         _add_routes(app.router, checkout, catalogue, rebuild)
         Shop(checkout, catalogue, guard, Pages(), clock).add_to(app.router)
         outbox = Outbox(ledger, stock, rebuild)
-        jobs = Jobs(ledger, rebuild, Reconciler(ledger, stock, rebuild, sales), catalogue, checkout, saga, outbox)
+        courier = Courier(ledger, await _sinks(config, stack, clock), _retries(config))
+        stack.push_async_callback(courier.close)
+        reconciler = Reconciler(ledger, stock, rebuild, sales)
+        jobs = Jobs(ledger, rebuild, reconciler, catalogue, checkout, saga, outbox, courier)
         await catalogue.seed()
         await catalogue.refresh()
         await _load_stock(scripts, rebuild)
@@ -129,7 +136,8 @@ async def _scripts(config: Config) -> AsyncIterator[ScriptRunner]:
         yield await stack.enter_async_context(connected(settings))
 
 
-def _ledger_settings(config: Config) -> LedgerSettings:
+def ledger_settings(config: Config) -> LedgerSettings:
+    """Return where the ledger is, and how it groups its writes."""
     chosen = config.ledger
     return LedgerSettings(
         url=config.ledger_url,
@@ -152,3 +160,24 @@ def _saga_settings(config: Config) -> SagaSettings:
 def _terms(config: Config) -> Terms:
     chosen = config.payments
     return Terms(chosen.window_ms, chosen.grace_ms, frozenset({chosen.provider}))
+
+
+async def _sinks(config: Config, stack: AsyncExitStack, clock: Clock) -> list[Sink]:
+    found, faults = list[Sink](), list[str]()
+    for one in config.webhooks:
+        try:
+            secrets = one.secrets()
+        except ConfigFault as fault:
+            faults += fault.faults
+            continue
+        kinds = frozenset(map(News, one.events))
+        receiver = webhooks.Receiver(one.name, one.url, secrets, kinds, one.timeout_ms, one.allow_private)
+        found.append(await stack.enter_async_context(webhooks.opened(receiver, clock)))
+    if faults:
+        raise ConfigFault(faults)
+    return found
+
+
+def _retries(config: Config) -> Retries:
+    chosen = config.confirmations
+    return Retries(chosen.attempts, chosen.first_wait_ms, chosen.longest_wait_ms)

@@ -10,6 +10,7 @@ from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError
 
 from inventory_backend import sales
+from inventory_backend.receivers import Confirmations, Webhook
 from waitroom.kernel.faults import Fault, Faults, repeated
 from waitroom.kernel.settings import (
     DurationMs,
@@ -190,14 +191,17 @@ class Config(Settings):
     redis: Redis = Field(Redis(), description="Where the stock is counted while the sale runs.")
     ledger: Ledger = Field(Ledger(), description="The truth about holds, orders and money.")
     payments: Payments = Field(Payments(), description="The payment gateway.")
+    confirmations: Confirmations = Field(Confirmations(), description="How often a confirmation is tried.")
     secrets: Secrets = Field(Secrets(), description="Files that hold secrets.")
     logs: Logs = Field(Logs(), description="What is written down.")
     sales: Annotated[Many[Sale], Field(min_length=1)] = Field(description="What is sold, when, and how.")
+    webhooks: Many[Webhook] = Field((), description="Who is told of orders by signed webhooks.")
 
     @classmethod
     def cross_faults(cls, written: Mapping[str, Any]) -> Iterator[Fault]:
-        """Yield sales of the same name."""
+        """Yield sales and receivers of the same name."""
         yield from repeated(written, "sales", "name")
+        yield from repeated(written, "webhooks", "name")
 
     @property
     def ledger_url(self) -> str:

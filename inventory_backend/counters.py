@@ -15,3 +15,16 @@ DRIFT = Gauge(
     ["sale", "sku"],
     multiprocess_mode="mostrecent",
 )
+DELIVERIES = Counter("waitroom_till_deliveries", "Tries to deliver a confirmation, by what became.", ["sink", "fate"])
+DELIVERIES_WAITING = Gauge(
+    "waitroom_till_deliveries_waiting",
+    "Confirmations that a sink has not taken yet.",
+    ["sink"],
+    multiprocess_mode="mostrecent",
+)
+DEAD_LETTERS = Gauge(
+    "waitroom_till_dead_letters",
+    "Confirmations that were given up: see `python -m inventory_backend dead-letters`.",
+    ["sink"],
+    multiprocess_mode="mostrecent",
+)

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 from inventory_backend.catalogue import Catalogue
 from inventory_backend.checkout import Checkout
+from inventory_backend.confirmations.courier import Courier
 from inventory_backend.ledger.idempotency import LIFETIME_MS, forget
 from inventory_backend.ledger.ledger import Ledger
 from inventory_backend.outbox import Outbox
@@ -24,6 +25,7 @@ class Jobs:
     checkout: Checkout
     saga: Saga
     outbox: Outbox
+    courier: Courier
 
     def loops(self) -> list[Loop]:
         """Return all jobs."""
@@ -35,6 +37,7 @@ class Jobs:
             Loop("outbox", self.outbox.deliver, period_s=0.1, limit_s=10),
             Loop("payments", self.saga.resume, period_s=0.2, limit_s=10),
             Loop("forget", self.forget_answers, period_s=300, limit_s=30),
+            *self.courier.loops(),
         ]
 
     async def forget_answers(self) -> None:

@@ -15,6 +15,7 @@ from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.exc import IntegrityError
 
 from inventory_backend.ledger.idempotency import Kept, keep
+from inventory_backend.ledger.news import TOLD_AFTER, tell
 from inventory_backend.ledger.schema import audit, line, outbox, reservation, shopper_qty, sku
 from inventory_backend.sales import COUNTED, HOLD_MOVES, HoldState, Line, Money, check_move
 
@@ -147,12 +148,15 @@ Move = tuple[str, HoldState | None, HoldState, int]
 
 
 def record(connection: Connection, moves: Iterable[Move], note: Note) -> None:
-    """Append `moves` to the audit."""
+    """Append `moves` to the audit, and to the outbox what the world shall hear of them."""
+    moves = list(moves)
     rows = [
         {"rid": rid, "from_state": before, "to_state": after, "delta": delta, "at_ms": note.now_ms, "actor": note.actor}
         for rid, before, after, delta in moves
     ]
     connection.execute(audit.insert(), rows)
+    for kind in TOLD_AFTER.values():
+        tell(connection, kind, [rid for rid, _, after, _ in moves if TOLD_AFTER.get(after) is kind], note.now_ms)
 
 
 def lines_of(connection: Connection, rids: Sequence[str]) -> dict[str, list[Line]]:

@@ -135,6 +135,30 @@ outbox = Table(
 )
 Index(None, outbox.c.next_ms)
 
+delivery = Table(
+    "delivery",
+    metadata,
+    Column("id", _Serial, primary_key=True, autoincrement=True),
+    Column("outbox_id", ForeignKey("outbox.id"), nullable=False),
+    Column("sink", String(64), nullable=False),
+    Column("rid", String(36), nullable=False),  # what is told of one reservation is told in its order
+    Column("tries", Integer, nullable=False),
+    Column("next_ms", BigInteger),  # NULL once it is done, or dead
+    Column("dead_ms", BigInteger),  # when it was given up
+    Column("fault", String(200)),  # why it did not go the last time
+    UniqueConstraint("outbox_id", "sink"),
+)
+Index(None, delivery.c.sink, delivery.c.next_ms)
+Index(None, delivery.c.sink, delivery.c.rid)
+Index(None, delivery.c.dead_ms)
+
+stopped_sink = Table(
+    "stopped_sink",
+    metadata,
+    Column("sink", String(64), primary_key=True),
+    Column("at_ms", BigInteger, nullable=False),  # the receiver said that it is gone for good
+)
+
 idempotency = Table(
     "idempotency",
     metadata,

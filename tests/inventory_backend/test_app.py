@@ -9,10 +9,12 @@ import aiohttp
 import pytest
 
 from inventory_backend.app import built, run
+from inventory_backend.receivers import Webhook
 from tests.till import SIGNER, config, shop
 from waitroom.kernel.clock import SystemClock
 from waitroom.kernel.errors import ConfigFault
 from waitroom.kernel.redis import ScriptRunner
+from waitroom.kernel.settings import parse
 from waitroom.kernel.units import Address
 
 
@@ -65,3 +67,14 @@ async def test_it_serves_until_it_is_asked_to_stop(tmp_path: Path, redis_url: st
 
         os.kill(os.getpid(), signal.SIGTERM)
         await running
+
+
+async def test_every_receiver_without_a_sound_secret_is_told_at_once(tmp_path: Path, redis_url: str) -> None:
+    hooks = [{"name": name, "url": "https://erp.example/", "secret_file": str(tmp_path / name)} for name in ("a", "b")]
+    chosen = config(tmp_path, redis_url)
+    written = chosen.model_copy(update={"webhooks": tuple(parse(hook, Webhook) for hook in hooks)})
+
+    with pytest.raises(ConfigFault) as refused:
+        async with built(written, SIGNER, SystemClock()):
+            pass
+    assert len(refused.value.faults) == 2

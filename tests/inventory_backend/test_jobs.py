@@ -21,6 +21,8 @@ async def test_every_job_takes_a_step(tmp_path: Path, redis_url: str) -> None:
         "outbox",
         "payments",
         "forget",
+        "spread",
+        "count deliveries",
     }
     assert max(loop.period_s for loop in loops if loop.name == "catalogue") <= 0.25
 

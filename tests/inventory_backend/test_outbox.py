@@ -31,7 +31,8 @@ async def avail(redis: ScriptRunner) -> tuple[int, int]:
 
 
 async def due(ledger: Ledger) -> int:
-    return len(await ledger.read(lambda c: c.execute(select(outbox).where(outbox.c.next_ms.is_not(None))).all()))
+    wanted = select(outbox).where(outbox.c.next_ms.is_not(None), outbox.c.kind == "release")
+    return len(await ledger.read(lambda c: c.execute(wanted).all()))
 
 
 async def test_all_lines_of_all_holds_come_back(

@@ -1,0 +1,116 @@
+"""Who is told of orders, as the operator writes it down: receivers of webhooks, and how often they are tried."""
+
+import re
+from base64 import b64decode
+from binascii import Error as NotBase64
+from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
+from typing import Annotated, Literal, Self
+from urllib.parse import urlsplit
+
+from pydantic import AfterValidator, Field, model_validator
+
+from waitroom.kernel.errors import ConfigFault
+from waitroom.kernel.faults import Fault, Faults
+from waitroom.kernel.settings import DurationMs, Many, OptionalPath, Settings, between, read_private
+from waitroom.kernel.shapes import Name
+from waitroom.kernel.units import duration_ms
+
+_TRANSLATED = ip_network("64:ff9b::/96")
+_SECRET_BYTES = range(24, 65)
+
+Event = Literal["order.paid", "order.refunded", "reservation.expired"]
+EVENTS: tuple[Event, ...] = ("order.paid", "order.refunded", "reservation.expired")
+
+
+def _hook_url(found: str) -> str:
+    try:
+        parts = urlsplit(found)
+        is_sound = parts.scheme in {"https", "http"} and bool(parts.hostname) and parts.port != 0
+        is_sound = is_sound and parts.username is None and not parts.fragment
+    except ValueError:
+        is_sound = False
+    if not is_sound or not re.fullmatch("[!-~]{1,2000}", found):
+        raise ValueError('must be "https://host/path", without a user and without a fragment')
+    return found
+
+
+class Confirmations(Settings):
+    """How often a confirmation is tried before ops have to look."""
+
+    attempts: int = Field(14, ge=1, le=50, description="Tries before a confirmation becomes a dead letter.")
+    first_wait_ms: Annotated[DurationMs, between("100ms", "1h")] = Field(
+        duration_ms("5s"), description="The wait after the first try; doubled after each further one."
+    )
+    longest_wait_ms: Annotated[DurationMs, between("100ms", "24h")] = Field(
+        duration_ms("6h"), description="The longest wait between two tries."
+    )
+
+
+class Webhook(Settings):
+    """A receiver of signed webhooks."""
+
+    name: Name = Field(description="Stands in the ledger: under another name it is another receiver.")
+    url: Annotated[str, AfterValidator(_hook_url)] = Field(description="Where it listens.")
+    secret_file: OptionalPath = Field(
+        None, description='A file (mode 0600) with the signing secret "whsec_…", or two while one follows the other.'
+    )
+    events: Annotated[Many[Event], Field(min_length=1)] = Field(EVENTS, description="What it is told of.")
+    timeout_ms: Annotated[DurationMs, between("100ms", "1m")] = Field(
+        duration_ms("10s"), description="How long it may take to answer."
+    )
+    allow_private: bool = Field(
+        False, description="Also call this machine and private networks, and without TLS: for receivers of your own."
+    )
+
+    @model_validator(mode="after")
+    def _is_outside(self) -> Self:
+        parts, faults = urlsplit(self.url), list[Fault]()
+        if not self.allow_private and parts.scheme != "https":
+            faults.append(Fault(("url",), 'must begin with "https://", or set allow_private'))
+        if not self.allow_private and not _is_public_host(parts.hostname or ""):
+            faults.append(Fault(("url",), "leads into a private network; set allow_private if it is yours"))
+        if self.secret_file is None:
+            faults.append(Fault(("secret_file",), "is missing: without a secret nobody can tell it is us"))
+        if faults:
+            raise Faults(faults)
+        return self
+
+    def secrets(self) -> tuple[bytes, ...]:
+        """Return the secrets in the file.
+
+        Raises:
+            ConfigFault: it cannot be read, others may read it, or it has no sound secret.
+        """
+        assert self.secret_file is not None, "checked when it was read"
+        found = re.split(r"[,\s]+", read_private(self.secret_file))
+        try:
+            secrets = tuple(b64decode(one.removeprefix("whsec_"), validate=True) for one in found)
+        except NotBase64:
+            secrets = ()
+        is_sound = all(one.startswith("whsec_") for one in found) and all(len(one) in _SECRET_BYTES for one in secrets)
+        if not is_sound or not 1 <= len(secrets) <= 2:
+            raise ConfigFault(
+                [f'{self.secret_file}: give one or two secrets, each "whsec_" and 24 to 64 bytes in base64']
+            )
+        return secrets
+
+
+def is_public(address: str) -> bool:
+    """Tell whether `address` is one of the open network, also behind every dress that IPv6 has for IPv4."""
+    found: IPv4Address | IPv6Address = ip_address(address.partition("%")[0])
+    if isinstance(found, IPv6Address):
+        if found.sixtofour or found.teredo:
+            return False
+        if found in _TRANSLATED:
+            found = IPv4Address(int(found) & 0xFFFFFFFF)
+        elif found.ipv4_mapped is not None:
+            found = found.ipv4_mapped
+    return found.is_global and not found.is_multicast
+
+
+def _is_public_host(host: str) -> bool:
+    """Tell whether `host`, if it is an address, may be called; names are looked at when they are looked up."""
+    try:
+        return is_public(host)
+    except ValueError:
+        return host.lower().rstrip(".") != "localhost"

@@ -1,0 +1,111 @@
+"""Who is told: sound settings are taken, every fault is told, no address leads inside unseen."""
+
+from base64 import b64encode
+from pathlib import Path
+
+import pytest
+
+from inventory_backend.receivers import Webhook, is_public
+from waitroom.kernel.errors import ConfigFault
+from waitroom.kernel.settings import parse
+
+URL = "https://erp.example/hooks"
+
+
+def secret(fill: str = "k", length: int = 32) -> str:
+    return "whsec_" + b64encode(fill.encode() * length).decode()
+
+
+def kept(folder: Path, text: str, mode: int = 0o600) -> Path:
+    path = folder / "hook.secret"
+    path.write_text(text)
+    path.chmod(mode)
+    return path
+
+
+def hook(path: Path, **terms: object) -> Webhook:
+    return parse({"name": "erp", "url": URL, "secret_file": str(path)} | terms, Webhook)
+
+
+@pytest.mark.parametrize(
+    "address",
+    [
+        "127.0.0.1",
+        "10.1.2.3",
+        "192.168.0.1",
+        "172.16.0.1",
+        "169.254.169.254",
+        "100.64.0.1",
+        "0.0.0.0",
+        "224.0.0.1",
+        "::1",
+        "::",
+        "fe80::1%eth0",
+        "fd00::1",
+        "::ffff:127.0.0.1",
+        "64:ff9b::7f00:1",
+        "2002:7f00:1::",
+        "ff02::1",
+    ],
+)
+def test_an_address_inside_is_not_public(address: str) -> None:
+    assert not is_public(address)
+
+
+@pytest.mark.parametrize("address", ["1.1.1.1", "2606:4700::1111", "::ffff:1.1.1.1", "64:ff9b::101:101"])
+def test_an_address_of_the_open_network_is(address: str) -> None:
+    assert is_public(address)
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "http://erp.example/",
+        "https://127.0.0.1/",
+        "https://[::1]/",
+        "https://localhost/",
+        "https://LOCALHOST./",
+        "ftp://erp.example/",
+        "https://",
+        "https://a@erp.example/",
+        "https://erp.example/#x",
+        "https://erp.example:0/",
+        "https://erp.example/\r\nx: y",
+        "https://[::1/",
+        "erp.example",
+    ],
+)
+def test_a_url_that_leads_inside_or_nowhere_is_refused(tmp_path: Path, url: str) -> None:
+    with pytest.raises(ConfigFault, match=r"^url"):
+        hook(kept(tmp_path, secret()), url=url)
+
+
+def test_the_operator_may_allow_a_receiver_of_their_own(tmp_path: Path) -> None:
+    assert hook(kept(tmp_path, secret()), url="http://127.0.0.1:8/", allow_private=True).allow_private
+
+
+def test_one_secret_or_two_are_read(tmp_path: Path) -> None:
+    assert hook(kept(tmp_path, secret())).secrets() == (b"k" * 32,)
+    assert hook(kept(tmp_path, f"{secret()}\n{secret('n')}\n")).secrets() == (b"k" * 32, b"n" * 32)
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["", "hunter2", secret()[6:], secret(length=23), secret(length=65), "whsec_???", " ".join([secret()] * 3)],
+)
+def test_anything_else_is_no_secret_and_is_not_repeated(tmp_path: Path, text: str) -> None:
+    with pytest.raises(ConfigFault, match="whsec_") as refused:
+        hook(kept(tmp_path, text)).secrets()
+    assert not text or text not in str(refused.value)
+
+
+def test_a_secret_that_others_may_read_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(ConfigFault, match="chmod 600"):
+        hook(kept(tmp_path, secret(), 0o644)).secrets()
+
+
+def test_every_fault_is_told_at_once() -> None:
+    with pytest.raises(ConfigFault) as refused:
+        parse({"name": "erp", "url": "http://10.0.0.1/"}, Webhook)
+
+    assert [fault.partition(":")[0] for fault in refused.value.faults] == ["url", "url", "secret_file"]
