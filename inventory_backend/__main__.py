@@ -1,4 +1,4 @@
-"""Start the till: `python -m inventory_backend -c inventory.toml`; `dead-letters` lists what nobody took."""
+"""Start the till: `python -m inventory_backend -c FILE`; or `migrate` its ledger, or list its `dead-letters`."""
 
 import argparse
 import asyncio
@@ -9,8 +9,9 @@ from pathlib import Path
 import uvloop
 
 from inventory_backend import dead_letters
-from inventory_backend.app import run
-from inventory_backend.config import read, upstream_signer
+from inventory_backend.app import ledger_settings, run
+from inventory_backend.config import Config, read, upstream_signer
+from inventory_backend.ledger.ledger import migrated
 from waitroom.kernel import logs
 from waitroom.kernel.clock import SystemClock
 from waitroom.kernel.errors import ConfigFault
@@ -21,19 +22,31 @@ def main() -> int:
     if sys.argv[1:2] == ["dead-letters"]:
         return dead_letters.main(sys.argv[2:])
     parser = argparse.ArgumentParser(prog="python -m inventory_backend", description=__doc__)
+    parser.add_argument("act", nargs="?", choices=["serve", "migrate"], default="serve", help="what to do")
+    parser.add_argument("--to", default="head", metavar="STEP", help="migrate to this step, up or down (0001, 0002, …)")
     parser.add_argument("-c", "--config", type=Path, required=True, metavar="FILE", help="see config/inventory.toml")
     chosen = parser.parse_args()
     os.umask(0o077)  # the ledger says who bought what: its file is for our eyes only
     try:
         config = read(chosen.config, os.environ)
-        signer = upstream_signer(config, os.environ)
         logs.setup(config.logs.level, as_json=config.logs.as_json)
+        if chosen.act == "migrate":
+            return _migrate(config, chosen.to)
+        signer = upstream_signer(config, os.environ)
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
             runner.run(run(config, signer, SystemClock()))
     except ConfigFault as refused:
         for fault in refused.faults:
             sys.stderr.write(f"{fault}\n")
         return 2
+    return 0
+
+
+def _migrate(config: Config, to: str) -> int:
+    if to == "base":
+        raise ConfigFault(["--to base: would take away every order; drop the database by hand if you mean it"])
+    reached = asyncio.run(migrated(ledger_settings(config), to))
+    sys.stdout.write(f"the ledger stands at {reached}\n")
     return 0
 
 

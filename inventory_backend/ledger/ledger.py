@@ -14,7 +14,7 @@ from sqlalchemy.exc import ArgumentError, IntegrityError, SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
 from inventory_backend.ledger.groups import Bulk, Groups, Waiting, carried_out
-from inventory_backend.ledger.schema import metadata
+from inventory_backend.ledger.migrating import migrate
 from waitroom.kernel.clock import Clock
 from waitroom.kernel.errors import ConfigFault, StoreUnavailable, WaitroomError
 
@@ -111,7 +111,7 @@ class Ledger:
 
 @asynccontextmanager
 async def opened(settings: LedgerSettings, clock: Clock) -> AsyncIterator[Ledger]:
-    """Give the ledger at `settings.url` while the block lasts, its tables made.
+    """Give the ledger at `settings.url` while the block lasts, its tables brought to this version.
 
     Raises:
         ConfigFault: it cannot be opened, or it would not keep what it has acknowledged.
@@ -120,19 +120,39 @@ async def opened(settings: LedgerSettings, clock: Clock) -> AsyncIterator[Ledger
     reader = _engine(settings, connections=settings.readers, begin="BEGIN")
     ledger = Ledger(writer, reader, settings, clock)
     try:
-        await _make_tables(writer)
+        await migrated(settings)
+        await _check(writer)
         yield ledger
     finally:
         await ledger.close()
 
 
-async def _make_tables(writer: AsyncEngine) -> None:
+async def migrated(settings: LedgerSettings, to: str = "head") -> str | None:
+    """Take the ledger to the step `to` of its migrations, in one transaction, and return the step it stands at.
+
+    Raises:
+        ConfigFault: it cannot be opened, or was written by a newer version.
+    """
+    engine = _engine(settings, connections=1, begin="BEGIN IMMEDIATE", foreign_keys="OFF")
     try:
-        async with writer.begin() as connection:
-            await connection.run_sync(metadata.create_all)
+        async with engine.begin() as connection:
+            return await connection.run_sync(migrate, to)
+    except (SQLAlchemyError, OSError) as fault:
+        raise _unopened(fault) from fault
+    finally:
+        await engine.dispose()
+
+
+async def _check(writer: AsyncEngine) -> None:
+    try:
+        async with writer.connect() as connection:
             await connection.run_sync(check_durable)
     except (SQLAlchemyError, OSError) as fault:
-        raise ConfigFault([f"ledger.url: cannot be opened: {type(fault).__name__}: {fault}"]) from fault
+        raise _unopened(fault) from fault
+
+
+def _unopened(fault: Exception) -> ConfigFault:
+    return ConfigFault([f"ledger.url: cannot be opened: {type(fault).__name__}: {fault}"])
 
 
 def check_durable(connection: Connection) -> None:
@@ -161,7 +181,7 @@ def _one_by_one(connection: Connection, units: Sequence[Unit[Result]]) -> list[R
     return outcomes
 
 
-def _engine(settings: LedgerSettings, *, connections: int, begin: str) -> AsyncEngine:
+def _engine(settings: LedgerSettings, *, connections: int, begin: str, foreign_keys: str = "ON") -> AsyncEngine:
     try:
         url = make_url(settings.url)
         url = url.set(drivername=_DRIVERS.get(url.drivername, url.drivername))
@@ -172,7 +192,7 @@ def _engine(settings: LedgerSettings, *, connections: int, begin: str) -> AsyncE
         raise ConfigFault([f"ledger.url: {fault}"]) from fault
     if engine.dialect.name == "sqlite":
         # SQLite gives up before we do: its thread must never outlive the call that waits for it
-        _prepare_sqlite(engine, begin, busy_ms=settings.timeout_ms * 4 // 5)
+        _prepare_sqlite(engine, begin, f"busy_timeout={settings.timeout_ms * 4 // 5}", f"foreign_keys={foreign_keys}")
     return engine
 
 
@@ -183,12 +203,12 @@ def _check_file(database: str | None) -> None:
         raise ConfigFault([f"ledger.url: there is no folder {folder}; make it"])
 
 
-def _prepare_sqlite(engine: AsyncEngine, begin: str, *, busy_ms: int) -> None:
+def _prepare_sqlite(engine: AsyncEngine, begin: str, *chosen: str) -> None:
     @event.listens_for(engine.sync_engine, "connect")
     def prepare(connection: Any, _record: object) -> None:
         connection.isolation_level = None  # SQLAlchemy begins, not the driver (its docs, "pysqlite: transactions")
         cursor = connection.cursor()
-        for pragma in ("journal_mode=WAL", "synchronous=FULL", f"busy_timeout={busy_ms}", "foreign_keys=ON"):
+        for pragma in ("journal_mode=WAL", "synchronous=FULL", *chosen):
             cursor.execute(f"PRAGMA {pragma}")
         cursor.close()
 

@@ -182,12 +182,25 @@ audit = Table(
     Column("actor", String(64), nullable=False),
 )
 
-for _verb in ("UPDATE", "DELETE"):  # append-only, also for whoever opens the file by hand
+# Append-only, also for whoever opens the database by hand.
+_REFUSAL = "the audit is append-only"
+_RAISING = f"BEGIN RAISE integrity_constraint_violation USING MESSAGE = '{_REFUSAL}'; END"
+_GUARDS = [
+    ("sqlite", f"CREATE TRIGGER audit_no_update BEFORE UPDATE ON audit BEGIN SELECT RAISE(ABORT, '{_REFUSAL}'); END"),
+    ("sqlite", f"CREATE TRIGGER audit_no_delete BEFORE DELETE ON audit BEGIN SELECT RAISE(ABORT, '{_REFUSAL}'); END"),
+    (
+        "postgresql",
+        f"CREATE FUNCTION audit_is_append_only() RETURNS trigger LANGUAGE plpgsql AS $${_RAISING}$$",
+    ),
+    (
+        "postgresql",
+        "CREATE TRIGGER audit_no_change BEFORE UPDATE OR DELETE OR TRUNCATE ON audit "
+        "FOR EACH STATEMENT EXECUTE FUNCTION audit_is_append_only()",
+    ),
+]
+for _dialect, _guard in _GUARDS:
     event.listen(
         audit,
         "after_create",
-        DDL(  # type: ignore[no-untyped-call]  # SQLAlchemy left this constructor untyped
-            f"CREATE TRIGGER audit_no_{_verb.lower()} BEFORE {_verb} ON audit "
-            "BEGIN SELECT RAISE(ABORT, 'the audit is append-only'); END"
-        ).execute_if(dialect="sqlite"),
+        DDL(_guard).execute_if(dialect=_dialect),  # type: ignore[no-untyped-call]  # SQLAlchemy left it untyped
     )

@@ -111,6 +111,12 @@ def test_it_finds_its_folders_from_elsewhere(elsewhere: Path) -> None:
     assert Path(place).is_relative_to(elsewhere)
 
 
+def test_it_carries_the_steps_of_the_ledger(elsewhere: Path) -> None:
+    heads = run_there(elsewhere, "from inventory_backend.ledger.migrating import steps; print(*steps().get_heads())")
+
+    assert heads.isdigit()
+
+
 def free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))

@@ -91,6 +91,23 @@ async def test_without_a_secret_it_does_not_start(tmp_path: Path, secret: str) -
     assert not secret or secret.encode() not in err
 
 
+async def test_the_ledger_is_migrated_by_command_but_never_to_nothing(tmp_path: Path) -> None:
+    file = str(settings(tmp_path, 0, 9).rename(tmp_path / "till.toml"))
+    ledger = tmp_path / "ledger.db"
+    (tmp_path / "till.toml").write_text(Path(file).read_text().replace('"ledger.db"', f'"{ledger}"'))
+
+    process = await start("inventory_backend", "migrate", "--to", "0001", "-c", file)
+    out, err = await process.communicate()
+    assert (process.returncode, out, err.count(b"Traceback")) == (0, b"the ledger stands at 0001\n", 0)
+
+    for step, told in (("base", b"take away every order"), ("4711", b"'4711'")):
+        process = await start("inventory_backend", "migrate", "--to", step, "-c", file)
+        _, err = await process.communicate()
+        assert process.returncode == 2
+        assert told in err
+        assert b"Traceback" not in err
+
+
 @pytest.mark.journey
 async def test_it_sells_drains_and_tells_no_secret(short_folder: Path, unused_tcp_port: int) -> None:
     url = f"http://127.0.0.1:{unused_tcp_port}"
