@@ -208,7 +208,7 @@ def _prepare_sqlite(engine: AsyncEngine, begin: str, *chosen: str) -> None:
     def prepare(connection: Any, _record: object) -> None:
         connection.isolation_level = None  # SQLAlchemy begins, not the driver (its docs, "pysqlite: transactions")
         cursor = connection.cursor()
-        for pragma in ("journal_mode=WAL", "synchronous=FULL", *chosen):
+        for pragma in (*chosen, "journal_mode=WAL", "synchronous=FULL"):
             cursor.execute(f"PRAGMA {pragma}")
         cursor.close()
 
