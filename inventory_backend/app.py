@@ -16,13 +16,15 @@ from inventory_backend.checkout import Checkout, Terms
 from inventory_backend.config import Config
 from inventory_backend.confirmations import webhooks
 from inventory_backend.confirmations.courier import Courier, Retries
+from inventory_backend.confirmations.letters import Letters
+from inventory_backend.confirmations.mail import MailSink, Server
 from inventory_backend.confirmations.sinks import Sink
 from inventory_backend.door.guard import Guard
 from inventory_backend.door.probes import Probes
 from inventory_backend.door.shop import Shop
 from inventory_backend.door.views import Views
 from inventory_backend.jobs import Jobs
-from inventory_backend.ledger.ledger import LedgerSettings, opened
+from inventory_backend.ledger.ledger import Ledger, LedgerSettings, opened
 from inventory_backend.ledger.news import News
 from inventory_backend.outbox import Outbox
 from inventory_backend.payments.payments import Gateway, SimulatedGateway
@@ -79,10 +81,10 @@ async def built(config: Config, signer: UpstreamPassSigner, clock: Clock) -> Asy
         _add_routes(app.router, checkout, catalogue, rebuild)
         Shop(checkout, catalogue, guard, Pages(), clock).add_to(app.router)
         outbox = Outbox(ledger, stock, rebuild)
-        courier = Courier(ledger, await _sinks(config, stack, clock), _retries(config))
+        courier = Courier(ledger, await _sinks(config, stack, ledger, clock), _retries(config))
         stack.push_async_callback(courier.close)
         reconciler = Reconciler(ledger, stock, rebuild, sales)
-        jobs = Jobs(ledger, rebuild, reconciler, catalogue, checkout, saga, outbox, courier)
+        jobs = Jobs(ledger, rebuild, reconciler, catalogue, checkout, saga, outbox, courier, config.mail.keep_ms)
         await catalogue.seed()
         await catalogue.refresh()
         await _load_stock(scripts, rebuild)
@@ -159,10 +161,10 @@ def _saga_settings(config: Config) -> SagaSettings:
 
 def _terms(config: Config) -> Terms:
     chosen = config.payments
-    return Terms(chosen.window_ms, chosen.grace_ms, frozenset({chosen.provider}))
+    return Terms(chosen.window_ms, chosen.grace_ms, frozenset({chosen.provider}), bool(config.mail.host))
 
 
-async def _sinks(config: Config, stack: AsyncExitStack, clock: Clock) -> list[Sink]:
+async def _sinks(config: Config, stack: AsyncExitStack, ledger: Ledger, clock: Clock) -> list[Sink]:
     found, faults = list[Sink](), list[str]()
     for one in config.webhooks:
         try:
@@ -173,9 +175,33 @@ async def _sinks(config: Config, stack: AsyncExitStack, clock: Clock) -> list[Si
         kinds = frozenset(map(News, one.events))
         receiver = webhooks.Receiver(one.name, one.url, secrets, kinds, one.timeout_ms, one.allow_private)
         found.append(await stack.enter_async_context(webhooks.opened(receiver, clock)))
+    if config.mail.host:
+        try:
+            found.append(_mail_sink(config, ledger))
+        except ConfigFault as fault:
+            faults += fault.faults
     if faults:
         raise ConfigFault(faults)
     return found
+
+
+def _mail_sink(config: Config, ledger: Ledger) -> MailSink:
+    chosen = config.mail
+    server = Server(
+        host=chosen.host,
+        port=chosen.port,
+        security=chosen.security,
+        sender=chosen.sender,
+        username=chosen.username,
+        password=chosen.password(),
+        ca_file=chosen.ca_file,
+        timeout_ms=chosen.timeout_ms,
+    )
+    sales = {one.name: one.as_rules() for one in config.sales}
+    try:
+        return MailSink(server, Letters(sales, chosen.sender, chosen.sender_name, Pages()), ledger)
+    except OSError as fault:
+        raise ConfigFault([f"mail.ca_file: cannot be read: {fault.strerror or type(fault).__name__}"]) from fault
 
 
 def _retries(config: Config) -> Retries:

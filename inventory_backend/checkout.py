@@ -35,6 +35,16 @@ class Terms:
     window_ms: int
     grace_ms: int
     providers: frozenset[str]
+    is_mail_sent: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Paying:
+    """How a shopper pays, and where they want to read of it."""
+
+    provider: str
+    method: str
+    email: str | None = None
 
 
 class Checkout:
@@ -64,14 +74,14 @@ class Checkout:
         HOLDS.labels("replayed" if answer.is_replayed else "held").inc()
         return answer
 
-    async def commit(self, shopper: Pass, rid: str, provider: str, method: str, ask: Asked) -> Answer:
+    async def commit(self, shopper: Pass, rid: str, paying: Paying, ask: Asked) -> Answer:
         """Begin to pay for a hold.
 
         Raises:
             Refused: not-found, hold-expired, payment-in-progress, already-paid, or the key is not usable.
             StoreUnavailable: whether the payment began is not known; the same request finds out.
         """
-        return await self._replays.once(ask, lambda: self._commit(shopper, rid, provider, method, ask))
+        return await self._replays.once(ask, lambda: self._commit(shopper, rid, paying, ask))
 
     async def cancel(self, shopper: Pass, rid: str) -> None:
         """Let go of a hold.
@@ -171,20 +181,21 @@ class Checkout:
             kept=ask.kept(201, documents.held(sale, lines, rid, expires_ms)),
         )
 
-    async def _commit(self, shopper: Pass, rid: str, provider: str, method: str, ask: Asked) -> Answer:
+    async def _commit(self, shopper: Pass, rid: str, paying: Paying, ask: Asked) -> Answer:
         _check_id(rid)
-        if provider not in self._terms.providers:
+        if paying.provider not in self._terms.providers:
             raise refused("unknown-provider")
         kept = ask.kept(202, documents.placed(order_id(rid)))
         placing = Placing(
             rid=rid,
             shopper=shopper.session_id,
-            provider=provider,
-            method=method,
+            provider=paying.provider,
+            method=paying.method,
             now_ms=self._ledger.now_ms(),
             window_ms=self._terms.window_ms,
             grace_ms=self._terms.grace_ms,
             kept=kept,
+            email=paying.email if self._terms.is_mail_sent else None,  # without use for it, it is not kept
         )
         word, pid = await self._ledger.write(lambda connection: orders.place(connection, placing))
         if word is not Placed.PAYING:

@@ -10,7 +10,7 @@ from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError
 
 from inventory_backend import sales
-from inventory_backend.receivers import Confirmations, Webhook
+from inventory_backend.receivers import Confirmations, Mail, Webhook
 from waitroom.kernel.faults import Fault, Faults, repeated
 from waitroom.kernel.settings import (
     DurationMs,
@@ -192,6 +192,7 @@ class Config(Settings):
     ledger: Ledger = Field(Ledger(), description="The truth about holds, orders and money.")
     payments: Payments = Field(Payments(), description="The payment gateway.")
     confirmations: Confirmations = Field(Confirmations(), description="How often a confirmation is tried.")
+    mail: Mail = Field(Mail(), description="The server that takes mails to shoppers.")
     secrets: Secrets = Field(Secrets(), description="Files that hold secrets.")
     logs: Logs = Field(Logs(), description="What is written down.")
     sales: Annotated[Many[Sale], Field(min_length=1)] = Field(description="What is sold, when, and how.")

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from inventory_backend.catalogue import Catalogue
 from inventory_backend.checkout import Checkout
 from inventory_backend.confirmations.courier import Courier
+from inventory_backend.ledger import contacts
 from inventory_backend.ledger.idempotency import LIFETIME_MS, forget
 from inventory_backend.ledger.ledger import Ledger
 from inventory_backend.outbox import Outbox
@@ -26,6 +27,7 @@ class Jobs:
     saga: Saga
     outbox: Outbox
     courier: Courier
+    keep_addresses_ms: int
 
     def loops(self) -> list[Loop]:
         """Return all jobs."""
@@ -41,6 +43,7 @@ class Jobs:
         ]
 
     async def forget_answers(self) -> None:
-        """Drop the answers kept under idempotency keys that are older than a day."""
-        before_ms = self.ledger.now_ms() - LIFETIME_MS
-        await self.ledger.write(lambda connection: forget(connection, before_ms))
+        """Drop the answers kept under idempotency keys that are older than a day, and addresses past their time."""
+        now_ms = self.ledger.now_ms()
+        await self.ledger.write(lambda connection: forget(connection, now_ms - LIFETIME_MS))
+        await self.ledger.write(lambda connection: contacts.forget(connection, now_ms - self.keep_addresses_ms))

@@ -17,6 +17,11 @@ from waitroom.kernel.units import duration_ms
 
 _TRANSLATED = ip_network("64:ff9b::/96")
 _SECRET_BYTES = range(24, 65)
+_LONGEST_ADDRESS = 254
+_LOCAL = re.compile(r"(?=.{1,64}$)[A-Za-z0-9!#$%&'*+/=?^_`{|}~-]+(\.[A-Za-z0-9!#$%&'*+/=?^_`{|}~-]+)*", re.ASCII)
+_DOMAIN = re.compile(
+    r"([A-Za-z0-9]([A-Za-z0-9-]{0,61}[A-Za-z0-9])?\.)+[A-Za-z]([A-Za-z0-9-]{0,61}[A-Za-z0-9])", re.ASCII
+)
 
 Event = Literal["order.paid", "order.refunded", "reservation.expired"]
 EVENTS: tuple[Event, ...] = ("order.paid", "order.refunded", "reservation.expired")
@@ -34,6 +39,22 @@ def _hook_url(found: str) -> str:
     return found
 
 
+def mail_address(found: str) -> str:
+    """Return a mail address as it is; what could be more than one address, or a header, is none.
+
+    Raises:
+        ValueError: it is not one. It is not repeated in the message.
+    """
+    local, _, domain = found.rpartition("@")
+    if len(found) > _LONGEST_ADDRESS or not _LOCAL.fullmatch(local) or not _DOMAIN.fullmatch(domain):
+        raise ValueError("must be a mail address in ASCII, such as name@example.com")
+    return found
+
+
+def _optional_address(found: str) -> str:
+    return mail_address(found) if found else found
+
+
 class Confirmations(Settings):
     """How often a confirmation is tried before ops have to look."""
 
@@ -44,6 +65,48 @@ class Confirmations(Settings):
     longest_wait_ms: Annotated[DurationMs, between("100ms", "24h")] = Field(
         duration_ms("6h"), description="The longest wait between two tries."
     )
+
+
+class Mail(Settings):
+    """The server that takes mails to shoppers."""
+
+    host: str = Field("", pattern=r"^[A-Za-z0-9.:-]*$", description="The SMTP server; empty sends no mail.")
+    port: int = Field(587, ge=1, le=65535, description="Where it listens.")
+    security: Literal["starttls", "tls", "none"] = Field(
+        "starttls", description="starttls: encrypt first, or send nothing; tls: from the first byte (port 465); none."
+    )
+    sender: Annotated[str, AfterValidator(_optional_address)] = Field("", description="The address mails come from.")
+    sender_name: str = Field("", max_length=80, pattern=r"^[^\x00-\x1f\x7f]*$", description="The name beside it.")
+    username: str = Field("", max_length=254, description="Who signs in; empty signs in nobody.")
+    password_file: OptionalPath = Field(None, description="A file (mode 0600) with the password.")
+    ca_file: OptionalPath = Field(None, description="Who vouches for the server; empty takes those the system trusts.")
+    timeout_ms: Annotated[DurationMs, between("100ms", "2m")] = Field(
+        duration_ms("30s"), description="How long handing in one mail may take."
+    )
+    keep_ms: Annotated[DurationMs, between("1h", "90d")] = Field(
+        duration_ms("14d"), description="How long a shopper's address is kept, for a refund that may follow."
+    )
+
+    @model_validator(mode="after")
+    def _fits_together(self) -> Self:
+        faults = list[Fault]()
+        if self.host and not self.sender:
+            faults.append(Fault(("sender",), "is missing: mails come from somebody"))
+        if self.username and self.password_file is None:
+            faults.append(Fault(("password_file",), "is missing for this username"))
+        if self.username and self.security == "none":
+            faults.append(Fault(("security",), "must be starttls or tls where a password is sent"))
+        if faults:
+            raise Faults(faults)
+        return self
+
+    def password(self) -> str:
+        """Return the password in the file.
+
+        Raises:
+            ConfigFault: it cannot be read, or others may read it.
+        """
+        return read_private(self.password_file) if self.password_file is not None else ""
 
 
 class Webhook(Settings):

@@ -52,6 +52,7 @@ def config(
             "window": terms.pop("window", "1s"),
             "grace": terms.pop("grace", "200ms"),
         },
+        **terms.pop("tables", {}),
         "sales": [{"name": "drop", "limit_per_shopper": 2, "skus": skus, **terms}],
     }
     return parse(written, Config)
@@ -95,9 +96,9 @@ class Shopper:
     async def reserve(self, qty: int = 1, *, key: str = "reserve", sku: str = "sneaker") -> Answer:
         return await self.post("/checkout/reserve", {"sale": "drop", "lines": [{"sku": sku, "qty": qty}]}, key)
 
-    async def commit(self, rid: str, card: str = "card_ok", *, key: str = "commit") -> Answer:
+    async def commit(self, rid: str, card: str = "card_ok", *, key: str = "commit", **more: str) -> Answer:
         payment = {"provider": "simulated", "method": card}
-        return await self.post("/checkout/commit", {"reservation_id": rid, "payment": payment}, key)
+        return await self.post("/checkout/commit", {"reservation_id": rid, "payment": payment, **more}, key)
 
     async def cancel(self, rid: str) -> Answer:
         return await self.post("/checkout/cancel", {"reservation_id": rid})

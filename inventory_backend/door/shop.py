@@ -11,10 +11,10 @@ from aiohttp import web
 
 from inventory_backend import documents
 from inventory_backend.catalogue import Catalogue
-from inventory_backend.checkout import Checkout
+from inventory_backend.checkout import Checkout, Paying
 from inventory_backend.door.guard import Guard
-from inventory_backend.door.prices import price_text
 from inventory_backend.ledger.idempotency import asked
+from inventory_backend.prices import price_text
 from inventory_backend.refusals import refused
 from inventory_backend.sales import HoldState, OrderStatus
 from waitroom.kernel.answers import read_form
@@ -106,7 +106,7 @@ class Shop:
             raise refused("unknown-provider")
         body = {"reservation_id": rid, "payment": {"provider": "simulated", "method": method}}
         ask = asked("commit", shopper.session_id, form.get("key"), body)
-        answer = await self._checkout.commit(shopper, rid, "simulated", method, ask)
+        answer = await self._checkout.commit(shopper, rid, Paying("simulated", method), ask)
         raise _see_other(f"/{request.match_info['sale']}/orders/{loads(answer.body)['order_id']}")
 
     async def cancel(self, request: web.Request) -> web.StreamResponse:

@@ -3,13 +3,14 @@
 from typing import Annotated
 
 from aiohttp import web
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 from inventory_backend import documents
 from inventory_backend.catalogue import Catalogue
-from inventory_backend.checkout import Checkout
+from inventory_backend.checkout import Checkout, Paying
 from inventory_backend.door.guard import admitted
 from inventory_backend.ledger.idempotency import Answer, asked
+from inventory_backend.receivers import mail_address
 from inventory_backend.refusals import refused
 from waitroom.kernel.answers import NO_STORE, json_answer, read_json
 
@@ -50,6 +51,7 @@ class CommitAsked(_Body):
 
     reservation_id: Word
     payment: PaymentAsked
+    email: Annotated[str, AfterValidator(mail_address)] | None = None
 
 
 class CancelAsked(_Body):
@@ -87,9 +89,10 @@ class Views:
         """Begin to pay: 202, and where to ask how it went."""
         shopper = admitted(request)
         body = await read_json(request, CommitAsked)
-        ask = asked("commit", shopper.session_id, request.headers.get("Idempotency-Key"), body.model_dump())
-        payment = body.payment
-        answer = await self._checkout.commit(shopper, body.reservation_id, payment.provider, payment.method, ask)
+        said = body.model_dump(exclude_none=True)
+        ask = asked("commit", shopper.session_id, request.headers.get("Idempotency-Key"), said)
+        paying = Paying(body.payment.provider, body.payment.method, body.email)
+        answer = await self._checkout.commit(shopper, body.reservation_id, paying, ask)
         return _sent(answer)
 
     async def cancel(self, request: web.Request) -> web.Response:

@@ -8,6 +8,7 @@ from uuid import uuid4
 
 from sqlalchemy import Connection, Row, func, select
 
+from inventory_backend.ledger import contacts
 from inventory_backend.ledger.holds import Note, lines_of, move, record, release
 from inventory_backend.ledger.idempotency import Kept, keep
 from inventory_backend.ledger.schema import payment, reservation
@@ -41,6 +42,7 @@ class Placing:
     window_ms: int
     grace_ms: int
     kept: Kept
+    email: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,6 +115,8 @@ def place(connection: Connection, placing: Placing) -> tuple[Placed, str]:
             "created_ms": placing.now_ms,
         },
     )
+    if placing.email is not None:
+        contacts.keep(connection, row.rid, placing.email, placing.now_ms)
     keep(connection, [placing.kept], placing.now_ms)
     record(connection, [(row.rid, HoldState.HELD, HoldState.PAYING, 0)], Note("shopper", placing.now_ms))
     return Placed.PAYING, pid

@@ -159,6 +159,14 @@ stopped_sink = Table(
     Column("at_ms", BigInteger, nullable=False),  # the receiver said that it is gone for good
 )
 
+contact = Table(
+    "contact",
+    metadata,
+    Column("rid", ForeignKey("reservation.rid"), primary_key=True),
+    Column("email", String(254), nullable=False),
+    Column("at_ms", BigInteger, nullable=False, index=True),
+)
+
 idempotency = Table(
     "idempotency",
     metadata,

@@ -23,7 +23,7 @@ from sqlalchemy import update
 from sqlalchemy.exc import IntegrityError
 
 from inventory_backend.catalogue import Catalogue
-from inventory_backend.checkout import Checkout, Terms
+from inventory_backend.checkout import Checkout, Paying, Terms
 from inventory_backend.ledger import holds, orders, settlement
 from inventory_backend.ledger.holds import Taken
 from inventory_backend.ledger.idempotency import asked
@@ -94,7 +94,7 @@ class Till:
         self.serial += 1
         name, _ = self.promised[rid]
         ask = asked("commit", name, f"k{self.serial}", {"rid": rid})
-        await self.checkout.commit(self.shopper(name), rid, "simulated", card, ask)
+        await self.checkout.commit(self.shopper(name), rid, Paying("simulated", card), ask)
 
     async def quiet(self) -> None:
         """Wait until no payment is between two steps."""

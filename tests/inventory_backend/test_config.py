@@ -8,7 +8,7 @@ from pydantic import BaseModel
 
 from inventory_backend import config
 from inventory_backend.config import Config, Ledger, Logs, Payments, Redis, Sale, Secrets, Server, read, upstream_signer
-from inventory_backend.receivers import Confirmations, Webhook
+from inventory_backend.receivers import Confirmations, Mail, Webhook
 from tests.till import KEYS
 from waitroom.kernel.errors import ConfigFault
 from waitroom.kernel.settings import parse
@@ -21,14 +21,14 @@ SMALL = {"sales": [{"name": "drop", "skus": [{"sku": "a", "name": "A", "price": 
 def test_the_shipped_file_says_the_defaults() -> None:
     shipped, small = read(SHIPPED, {}), parse(SMALL, Config)
 
-    for table in ("server", "redis", "ledger", "payments", "confirmations", "secrets", "logs", "webhooks"):
+    for table in ("server", "redis", "ledger", "payments", "confirmations", "mail", "secrets", "logs", "webhooks"):
         assert getattr(shipped, table) == getattr(small, table)
     own = {"name", "skus"}
     assert shipped.sales[0].model_dump(exclude=own) == small.sales[0].model_dump(exclude=own)
 
 
 @pytest.mark.parametrize(
-    "model", [Server, Redis, Ledger, Payments, Confirmations, Webhook, Secrets, Logs, Sale, config.Sku]
+    "model", [Server, Redis, Ledger, Payments, Confirmations, Mail, Webhook, Secrets, Logs, Sale, config.Sku]
 )
 def test_the_shipped_file_names_every_setting_with_a_comment(model: type[BaseModel]) -> None:
     text = SHIPPED.read_text("utf-8")

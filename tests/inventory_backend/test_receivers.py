@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from inventory_backend.receivers import Webhook, is_public
+from inventory_backend.receivers import Mail, Webhook, is_public, mail_address
 from waitroom.kernel.errors import ConfigFault
 from waitroom.kernel.settings import parse
 
@@ -109,3 +109,41 @@ def test_every_fault_is_told_at_once() -> None:
         parse({"name": "erp", "url": "http://10.0.0.1/"}, Webhook)
 
     assert [fault.partition(":")[0] for fault in refused.value.faults] == ["url", "url", "secret_file"]
+
+
+@pytest.mark.parametrize("good", ["a@b.example", "a.b+c@x-y.example", "o'neil@b.co", "x" * 64 + "@b.example"])
+def test_a_mail_address_is_taken_as_it_is(good: str) -> None:
+    assert mail_address(good) == good
+
+
+@pytest.mark.parametrize(
+    "bad",
+    [
+        *("", "a", "@b.example", "a@", "a@b", "a@b.example\n", "a@b.example\r\nBcc: c@d.example", "a b@c.example"),
+        *(
+            "a@b.example,c@d.example",
+            "<a@b.example>",
+            '"a"@b.example',
+            ".a@b.example",
+            "a..b@c.example",
+            "a@-b.example",
+        ),
+        *("a@b@c.example", "\u00e4@b.example", "a@[127.0.0.1]", "x" * 65 + "@b.example", "a@" + "b." * 130 + "example"),
+    ],
+)
+def test_anything_else_is_none_and_is_not_repeated(bad: str) -> None:
+    with pytest.raises(ValueError, match="must be a mail address") as refused:
+        mail_address(bad)
+    assert len(bad) < 2 or bad not in str(refused.value)
+
+
+def test_the_faults_of_mail_are_told_at_once() -> None:
+    with pytest.raises(ConfigFault) as refused:
+        parse({"host": "mx", "username": "shop", "security": "none"}, Mail)
+
+    assert [fault.partition(":")[0] for fault in refused.value.faults] == ["sender", "password_file", "security"]
+
+
+def test_the_password_stands_in_a_file(tmp_path: Path) -> None:
+    assert parse({}, Mail).password() == ""
+    assert parse({"password_file": str(kept(tmp_path, "right\n"))}, Mail).password() == "right"

@@ -19,7 +19,8 @@ def _give_the_root_logger_back() -> Iterator[None]:
     yield
     root.handlers[:] = handlers
     root.setLevel(level)
-    logging.getLogger("aiohttp.access").setLevel(logging.NOTSET)
+    for name in ("aiohttp.access", "aiosqlite"):
+        logging.getLogger(name).setLevel(logging.NOTSET)
 
 
 def written(capsys: pytest.CaptureFixture[str]) -> str:
@@ -121,3 +122,11 @@ def test_an_address_names_nobody(address: str, masked: str) -> None:
 
 def test_outside_a_request_the_id_is_a_dash() -> None:
     assert logs.request_id.get() == "-"
+
+
+def test_what_goes_into_the_ledger_is_never_written(capsys: pytest.CaptureFixture[str]) -> None:
+    setup("DEBUG")
+
+    logging.getLogger("aiosqlite").debug("executing INSERT INTO contact ('a@b.example')")
+
+    assert written(capsys) == ""

@@ -2,7 +2,7 @@
 
 import pytest
 
-from inventory_backend.door.prices import price_text
+from inventory_backend.prices import price_text
 
 
 @pytest.mark.parametrize(
