@@ -177,6 +177,16 @@ local function call(due)
   return called, expected
 end
 
+-- the state of an event outlives its last tick by `keep`; a lane that nobody ever used has a line, and nothing else
+local function keep_alive(keys)
+  for _, key in ipairs(keys) do
+    local left = redis.call('PTTL', key)
+    if left ~= -2 and (left < keep * 0.99 or left > keep) then
+      redis.call('PEXPIRE', key, keep)
+    end
+  end
+end
+
 forget_unheard(room, now)
 be_born()
 if memory then
@@ -224,11 +234,9 @@ if not (is_admitting and is_full(room, tokens) and waiting == 0 and outstanding 
   redis.call('HINCRBY', room, 'beats', 1)
 end
 note_tick(room, seats, now)
-for i = 1, #KEYS do
-  local left = redis.call('PTTL', KEYS[i])
-  if left ~= -2 and (left < keep * 0.99 or left > keep) then
-    redis.call('PEXPIRE', KEYS[i], keep)
-  end
+keep_alive({ room, sessions, log })
+for _, lane in ipairs(lanes) do
+  keep_alive(lane.is_used and { lane.line, lane.queue, lane.calls, lane.claimed, lane.knocks } or { lane.line })
 end
 
 local r = redis.call('HMGET', room, 'generation', 'full_rate', 'total_active_users', 'message', 'revision',

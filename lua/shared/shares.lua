@@ -68,12 +68,19 @@ end
 
 -- set the `due` of each lane: how many it may let come in, together `due`, or all who are ready
 local function share_out(lanes, weights, due)
-  local all = 0
+  local all, ready = 0, 0
   for _, lane in ipairs(lanes) do
-    lane.most = due_of(lane, lane.ready)
-    all = all + lane.most
+    lane.most = lane.ready > 0 and due_of(lane, lane.ready) or 0
+    all, ready = all + lane.most, ready + math.min(lane.ready, 1)
   end
-  local open, left = fill_small(lanes, weights, math.min(due, all))
+  due = math.min(due, all)
+  if ready == 1 then -- the usual case: all of it is theirs, and nobody is owed anything
+    for _, lane in ipairs(lanes) do
+      lane.due, lane.credit = lane.most > 0 and due or 0, 0
+    end
+    return
+  end
+  local open, left = fill_small(lanes, weights, due)
   local given = 0
   for _, lane in ipairs(open) do
     lane.credit = #open == 1 and left or lane.credit + left * lane.share

@@ -181,3 +181,22 @@ async def test_a_lane_in_which_nobody_ever_stood_is_not_told(redis: ScriptRunner
     await room.crowd(3)
 
     assert "priority" not in await room.tick(1000)
+
+
+async def test_a_tick_asks_nothing_of_the_keys_of_a_lane_that_nobody_uses(redis: ScriptRunner) -> None:
+    room = Room(redis)
+    await room.tick()
+    await fill(room, main=3)
+
+    async def asked(at: int) -> int:
+        await redis.client.config_resetstat()
+        await room.tick(at)
+        stats: Any = await redis.client.info("commandstats")
+        return int(stats["cmdstat_pttl"]["calls"])
+
+    one_lane = await asked(1000)
+    await fill(room, priority=1)
+    two_lanes = await asked(2000)
+
+    assert (one_lane, two_lanes) == (3 + 5 + 1 + 1, 3 + 5 + 5 + 1)
+    assert all([await redis.client.pttl(KEYS.of(lane).line) > 0 for lane in ("main", PRIORITY, SLOW)])
