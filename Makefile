@@ -57,7 +57,7 @@ clean:
 
 # Programs that some tests drive. Missing ones are installed where that is possible, else named; no test fails for them.
 system:
-	@.ci/system chromium nginx haproxy caddy node
+	@.ci/system chromium nginx haproxy caddy node postgresql
 
 # Empty files that say what .venv holds, so that a second run is quick.
 $(VENV)/exists:

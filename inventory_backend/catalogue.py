@@ -3,7 +3,8 @@
 import json
 from collections.abc import Mapping, Sequence
 
-from sqlalchemy import Connection, select, update
+from sqlalchemy import Connection, Table, select, update
+from sqlalchemy.dialects import postgresql, sqlite
 
 from inventory_backend.ledger.ledger import Ledger
 from inventory_backend.ledger.schema import sale, sku
@@ -89,18 +90,18 @@ def _free(connection: Connection) -> dict[tuple[str, str], int]:
 
 
 def _seed(connection: Connection, sales: Sequence[Sale]) -> None:
-    known_sales = set(connection.execute(select(sale.c.sale)).scalars())
-    known = {(row.sale, row.sku): row for row in connection.execute(select(sku))}
+    for one in sales:
+        _insert_new(connection, sale, {"sale": one.name, "epoch": 0})
+        for each in one.skus.values():
+            fresh = {"sale": one.name, "sku": each.sku, "total": each.total, "allocated": 0, "version": 0}
+            _insert_new(connection, sku, fresh)
+    ordered = select(sku).order_by(sku.c.sale, sku.c.sku).with_for_update()
+    known = {(row.sale, row.sku): row for row in connection.execute(ordered)}
     faults = []
     for one in sales:
-        if one.name not in known_sales:
-            connection.execute(sale.insert(), {"sale": one.name, "epoch": 0})
         for each in one.skus.values():
-            row = known.get((one.name, each.sku))
-            if row is None:
-                fresh = {"sale": one.name, "sku": each.sku, "total": each.total, "allocated": 0, "version": 0}
-                connection.execute(sku.insert(), fresh)
-            elif row.allocated > each.total:
+            row = known[one.name, each.sku]
+            if row.allocated > each.total:
                 told = f"total is {each.total}, but {row.allocated} are held or sold; they cannot be taken away"
                 faults.append(f"sales.{one.name}.{each.sku}: {told}")
             elif row.total != each.total:
@@ -108,3 +109,9 @@ def _seed(connection: Connection, sales: Sequence[Sale]) -> None:
                 connection.execute(changed.values(total=each.total, version=sku.c.version + 1))
     if faults:
         raise ConfigFault(faults)
+
+
+def _insert_new(connection: Connection, table: Table, row: dict[str, object]) -> None:
+    """Insert `row` unless it is there: several tills may start at once."""
+    insert = postgresql.insert if connection.dialect.name == "postgresql" else sqlite.insert
+    connection.execute(insert(table).on_conflict_do_nothing(), row)

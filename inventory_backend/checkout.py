@@ -13,13 +13,13 @@ from inventory_backend import documents
 from inventory_backend.catalogue import Catalogue
 from inventory_backend.counters import HOLDS, HOLDS_EXPIRED
 from inventory_backend.ledger import holds, orders
-from inventory_backend.ledger.holds import Note, Taken, Wanted
+from inventory_backend.ledger.holds import Taken, Wanted
 from inventory_backend.ledger.idempotency import Answer, Asked, Replays
 from inventory_backend.ledger.ledger import Ledger
 from inventory_backend.ledger.orders import Placed, Placing
 from inventory_backend.payments.saga import Saga
 from inventory_backend.refusals import refused
-from inventory_backend.sales import HoldState, Line, Sale, order_id, reservation_id
+from inventory_backend.sales import Line, Sale, order_id, reservation_id
 from inventory_backend.stock.counter import Counter
 from inventory_backend.stock.stock import Hold
 from waitroom.kernel.errors import Refused, WaitroomError
@@ -122,13 +122,9 @@ class Checkout:
     async def expire(self) -> None:
         """Give back the units of holds whose time ran out; the outbox tells Redis afterwards."""
         now_ms = self._ledger.now_ms()
-        late = await self._ledger.read(lambda connection: holds.overdue(connection, now_ms))
-        if not late:
-            return
-        note = Note("expiry", now_ms, "expired")
-        gone = await self._ledger.write(
-            lambda connection: holds.release(connection, late, HoldState.HELD, HoldState.EXPIRED, note)
-        )
+        if not await self._ledger.read(lambda connection: holds.overdue(connection, now_ms, most=1)):
+            return  # looking does not disturb the writer
+        gone = await self._ledger.write(lambda connection: holds.expire(connection, now_ms))
         HOLDS_EXPIRED.inc(len(gone))
         log.info("holds expired", extra={"count": len(gone)})
 

@@ -38,6 +38,7 @@ class Jobs:
             Loop("expire", self.checkout.expire, period_s=0.25, limit_s=10),
             Loop("outbox", self.outbox.deliver, period_s=0.1, limit_s=10),
             Loop("payments", self.saga.resume, period_s=0.2, limit_s=10),
+            Loop("time", self.ledger.ask_time, period_s=60, limit_s=30),
             Loop("forget", self.forget_answers, period_s=300, limit_s=30),
             *self.courier.loops(),
         ]

@@ -23,6 +23,8 @@ from waitroom.kernel.tokens import Keys, Pass, UpstreamPassSigner
 
 KEYS = Keys([b"a-test-secret-that-is-32-bytes-long!"])
 SIGNER = UpstreamPassSigner(KEYS)
+LEDGER_URL = "ledger.url"
+"""The file that says where the ledger of a test is."""
 QUICK = Behaviour(slow_ms=200, pause_ms=200, late_ms=200)
 """Cards that take a fifth of a second instead of seconds."""
 
@@ -34,6 +36,12 @@ def sale(total: int = 10, limit: int = 2, **terms: Any) -> Sale:
     return Sale(name="drop", title="Drop", room="drop", currency="EUR", limit_per_shopper=limit, **facts)
 
 
+def ledger_url(folder: Path) -> str:
+    """Return the address that the test's fixture left in `folder`; without one, that of a file in it."""
+    chosen = folder / LEDGER_URL
+    return chosen.read_text() if chosen.exists() else f"sqlite:///{folder}/ledger.db"
+
+
 def config(
     folder: Path, redis_url: str, gateway_url: str = "http://127.0.0.1:9", *, total: int = 10, **terms: Any
 ) -> Config:
@@ -43,7 +51,7 @@ def config(
         {"sku": "sneaker", "name": "Sneaker", "price": 12900, "total": total},
     ]
     written = {
-        "ledger": {"file": str(folder / "ledger.db"), "group_delay": "0s"},
+        "ledger": {"url": ledger_url(folder), "readers": 2, "group_delay": "0s"},
         "redis": {"url": redis_url, "timeout": "5s"},
         "payments": {
             "url": gateway_url,

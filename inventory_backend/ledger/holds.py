@@ -9,6 +9,7 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import Any
 
 from sqlalchemy import Connection, Row, select, update
 from sqlalchemy.dialects import postgresql, sqlite
@@ -68,9 +69,10 @@ def allocate(connection: Connection, units: Counter[tuple[str, str]]) -> bool:
     return True
 
 
-def count_for_shopper(connection: Connection, rows: Sequence[dict[str, object]]) -> bool:
+def count_for_shopper(connection: Connection, rows: Sequence[dict[str, Any]]) -> bool:
     """Add to what shoppers have (sale, shopper, qty, cap); False when one would have more than their limit."""
     insert = postgresql.insert if connection.dialect.name == "postgresql" else sqlite.insert
+    rows = sorted(rows, key=lambda row: (row["sale"], row["shopper"]))  # as everywhere: locks in the order of names
     added = insert(shopper_qty)
     added = added.on_conflict_do_update(
         index_elements=["sale", "shopper"],
@@ -126,7 +128,7 @@ def release(
     for (sale, name), qty in sorted(units.items()):
         given_back = update(sku).where(sku.c.sale == sale, sku.c.sku == name)
         connection.execute(given_back.values(allocated=sku.c.allocated - qty, version=sku.c.version + 1))
-    for row in found:
+    for row in sorted(found, key=lambda row: (row.sale, row.shopper)):
         has = update(shopper_qty).where(shopper_qty.c.sale == row.sale, shopper_qty.c.shopper == row.shopper)
         connection.execute(has.values(qty=shopper_qty.c.qty - _qty(lines[row.rid])))
     connection.execute(outbox.insert(), [_told(row, lines[row.rid], note.now_ms) for row in found])
@@ -165,6 +167,12 @@ def lines_of(connection: Connection, rids: Sequence[str]) -> dict[str, list[Line
     for row in connection.execute(select(line).where(line.c.rid.in_(rids)).order_by(line.c.rid, line.c.sku)):
         lines[row.rid].append(Line(row.sku, row.qty, row.unit_amount))
     return lines
+
+
+def expire(connection: Connection, now_ms: int) -> list[str]:
+    """Give back the units of holds that are overdue, and return which; another till's are left to it."""
+    late = overdue(connection, now_ms)
+    return release(connection, late, HoldState.HELD, HoldState.EXPIRED, Note("expiry", now_ms, "expired"))
 
 
 def overdue(connection: Connection, now_ms: int, most: int = 500) -> list[str]:
@@ -211,7 +219,7 @@ def _qty(lines: Iterable[Line]) -> int:
     return sum(each.qty for each in lines)
 
 
-def _counted(one: Wanted) -> dict[str, object]:
+def _counted(one: Wanted) -> dict[str, Any]:
     return {"sale": one.sale, "shopper": one.shopper, "qty": _qty(one.lines), "cap": one.limit}
 
 

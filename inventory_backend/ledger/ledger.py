@@ -5,14 +5,13 @@ import logging
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, TypeVar
 
-from sqlalchemy import Connection, event
-from sqlalchemy.engine import make_url
-from sqlalchemy.exc import ArgumentError, IntegrityError, SQLAlchemyError
-from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
+from sqlalchemy import Connection
+from sqlalchemy.exc import IntegrityError
+from sqlalchemy.ext.asyncio import AsyncEngine
 
+from inventory_backend.ledger.engines import FAULTS, check_durable, database_ms, engine_for, was_taken_back
 from inventory_backend.ledger.groups import Bulk, Groups, Waiting, carried_out
 from inventory_backend.ledger.migrating import migrate
 from waitroom.kernel.clock import Clock
@@ -25,9 +24,8 @@ Result = TypeVar("Result")
 Unit = Callable[[Connection], Result]
 """One piece of work in SQL: no input or output beside the connection, so that it may run in any transaction."""
 
-_DRIVERS = {"sqlite": "sqlite+aiosqlite", "postgresql": "postgresql+asyncpg"}
-_FULL = 2
-"""SQLite's number for synchronous=FULL."""
+_TRIES = 5
+"""How often a group is done that the database takes back for the sake of another till's."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,13 +53,31 @@ class Ledger:
         self._reader = reader
         self._settings = settings
         self._clock = clock
+        self._asked: tuple[int, float] | None = None
         most = settings.group_rows
         self._writes = Groups(self._commit, most=most, delay_ms=settings.group_delay_ms, clock=clock)
         self._reads = Groups(self._look_up, most=most, delay_ms=0, clock=clock)
 
     def now_ms(self) -> int:
-        """Return the time by which every deadline in the ledger is set and judged."""
-        return self._clock.now_ms()
+        """Return the time by which every deadline in the ledger is set and judged: the database's, for all its tills.
+
+        SQLite's is the clock of this machine. PostgreSQL was asked for its own, and since then the clock counts that
+        never jumps: whoever turns the hands of this machine moves no deadline.
+        """
+        if self._asked is None:
+            return self._clock.now_ms()
+        database, tick_s = self._asked
+        return database + round((self._clock.tick_s() - tick_s) * 1000)
+
+    async def ask_time(self) -> None:
+        """Ask PostgreSQL for the time; it counts as asked when the question left, so that no deadline comes early.
+
+        Raises:
+            StoreUnavailable: the database does not answer.
+        """
+        if self._reader.dialect.name == "postgresql":
+            tick_s = self._clock.tick_s()
+            self._asked = (await self.read(database_ms), tick_s)
 
     async def write(self, unit: Unit[Result]) -> Result:
         """Return what `unit` returns, once its transaction is committed.
@@ -88,7 +104,7 @@ class Ledger:
         try:
             async with asyncio.timeout(self._settings.timeout_s), self._reader.connect() as connection:
                 return await connection.run_sync(unit)
-        except (SQLAlchemyError, OSError, TimeoutError) as fault:
+        except FAULTS as fault:
             raise StoreUnavailable(f"ledger does not answer: {fault!r}") from fault
 
     async def close(self) -> None:
@@ -99,11 +115,14 @@ class Ledger:
         await self._reader.dispose()
 
     async def _commit(self, group: Sequence[Waiting]) -> Sequence[Any]:
-        try:
-            async with asyncio.timeout(self._settings.timeout_s), self._writer.begin() as connection:
-                return await connection.run_sync(carried_out, group)
-        except (SQLAlchemyError, OSError, TimeoutError) as fault:
-            raise StoreUnavailable(f"ledger does not commit: {fault!r}") from fault
+        for is_last in (*[False] * (_TRIES - 1), True):
+            try:
+                async with asyncio.timeout(self._settings.timeout_s), self._writer.begin() as connection:
+                    return await connection.run_sync(carried_out, group)
+            except FAULTS as fault:
+                if is_last or not was_taken_back(fault):
+                    raise StoreUnavailable(f"ledger does not commit: {fault!r}") from fault
+        raise AssertionError("the last try returned or raised")
 
     async def _look_up(self, group: Sequence[Waiting]) -> Sequence[Any]:
         return await self.read(lambda connection: carried_out(connection, group))
@@ -116,12 +135,14 @@ async def opened(settings: LedgerSettings, clock: Clock) -> AsyncIterator[Ledger
     Raises:
         ConfigFault: it cannot be opened, or it would not keep what it has acknowledged.
     """
-    writer = _engine(settings, connections=1, begin="BEGIN IMMEDIATE")
-    reader = _engine(settings, connections=settings.readers, begin="BEGIN")
+    url, timeout_ms = settings.url, settings.timeout_ms
+    writer = engine_for(url, connections=1, timeout_ms=timeout_ms, begin="BEGIN IMMEDIATE")
+    reader = engine_for(url, connections=settings.readers, timeout_ms=timeout_ms)
     ledger = Ledger(writer, reader, settings, clock)
     try:
         await migrated(settings)
         await _check(writer)
+        await ledger.ask_time()
         yield ledger
     finally:
         await ledger.close()
@@ -133,11 +154,12 @@ async def migrated(settings: LedgerSettings, to: str = "head") -> str | None:
     Raises:
         ConfigFault: it cannot be opened, or was written by a newer version.
     """
-    engine = _engine(settings, connections=1, begin="BEGIN IMMEDIATE", foreign_keys="OFF")
+    begin, timeout_ms = "BEGIN IMMEDIATE", settings.timeout_ms
+    engine = engine_for(settings.url, connections=1, timeout_ms=timeout_ms, begin=begin, foreign_keys="OFF")
     try:
         async with engine.begin() as connection:
             return await connection.run_sync(migrate, to)
-    except (SQLAlchemyError, OSError) as fault:
+    except FAULTS as fault:
         raise _unopened(fault) from fault
     finally:
         await engine.dispose()
@@ -147,27 +169,12 @@ async def _check(writer: AsyncEngine) -> None:
     try:
         async with writer.connect() as connection:
             await connection.run_sync(check_durable)
-    except (SQLAlchemyError, OSError) as fault:
+    except FAULTS as fault:
         raise _unopened(fault) from fault
 
 
 def _unopened(fault: Exception) -> ConfigFault:
     return ConfigFault([f"ledger.url: cannot be opened: {type(fault).__name__}: {fault}"])
-
-
-def check_durable(connection: Connection) -> None:
-    """Look whether this database keeps what it has committed when the power fails.
-
-    Raises:
-        ConfigFault: SQLite in another mode than WAL with synchronous=FULL.
-    """
-    if connection.dialect.name != "sqlite":
-        return
-    mode = connection.exec_driver_sql("PRAGMA journal_mode").scalar_one()
-    level = connection.exec_driver_sql("PRAGMA synchronous").scalar_one()
-    if mode != "wal" or level < _FULL:
-        told = f"ledger.url: SQLite has journal_mode={mode}, synchronous={level}; it must be a file in WAL with FULL"
-        raise ConfigFault([told])
 
 
 def _one_by_one(connection: Connection, units: Sequence[Unit[Result]]) -> list[Result | Exception]:
@@ -179,39 +186,3 @@ def _one_by_one(connection: Connection, units: Sequence[Unit[Result]]) -> list[R
         except (WaitroomError, IntegrityError) as fault:
             outcomes.append(fault)
     return outcomes
-
-
-def _engine(settings: LedgerSettings, *, connections: int, begin: str, foreign_keys: str = "ON") -> AsyncEngine:
-    try:
-        url = make_url(settings.url)
-        url = url.set(drivername=_DRIVERS.get(url.drivername, url.drivername))
-        if url.get_backend_name() == "sqlite":
-            _check_file(url.database)
-        engine = create_async_engine(url, pool_size=connections, max_overflow=0, pool_timeout=settings.timeout_s)
-    except (ArgumentError, ImportError) as fault:
-        raise ConfigFault([f"ledger.url: {fault}"]) from fault
-    if engine.dialect.name == "sqlite":
-        # SQLite gives up before we do: its thread must never outlive the call that waits for it
-        _prepare_sqlite(engine, begin, f"busy_timeout={settings.timeout_ms * 4 // 5}", f"foreign_keys={foreign_keys}")
-    return engine
-
-
-def _check_file(database: str | None) -> None:
-    if database in {None, "", ":memory:"}:
-        raise ConfigFault(["ledger.url: SQLite needs a file; memory forgets what was sold"])
-    if not (folder := Path(str(database)).absolute().parent).is_dir():
-        raise ConfigFault([f"ledger.url: there is no folder {folder}; make it"])
-
-
-def _prepare_sqlite(engine: AsyncEngine, begin: str, *chosen: str) -> None:
-    @event.listens_for(engine.sync_engine, "connect")
-    def prepare(connection: Any, _record: object) -> None:
-        connection.isolation_level = None  # SQLAlchemy begins, not the driver (its docs, "pysqlite: transactions")
-        cursor = connection.cursor()
-        for pragma in (*chosen, "journal_mode=WAL", "synchronous=FULL"):
-            cursor.execute(f"PRAGMA {pragma}")
-        cursor.close()
-
-    @event.listens_for(engine.sync_engine, "begin")
-    def start(connection: Connection) -> None:
-        connection.exec_driver_sql(begin)

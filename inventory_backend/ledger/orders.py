@@ -80,7 +80,7 @@ def place(connection: Connection, placing: Placing) -> tuple[Placed, str]:
 
     The id of the attempt comes with the word; it is empty when the word is not PAYING.
     """
-    row = _own(connection, placing.rid, placing.shopper)
+    row = _own(connection, placing.rid, placing.shopper, is_locked=True)
     if row is None:
         return Placed.NOT_FOUND, ""
     if row.state != HoldState.HELD:
@@ -124,7 +124,7 @@ def place(connection: Connection, placing: Placing) -> tuple[Placed, str]:
 
 def cancel(connection: Connection, rid: str, shopper: str, now_ms: int) -> Placed:
     """Let go of a hold that is not being paid; again and again gives the same answer."""
-    row = _own(connection, rid, shopper)
+    row = _own(connection, rid, shopper, is_locked=True)
     if row is None:
         return Placed.NOT_FOUND
     match HoldState(row.state):
@@ -199,6 +199,6 @@ def _order(row: "Row[tuple[Any, ...]]", lines: Sequence[Line], last: tuple[Payme
     )
 
 
-def _own(connection: Connection, rid: str, shopper: str) -> "Row[tuple[Any, ...]] | None":
-    mine = (reservation.c.rid == rid, reservation.c.shopper == shopper)
-    return connection.execute(select(reservation).where(*mine)).one_or_none()
+def _own(connection: Connection, rid: str, shopper: str, *, is_locked: bool = False) -> "Row[tuple[Any, ...]] | None":
+    wanted = select(reservation).where(reservation.c.rid == rid, reservation.c.shopper == shopper)
+    return connection.execute(wanted.with_for_update() if is_locked else wanted).one_or_none()

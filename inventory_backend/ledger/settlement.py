@@ -35,7 +35,7 @@ class Attempt:
 
 def authorised(connection: Connection, pid: str, ref: str, note: Note, *, is_captured: bool) -> Attempt:
     """The gateway said yes: go on to capture if the units are ours, else send the money back (I3)."""
-    found = attempt(connection, pid)
+    found = _locked(connection, pid)
     if found.state is not PaymentState.INIT:
         return found
     if _is_counted(connection, found, note):
@@ -50,7 +50,7 @@ def authorised(connection: Connection, pid: str, ref: str, note: Note, *, is_cap
 
 def captured(connection: Connection, pid: str, note: Note) -> Attempt:
     """The gateway took the money: the hold is an order (W8)."""
-    found = attempt(connection, pid)
+    found = _locked(connection, pid)
     if found.state is PaymentState.AUTHORIZED:
         _move_payment(connection, found, PaymentState.CAPTURED, next_ms=None)
         if move(connection, found.rid, HoldState.CAPTURING, HoldState.PAID, paid_ms=note.now_ms):
@@ -60,7 +60,7 @@ def captured(connection: Connection, pid: str, note: Note) -> Attempt:
 
 def declined(connection: Connection, pid: str, ref: str | None, note: Note) -> Attempt:
     """The gateway said no: the shopper may try again as long as the hold was promised, else it is over."""
-    found = attempt(connection, pid)
+    found = _locked(connection, pid)
     if found.state is not PaymentState.INIT:
         return found
     _move_payment(connection, found, PaymentState.DECLINED, provider_ref=ref, next_ms=None)
@@ -76,7 +76,7 @@ def declined(connection: Connection, pid: str, ref: str | None, note: Note) -> A
 
 def cancelled(connection: Connection, pid: str, note: Note) -> Attempt:
     """The gateway confirmed that no money will move: only now the units go back (W7)."""
-    found = attempt(connection, pid)
+    found = _locked(connection, pid)
     if found.state in {PaymentState.INIT, PaymentState.AUTHORIZED}:
         _move_payment(connection, found, PaymentState.CANCELLED, next_ms=None)
         for before in (HoldState.PAYING, HoldState.CAPTURING):
@@ -86,14 +86,14 @@ def cancelled(connection: Connection, pid: str, note: Note) -> Attempt:
 
 def lapsed(connection: Connection, pid: str, next_ms: int, note: Note) -> Attempt:
     """The hard deadline passed and the gateway cannot cancel: the units go back, the payment is watched on (W7)."""
-    found = attempt(connection, pid)
+    found = _locked(connection, pid)
     release(connection, [found.rid], HoldState.PAYING, HoldState.EXPIRED, note)
     return postpone(connection, pid, next_ms)
 
 
 def returned(connection: Connection, pid: str, note: Note) -> Attempt:
     """The gateway sent the money back, or let go of it."""
-    found = attempt(connection, pid)
+    found = _locked(connection, pid)
     after = {PaymentState.VOID_DUE: PaymentState.VOIDED, PaymentState.REFUND_DUE: PaymentState.REFUNDED}
     if found.state in after:
         _move_payment(connection, found, after[found.state], next_ms=None)
@@ -104,7 +104,7 @@ def returned(connection: Connection, pid: str, note: Note) -> Attempt:
 
 def refund_instead(connection: Connection, pid: str) -> Attempt:
     """The money was taken before it could be let go of: it must be sent back."""
-    found = attempt(connection, pid)
+    found = _locked(connection, pid)
     if found.state is PaymentState.VOID_DUE:
         _move_payment(connection, found, PaymentState.REFUND_DUE, tries=0)
     return attempt(connection, pid)
@@ -124,10 +124,16 @@ def due(connection: Connection, now_ms: int, most: int) -> list[str]:
     return list(connection.execute(wanted).scalars())
 
 
-def attempt(connection: Connection, pid: str) -> Attempt:
+def _locked(connection: Connection, pid: str) -> Attempt:
+    """Return one payment with its hold, which no other till moves until this transaction ends."""
+    return attempt(connection, pid, is_locked=True)
+
+
+def attempt(connection: Connection, pid: str, *, is_locked: bool = False) -> Attempt:
     """Return one payment with its hold."""
     wanted = select(payment, reservation.c.state.label("hold"), reservation.c.expires_ms, reservation.c.order_id)
-    row = connection.execute(wanted.join(reservation).where(payment.c.pid == pid)).one()
+    wanted = wanted.join(reservation).where(payment.c.pid == pid)
+    row = connection.execute(wanted.with_for_update() if is_locked else wanted).one()
     return Attempt(
         pid=row.pid,
         rid=row.rid,
@@ -178,4 +184,4 @@ def _move_payment(connection: Connection, found: Attempt, after: PaymentState, *
     check_move(PAYMENT_MOVES, found.state, after)
     moved = update(payment).where(payment.c.pid == found.pid, payment.c.state == found.state)
     changed = connection.execute(moved.values(state=after, **values)).rowcount
-    assert changed == 1, "the writer is alone"
+    assert changed == 1, "the payment is locked"

@@ -1,13 +1,14 @@
 """The ledger keeps what it acknowledged, and nothing else."""
 
 import asyncio
+from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from sqlalchemy import Connection, func, select, update
+from sqlalchemy import Connection, func, select, text, update
 
-from inventory_backend.ledger.ledger import Ledger, LedgerSettings, check_durable, opened
+from inventory_backend.ledger.ledger import Ledger, LedgerSettings, opened
 from inventory_backend.ledger.schema import sale, sku
 from tests.fakes import FakeClock
 from waitroom.kernel.errors import ConfigFault, Refused, StoreUnavailable
@@ -19,23 +20,6 @@ def add_sale(name: str) -> Callable[[Connection], int]:
 
 def count(connection: Connection) -> int:
     return int(connection.execute(select(func.count()).select_from(sale)).scalar_one())
-
-
-async def test_sqlite_runs_in_wal_with_full_sync(ledger: Ledger) -> None:
-    await ledger.write(check_durable)
-    await ledger.read(check_durable)
-
-
-@pytest.mark.parametrize("pragma", ["synchronous=NORMAL", "synchronous=OFF"])
-async def test_a_database_that_might_forget_is_refused(ledger: Ledger, pragma: str) -> None:
-    def weakened(connection: Connection) -> None:
-        connection.exec_driver_sql("COMMIT")  # the level cannot be changed inside a transaction
-        connection.exec_driver_sql(f"PRAGMA {pragma}")
-        connection.exec_driver_sql("BEGIN")
-        check_durable(connection)
-
-    with pytest.raises(ConfigFault, match="WAL with FULL"):
-        await ledger.read(weakened)
 
 
 async def test_a_ledger_in_memory_is_refused(clock: FakeClock) -> None:
@@ -107,3 +91,74 @@ async def test_a_bug_in_one_unit_is_not_the_end_of_the_ledger(ledger: Ledger, ca
 
     assert await ledger.write(count) == 1
     assert "errand failed" in caplog.text
+
+
+async def test_a_worker_whose_clock_jumps_moves_no_deadline_on_postgresql(ledger: Ledger, clock: FakeClock) -> None:
+    if ledger._reader.dialect.name != "postgresql":
+        pytest.skip("SQLite's clock is that of its machine")
+    jumping = Jumping(clock)
+    ledger._clock = jumping
+    await ledger.ask_time()
+    asked_ms = ledger.now_ms()
+
+    jumping.ahead_ms = 5 * 60 * 1000
+    await clock.advance(2)
+
+    assert ledger.now_ms() - asked_ms == 2000
+    assert asked_ms == clock.now_ms() - 2000
+
+
+class Jumping(FakeClock):
+    """The clock of a machine whose hands somebody turns; what it counts goes on evenly."""
+
+    def __init__(self, steady: FakeClock) -> None:
+        super().__init__()
+        self._steady = steady
+        self.ahead_ms = -5 * 60 * 1000
+
+    def now_ms(self) -> int:
+        return self._steady.now_ms() + self.ahead_ms
+
+    def tick_s(self) -> float:
+        return self._steady.tick_s()
+
+
+async def test_what_the_database_took_back_is_done_again(ledger: Ledger, ledger_url: str, clock: FakeClock) -> None:
+    """Two tills that lock the same rows crosswise: PostgreSQL ends one, whose group is then done again."""
+    if ledger._reader.dialect.name != "postgresql":
+        pytest.skip("SQLite has one writer")
+    tries: Counter[str] = Counter()
+
+    def crosswise(first: str, second: str) -> Callable[[Connection], None]:
+        def unit(connection: Connection) -> None:
+            tries[first] += 1
+            for name in (first, second):
+                connection.execute(update(sku).where(sku.c.sku == name).values(version=sku.c.version + 1))
+                if name == first and sum(tries.values()) <= 2:
+                    connection.exec_driver_sql("SELECT pg_sleep(0.3)")  # until the other has its first row too
+
+        return unit
+
+    async with opened(LedgerSettings(ledger_url, group_delay_ms=0), clock) as other:
+        await asyncio.gather(ledger.write(crosswise("laces", "sneaker")), other.write(crosswise("sneaker", "laces")))
+
+    assert sum(tries.values()) == 3
+    assert await ledger.read(lambda connection: connection.execute(select(sku.c.version)).scalars().all()) == [2, 2]
+
+
+async def test_a_connection_that_was_lost_is_a_503_and_then_forgotten(ledger: Ledger) -> None:
+    if ledger._reader.dialect.name != "postgresql":
+        pytest.skip("SQLite has no connection to lose")
+    killed = text(
+        "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE pid <> pg_backend_pid() "
+        "AND datname = current_database()"
+    )
+    await ledger.write(add_sale("before"))
+    await ledger.read(lambda connection: connection.execute(killed).all())
+
+    with pytest.raises(StoreUnavailable) as refused:
+        await ledger.write(add_sale("lost"))
+    assert (refused.value.status, refused.value.retry_after_s is not None) == (503, True)
+
+    await ledger.write(add_sale("after"))
+    assert await ledger.read(count) == 3

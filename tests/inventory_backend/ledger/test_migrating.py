@@ -2,12 +2,14 @@
 
 import asyncio
 import re
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
-from sqlalchemy import Connection, Engine, create_engine, inspect, text
+from sqlalchemy import Connection, create_engine, inspect, text
 
+from inventory_backend.ledger.engines import engine_for
 from inventory_backend.ledger.ledger import LedgerSettings, migrated, opened
 from inventory_backend.ledger.migrating import FIRST, migrate, steps, version
 from inventory_backend.ledger.schema import metadata
@@ -47,18 +49,22 @@ def _triggers(connection: Connection) -> list[str]:
     return sorted(re.sub(r"\s+", " ", one) for one in connection.execute(text(wanted)).scalars())
 
 
-@pytest.fixture
-def empty(tmp_path: Path) -> Engine:
-    return create_engine(f"sqlite:///{tmp_path}/migrated.db")
-
-
 def test_the_steps_stand_in_one_line() -> None:
     assert [f"{serial:04}" for serial in range(1, len(STEPS) + 1)] == STEPS
     assert steps().get_heads() == STEPS[-1:]
 
 
-def test_the_migrations_make_exactly_the_schema(empty: Engine) -> None:
-    with empty.connect() as connection:
+async def in_one_transaction(url: str, work: Callable[[Connection], None]) -> None:
+    engine = engine_for(url, connections=1, timeout_ms=30_000, foreign_keys="OFF")
+    try:
+        async with engine.connect() as connection:
+            await connection.run_sync(work)
+    finally:
+        await engine.dispose()
+
+
+async def test_the_migrations_make_exactly_the_schema(ledger_url: str) -> None:
+    def compared(connection: Connection) -> None:
         migrate(connection)
         migrated_shape = shape(connection)
         migrate(connection, "base")
@@ -66,18 +72,21 @@ def test_the_migrations_make_exactly_the_schema(empty: Engine) -> None:
         metadata.create_all(connection)
 
         assert migrated_shape == shape(connection)
-        connection.rollback()
+
+    await in_one_transaction(ledger_url, compared)
 
 
-def test_each_step_down_takes_back_what_the_step_up_made(empty: Engine) -> None:
-    shapes = []
-    with empty.connect() as connection:
+async def test_each_step_down_takes_back_what_the_step_up_made(ledger_url: str) -> None:
+    def up_and_down(connection: Connection) -> None:
+        shapes = []
         for step in ("base", *STEPS):
             assert migrate(connection, step) == (None if step == "base" else step)
             shapes.append(shape(connection))
         for step in reversed(("base", *STEPS)):
             migrate(connection, step)
             assert shape(connection) == shapes.pop()
+
+    await in_one_transaction(ledger_url, up_and_down)
 
 
 async def test_tables_made_before_there_were_steps_are_the_first_step(tmp_path: Path, clock: FakeClock) -> None:
@@ -105,8 +114,8 @@ async def test_a_ledger_of_a_newer_version_is_refused(tmp_path: Path, clock: Fak
             pass
 
 
-async def test_two_tills_that_start_at_once_migrate_once(tmp_path: Path) -> None:
-    settings = LedgerSettings(f"sqlite:///{tmp_path}/both.db")
+async def test_tills_that_start_at_once_migrate_once(ledger_url: str) -> None:
+    settings = LedgerSettings(ledger_url)
 
     reached = await asyncio.gather(*(migrated(settings) for _ in range(4)))
 

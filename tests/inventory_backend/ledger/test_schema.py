@@ -3,7 +3,7 @@
 from collections.abc import Callable
 
 import pytest
-from sqlalchemy import Connection, delete, select, update
+from sqlalchemy import Connection, delete, inspect, select, update
 from sqlalchemy.exc import IntegrityError
 
 from inventory_backend.ledger.ledger import Ledger
@@ -13,9 +13,7 @@ from inventory_backend.ledger.schema import audit, metadata, shopper_qty, sku
 async def test_every_table_of_the_protocol_is_there(ledger: Ledger) -> None:
     wanted = {"sale", "sku", "reservation", "line", "shopper_qty", "payment", "inbox", "outbox", "idempotency", "audit"}
     wanted |= {"delivery", "stopped_sink", "contact"}
-    found = await ledger.read(
-        lambda connection: {name for (name,) in connection.exec_driver_sql("SELECT name FROM sqlite_master")}
-    )
+    found = await ledger.read(lambda connection: set(inspect(connection).get_table_names()))
 
     assert wanted <= found
     assert wanted == set(metadata.tables)
