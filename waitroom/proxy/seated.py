@@ -73,8 +73,10 @@ class SeatedConnection(Connection):
             self._stuck = now_s, left_bytes
         since_s, then_bytes = self._stuck
         waited_s = now_s - since_s
-        has_moved = then_bytes - left_bytes >= waited_s * max(1, self._bounds.min_bytes_per_s)
-        if has_moved or waited_s <= self._bounds.write_timeout_s:
+        if waited_s <= self._bounds.write_timeout_s:
+            return None
+        if then_bytes - left_bytes >= waited_s * max(1, self._bounds.min_bytes_per_s):
+            self._stuck = now_s, left_bytes  # a fresh start: what was taken at once earns no rest for long
             return None
         self._wire.abort()
         return "slow-reader"
