@@ -34,7 +34,7 @@ async def sent(gate: Front, data: bytes) -> Reply:
 
 
 async def waiting(gate: Front) -> int:
-    return (await gate.edge.rooms.tick("drop")).main.waiting
+    return (await gate.edge.rooms.tick("drop")).waiting
 
 
 # Forms and bodies

@@ -30,14 +30,21 @@ async def test_what_the_upstream_says_unasked_is_nobodys_answer(edge: Edge, orig
 
 
 async def test_what_the_upstream_says_late_is_nobodys_answer(edge: Edge, origin: Origin) -> None:
+    is_done = asyncio.Event()
+
     async def talkative(seen: Seen, reader: asyncio.StreamReader, writer: Writer) -> None:
         writer.write(OK)
-        await asyncio.sleep(0.02)
+        await is_done.wait()
         writer.write(EVIL)
 
     origin.scripts[b"/first"] = talkative
     await edge.get(b"/first")
-    await asyncio.sleep(0.05)
+    assert edge.forwarder is not None
+    (resting,) = edge.forwarder._upstream._pool._resting  # type: ignore[union-attr]  # no health is watched here
+    is_done.set()
+    async with asyncio.timeout(30):
+        while resting.is_fit:
+            await asyncio.sleep(0.005)
 
     assert (await edge.get(b"/second")).endswith(b"\r\n\r\nok")
     assert origin.seen[-1].connection == 2

@@ -13,7 +13,7 @@ from waitroom.proxy.exchange import Ask
 from waitroom.proxy.slots import Slots
 from waitroom.proxy.upstream import UpstreamLimits, connected
 
-ONE = UpstreamLimits(connect_timeout_s=0.5, max_connections=1)
+ONE = UpstreamLimits(connect_timeout_s=2, max_connections=1)
 
 
 @pytest.fixture
@@ -38,7 +38,7 @@ async def test_a_slot_is_given_back_once(gauge: Gauge) -> None:
 
 
 async def test_who_waits_gets_the_slot_that_comes_free(gauge: Gauge) -> None:
-    slots = Slots(1, patience_s=5, in_flight=gauge)
+    slots = Slots(1, patience_s=30, in_flight=gauge)
     first = await slots.take()
     async with asyncio.TaskGroup() as group:
         waiting = group.create_task(slots.take())

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator
+from dataclasses import replace
 
 import pytest
 
@@ -22,10 +23,12 @@ def watch() -> Watch:
     return Watch(HealthRules(target_ttfb_ms=50))
 
 
+PATIENT = UpstreamLimits(connect_timeout_s=2, first_byte_timeout_s=30, max_connections=1)
+
+
 @pytest.fixture
 async def watched(origin: Origin, watch: Watch) -> AsyncIterator[WatchedUpstream]:
-    limits = UpstreamLimits(connect_timeout_s=0.3, first_byte_timeout_s=2, max_connections=1)
-    async with connected("store", origin.url, limits, clock=SystemClock()) as upstream:
+    async with connected("store", origin.url, PATIENT, clock=SystemClock()) as upstream:
         yield WatchedUpstream(upstream, watch, clock=SystemClock())
 
 
@@ -50,13 +53,15 @@ async def test_a_refusing_store_is_seen(watched: WatchedUpstream, watch: Watch, 
     assert watch.sample(SystemClock().tick_s()) == Sample(1, 0, 1)
 
 
-async def test_no_answer_is_a_failure(watched: WatchedUpstream, watch: Watch, origin: Origin) -> None:
+async def test_no_answer_is_a_failure(watch: Watch, origin: Origin) -> None:
     async def hangs(seen: Seen, reader: asyncio.StreamReader, writer: Writer) -> None:
         await reader.read()
 
     origin.scripts[b"/"] = hangs
-    with pytest.raises(UpstreamUnavailable):
-        await asked(watched)
+    hasty = replace(PATIENT, first_byte_timeout_s=0.2)
+    async with connected("store", origin.url, hasty, clock=SystemClock()) as upstream:
+        with pytest.raises(UpstreamUnavailable):
+            await asked(WatchedUpstream(upstream, watch, clock=SystemClock()))
     assert watch.sample(SystemClock().tick_s()) == Sample(1, 0, 1)
 
 
@@ -70,7 +75,9 @@ async def test_waiting_for_a_connection_is_waiting(watched: WatchedUpstream, wat
     origin.scripts[b"/"] = waits
     async with asyncio.TaskGroup() as group:
         first = group.create_task(asked(watched))
-        await asyncio.sleep(0)
+        async with asyncio.timeout(30):
+            while not origin.seen:
+                await asyncio.sleep(0.005)
         with pytest.raises(Refused, match="very busy"):
             await asked(watched)
         assert watch.sample(SystemClock().tick_s()) == Sample(2, 2, 0)

@@ -78,7 +78,7 @@ async def test_bytes_pass_both_ways_whatever_they_are(edge: Edge, live: Origin) 
     await reader.readuntil(b"\r\n\r\n")
     writer.write(noise)
 
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(30):
         assert await reader.readexactly(len(noise)) == noise
 
 
@@ -151,15 +151,21 @@ async def test_bytes_after_a_declined_upgrade_are_the_next_request(edge: Edge, o
 
 
 async def test_an_upstream_that_vanishes_vanishes_for_the_visitor(edge: Edge, origin: Origin) -> None:
+    heard = asyncio.Event()
+
     async def vanish(seen: Seen, reader: asyncio.StreamReader, writer: Writer) -> None:
         writer.write(SWITCH + b"\r\n\x81\x02hi")
-        await writer.drain()
-        await asyncio.sleep(0.02)
+        await heard.wait()
         writer.transport.abort()
 
     origin.scripts[b"/live"] = vanish
+    reader, writer = await edge.open()
+    writer.write(handshake())
+    async with asyncio.timeout(30):
+        await reader.readuntil(b"\x81\x02hi")
+        heard.set()
 
-    assert (await edge.talk(handshake())).endswith(b"\x81\x02hi")  # and no close frame made up
+        assert await reader.read(-1) == b""  # and no close frame made up
 
 
 async def test_a_visitor_who_vanishes_vanishes_for_the_upstream(edge: Edge, live: Origin) -> None:
@@ -168,7 +174,7 @@ async def test_a_visitor_who_vanishes_vanishes_for_the_upstream(edge: Edge, live
     await reader.readuntil(b"\r\n\r\n")
     writer.transport.abort()
 
-    async with asyncio.timeout(2):
+    async with asyncio.timeout(30):
         while not live.closed:
             await asyncio.sleep(0.005)
 
@@ -189,15 +195,15 @@ async def test_the_last_words_of_a_visitor_arrive(edge: Edge, origin: Origin) ->
     writer.write(BYE)
     writer.close()
 
-    async with asyncio.timeout(2):
+    async with asyncio.timeout(30):
         while not origin.closed:
             await asyncio.sleep(0.005)
     assert heard == BYE
 
 
-async def test_a_silent_pair_is_closed(edge: Edge, live: Origin) -> None:
-    async with asyncio.timeout(3):
-        assert (await edge.talk(handshake())).startswith(b"HTTP/1.1 101 ")
+async def test_a_silent_pair_is_closed(hasty: Edge, live: Origin) -> None:
+    async with asyncio.timeout(30):
+        assert (await hasty.talk(handshake())).startswith(b"HTTP/1.1 101 ")
         while not live.closed:
             await asyncio.sleep(0.005)
 
@@ -338,7 +344,7 @@ async def test_a_flood_is_held_back_by_a_visitor_who_does_not_read(origin: Origi
         unread, writer = await edge.open()
         writer.write(handshake())
         await unread.readexactly(10)
-        async with asyncio.timeout(8):
+        async with asyncio.timeout(30):
             while not origin.closed:
                 await asyncio.sleep(0.02)
 
