@@ -109,12 +109,13 @@ local function heal()
     local beats = math.max(tonumber(r[2] or 0), memory.beats)
     redis.call('HSET', room, 'healed_beats', memory.beats, 'beats', beats)
     if is_same_event then
+      local called = is_followed and called_since_loss(room, lanes) or 0
       recall_draw(line, memory)
       for _, lane in ipairs(lanes) do
         recall_lane(lane, memory.lanes[lane.name] or {}, now, window)
       end
       call_again(room, lanes, now, window)
-      gather(room, memory, now, regather)
+      gather(room, lanes, memory.waiting - called, { now, regather })
     end
   end
 end

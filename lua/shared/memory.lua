@@ -1,8 +1,8 @@
 -- memory: what each worker carries from one tick to the next and gives back with it, so that Redis may lose its data.
 --
 -- In the room: beats (grows with every tick that changed something), lives (the generations before this one that it goes on
--- from), healed_beats and healed_sessions (how far the memory went that was put back). After a loss nobody is called before
--- as many wait as did (gather_for), or before they had the time to come back (gather_until_ms).
+-- from), healed_beats, healed_sessions and healed_called (how far the memory went that was put back). After a loss nobody is
+-- called before as many wait as did (gather_for), or before they had the time to come back (gather_until_ms).
 local ROOM_KEPT = {
   'rate_by_ops', 'cap_by_ops', 'message', 'paused', 'ended', 'sold_out', 'closed', 'open_until_ms',
   'revoked_before_ms', 'last_change', 'last_before',
@@ -110,10 +110,27 @@ local function recall_sessions(room, sessions, memory, now, is_more)
   redis.call('HSET', room, 'healed_sessions', math.max(memory.sessions, is_more and known or 0))
 end
 
-local function gather(room, memory, now, regather)
-  if memory.waiting > 0 then
-    local until_ms = now + regather + math.min(SPREAD_MS, memory.waiting / 5)
-    redis.call('HSET', room, 'gather_until_ms', string.format('%d', until_ms), 'gather_for', memory.waiting)
+local function called_of(lanes)
+  local all = 0
+  for _, lane in ipairs(lanes) do
+    all = all + tonumber(redis.call('HGET', lane.line, 'called') or 0)
+  end
+  return all
+end
+
+-- how many were called since the first worker put something back: they are missing no more
+local function called_since_loss(room, lanes)
+  local all = called_of(lanes)
+  return all - tonumber(redis.call('HGET', room, 'healed_called') or all)
+end
+
+-- wait until `count` are back in line, or had the time for it
+local function gather(room, lanes, count, from)
+  local now, regather = from[1], from[2]
+  redis.call('HSET', room, 'healed_called', called_of(lanes))
+  if count > 0 then
+    local until_ms = now + regather + math.min(SPREAD_MS, count / 5)
+    redis.call('HSET', room, 'gather_until_ms', string.format('%d', until_ms), 'gather_for', count)
   end
 end
 

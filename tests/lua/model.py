@@ -307,6 +307,7 @@ class Model:
     lives: set[str] = field(default_factory=set)
     healed_beats: int = 0
     healed_sessions: int = 0
+    healed_called: int | None = None
     unseen: int = 0
     unseen_until_ms: int = 0
     gather_for: int = 0
@@ -322,6 +323,9 @@ class Model:
 
     def has(self, ticket: str) -> bool:
         return ticket in self.lane(ticket).queue
+
+    def called(self) -> int:
+        return sum(lane.called for lane in self.lanes.values())
 
     def line(self) -> list[str]:
         """Return everybody in line, lane by lane, in the order of service."""
@@ -443,12 +447,15 @@ class Model:
             self.keep(min(1.0, self.tokens), now)
         if is_behind:
             self._recall_sessions(now, memory, is_more=is_followed)
+            healed_called = self.called() if self.healed_called is None else self.healed_called
+            called_since = self.called() - healed_called if is_followed else 0
             for lane in self.lanes.values():
                 lane.recall(now, memory.lanes.get(lane.name, {}))
                 lane.call_again(now)
-            if memory.waiting > 0:
-                self.gather_for = memory.waiting
-                self.gather_until_ms = int(now + self.times.regather_ms + min(30_000, memory.waiting / 5))
+            self.healed_called = self.called()
+            if (missing := memory.waiting - called_since) > 0:
+                self.gather_for = missing
+                self.gather_until_ms = int(now + self.times.regather_ms + min(30_000, missing / 5))
 
     def _recall_sessions(self, now: int, memory: Memory, *, is_more: bool) -> None:
         known = self.healed_sessions if is_more else self.inside(now)

@@ -100,6 +100,29 @@ async def test_nobody_is_called_or_let_straight_in_before_those_who_waited_are_b
     assert (await room.tick(12_000))["called"] > before["called"]
 
 
+async def test_those_called_since_a_loss_are_not_waited_for_by_a_worker_that_remembers_more(
+    redis: ScriptRunner,
+) -> None:
+    room = Room(redis, rate=60_000, cap=1000)
+    await room.tick()
+    await room.control("pause", at=10)
+    tickets = await room.crowd(2, 20)
+    await room.tick(30)
+    early = room.last_memory
+    await room.join("late", 40, score=3.0)
+    await room.tick(50)
+    await flushed(room)
+    late, room.memory = room.memory, early
+    await room.tick(300, newborn="two")
+    await room.control("resume", at=310)
+    for number, ticket in enumerate(tickets, 1):
+        await room.join(ticket, 320, kept=float(number))
+    assert (await room.tick(600))["called"] == 2
+    await room.join("late", 650, kept=3.0)
+
+    assert (await room.tick(700, memory=late))["called"] == 3, "two of the three that it misses were called"
+
+
 async def test_who_never_comes_back_holds_up_nobody_for_ever(redis: ScriptRunner) -> None:
     room = Room(redis, rate=600, cap=1000)
     await room.tick()
