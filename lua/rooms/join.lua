@@ -84,11 +84,12 @@ end
 local is_called = turn <= serving and turn > lapsed_upto and not redis.call('ZSCORE', claimed, ticket)
 local has_lapsed = turn <= lapsed_upto and not is_over
 if has_lapsed or is_called and was_known == 0 then
+  -- @include shared/bucket
   -- @include shared/calls
   -- @include shared/returns
   local lane = { line = line, calls = calls, claimed = claimed, knocks = knocks }
   if is_called then
-    one_more(room, lane, turn)
+    one_more(room, lane, turn, now)
   elseif call_back(room, lane, ticket, turn, now, window) then
     is_called = true
     end_with(calls, room)

@@ -42,7 +42,7 @@ end
 redis.call('ZREM', queue, ticket)
 local called_at = turn > tonumber(l[3] or '-inf') and turn or again
 if turn <= tonumber(l[1] or '-inf') and called_at then
-  one_less(room, lane, ticket, called_at)
+  one_less(room, lane, ticket, called_at, now)
   end_second_call(lane, ticket)
   keep_what_is_due()
 end

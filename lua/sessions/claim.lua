@@ -76,12 +76,12 @@ local tokens = refilled(room, now)
 local wait = tokens < WHOLE and next_token_ms(tokens, tonumber(r[3]))
   or inside(room, sessions, now) >= tonumber(r[4]) and MOMENT_MS
 if wait then
-  knock(room, lane, ticket, called_at, now + wait + PATIENCE_MS)
+  knock(room, lane, ticket, called_at, now + wait + PATIENCE_MS, now)
   end_with(knocks, room)
   return { 'later', wait }
 end
 keep_tokens(room, tokens - 1, now)
-one_less(room, lane, ticket, called_at)
+one_less(room, lane, ticket, called_at, now)
 end_second_call(lane, ticket)
 redis.call('ZADD', claimed, number_text(turn), ticket)
 redis.call('ZADD', sessions, string.format('%d', now + duration), ticket)

@@ -55,7 +55,11 @@ local function batch_at(calls, turn)
   return found[1] and batch_of(found[1], found[2])
 end
 
-local function add_expected(room, by)
+-- whoever is counted on from now on brings no tokens along for which the bucket had no room before
+local function add_expected(room, by, now)
+  if by > 0 then
+    keep_tokens(room, refilled(room, now), now)
+  end
   local expected = tonumber(redis.call('HGET', room, 'expected') or 0)
   redis.call('HSET', room, 'expected', math.max(0, expected + by))
 end
@@ -75,7 +79,7 @@ local function due_of(lane, called)
 end
 
 -- change the batch that called `turn` by some numbers, and with it how many are counted on
-local function add_to_batch(room, lane, turn, change)
+local function add_to_batch(room, lane, turn, change, now)
   local batch = batch_at(lane.calls, turn)
   if batch then
     local settled_upto = tonumber(redis.call('HGET', lane.line, 'settled_upto') or '-inf')
@@ -84,27 +88,27 @@ local function add_to_batch(room, lane, turn, change)
       batch[name] = math.max(0, batch[name] + by)
     end
     keep_batch(lane.calls, batch)
-    add_expected(room, counted_on(batch, settled_upto) - before)
+    add_expected(room, counted_on(batch, settled_upto) - before, now)
   end
 end
 
 -- a called ticket came in, or left the line: its batch waits for one less
-local function one_less(room, lane, ticket, turn)
-  add_to_batch(room, lane, turn, { left = -1, due = -1, knocked = -redis.call('ZREM', lane.knocks, ticket) })
+local function one_less(room, lane, ticket, turn, now)
+  add_to_batch(room, lane, turn, { left = -1, due = -1, knocked = -redis.call('ZREM', lane.knocks, ticket) }, now)
 end
 
 -- a called ticket that had left the line is back: its batch waits for one more
-local function one_more(room, lane, turn)
-  add_to_batch(room, lane, turn, { left = 1, due = 1 })
+local function one_more(room, lane, turn, now)
+  add_to_batch(room, lane, turn, { left = 1, due = 1 }, now)
 end
 
 -- a called ticket came and is told to come back: its call lives `until_ms` at least, and it is counted on
-local function knock(room, lane, ticket, turn, until_ms)
+local function knock(room, lane, ticket, turn, until_ms, now)
   local batch = batch_at(lane.calls, turn)
   local more_ms = batch and math.max(0, until_ms - batch.deadline_ms) or 0
   local is_new = redis.call('ZADD', lane.knocks, 'NX', string.format('%.17g', turn), ticket)
   if is_new + more_ms > 0 then
-    add_to_batch(room, lane, turn, { deadline_ms = more_ms, knocked = is_new })
+    add_to_batch(room, lane, turn, { deadline_ms = more_ms, knocked = is_new }, now)
   end
 end
 
@@ -112,15 +116,15 @@ end
 local function call_again(room, lanes, now, window)
   local expected = 0
   for _, lane in ipairs(lanes) do
-    local alive = batches(lane.calls)
+    local alive, settled_upto = batches(lane.calls), redis.call('HGET', lane.line, 'lapsed_upto') or '-inf'
     for _, batch in ipairs(alive) do
       batch.called_ms, batch.deadline_ms = now, math.max(batch.deadline_ms, now + window)
       batch.due = due_of(lane, batch.left)
       keep_batch(lane.calls, batch)
-      expected = expected + math.max(batch.due, batch.knocked)
+      expected = expected + counted_on(batch, tonumber(settled_upto))
     end
     if alive[1] then
-      redis.call('HSET', lane.line, 'settled_upto', redis.call('HGET', lane.line, 'lapsed_upto') or '-inf')
+      redis.call('HSET', lane.line, 'settled_upto', settled_upto)
     end
   end
   redis.call('HSET', room, 'expected', expected)

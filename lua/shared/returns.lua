@@ -29,6 +29,6 @@ local function call_back(room, lane, ticket, turn, now, window)
   redis.call('ZADD', lane.claimed, string.format('%.17g', turn), ticket)
   redis.call('ZADD', lane.knocks, l[1], '+' .. ticket)
   local more_ms = math.max(0, now + window - batch.deadline_ms)
-  add_to_batch(room, lane, serving, { left = 1, due = 1, deadline_ms = more_ms })
+  add_to_batch(room, lane, serving, { left = 1, due = 1, deadline_ms = more_ms }, now)
   return true
 end

@@ -3,6 +3,8 @@
 It keeps who is in line, who was called and who came, and counts anew whatever the scripts keep as running numbers.
 """
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from math import ceil, floor, inf
 from typing import Any, TypeAlias
@@ -497,7 +499,8 @@ class Model:
                 return ["ended"]
             lane.queue[ticket] = self._score(lane, now, *scores)
             if ticket not in lane.claimed and ticket not in lane.returned:
-                lane.count_on(ticket, 1)
+                with self._counting(now):
+                    lane.count_on(ticket, 1)
         turn = lane.turn(ticket)
         state = "called"
         ahead: int | None = 0
@@ -521,10 +524,11 @@ class Model:
             return False
         if not lane.batches:
             lane.batches.append(Batch(lane.serving, now, now))
-        lane.claimed[ticket] = lane.turn(ticket)
-        lane.returned[ticket] = lane.serving
         last = lane.batches[-1]
-        last.due += 1
+        with self._counting(now):
+            lane.claimed[ticket] = lane.turn(ticket)
+            lane.returned[ticket] = lane.serving
+            last.due += 1
         last.deadline_ms = max(last.deadline_ms, now + self.times.window_ms)
         return True
 
@@ -589,8 +593,17 @@ class Model:
         lane = self.lane(ticket)
         if batch := lane.batch(ticket):
             batch.deadline_ms = max(batch.deadline_ms, now + wait_ms + PATIENCE_MS)
-        lane.knocks.add(ticket)
+        with self._counting(now):
+            lane.knocks.add(ticket)
         return ["later", wait_ms]
+
+    @contextmanager
+    def _counting(self, now: int) -> Iterator[None]:
+        """Whoever is counted on from now on brings no tokens along for which the bucket had no room before."""
+        expected, tokens = self.expected(), self.refilled(now)
+        yield
+        if self.expected() > expected:
+            self.keep(tokens, now)
 
     def touch(self, now: int, visits: list[tuple[str, int]]) -> Reply:
         for session, end in visits:

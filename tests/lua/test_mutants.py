@@ -29,7 +29,7 @@ MUTANTS: dict[str, Patch] = {
     },
     "who was admitted before a loss is told to wait": {"rooms/join": ("if has_history and", "if false and")},
     "an order is told that is still to be drawn": {"rooms/join": ("if is_early and number >= 0", "if false")},
-    "whoever is back is not counted on": {"rooms/join": ("    one_more(room, lane, turn)\n", "\n")},
+    "whoever is back is not counted on": {"rooms/join": ("    one_more(room, lane, turn, now)\n", "\n")},
     "the threshold itself is not called": {"sessions/claim": ("if turn > serving then", "if turn >= serving then")},
     "anybody may claim": {"sessions/claim": ("if turn > serving then", "if false then")},
     "a claim takes no token": {
@@ -52,12 +52,15 @@ MUTANTS: dict[str, Patch] = {
     "who lapsed before a loss returns": {"rooms/tick": ("'no_return_upto', l[1])", "'no_return_upto', '-inf')")},
     "who returns is not counted on": {"rooms/join": ("{ left = 1, due = 1, deadline_ms", "{ left = 1, deadline_ms")},
     "who came in on a second call has it still": {
-        "sessions/claim": ("ticket, called_at)\nend_second_call(lane, ticket)", "ticket, called_at)")
+        "sessions/claim": ("called_at, now)\nend_second_call(lane, ticket)", "called_at, now)")
+    },
+    "who returns brings tokens along": {
+        "rooms/join": ("  if by > 0 then\n    keep_tokens(room, refilled(room, now), now)\n  end\n", "")
     },
     "a second call has no window": {"rooms/join": ("due = 1, deadline_ms = more_ms", "due = 1")},
     "a second call never ends": {"rooms/join": ("'ZADD', lane.knocks, l[1],", "'ZADD', lane.knocks, '+inf',")},
     "a second call ends that of another": {
-        "sessions/claim": ("one_less(room, lane, ticket, called_at)", "one_less(room, lane, ticket, turn)")
+        "sessions/claim": ("one_less(room, lane, ticket, called_at, now)", "one_less(room, lane, ticket, turn, now)")
     },
     "who returned and leaves is waited for": {
         "rooms/leave": ("turn > tonumber(l[3] or '-inf') and turn or again", "turn > tonumber(l[3] or '-inf') and turn")
@@ -79,10 +82,10 @@ MUTANTS: dict[str, Patch] = {
         )
     },
     "a claim does not end its call": {
-        "sessions/claim": ("1, now)\none_less(room, lane, ticket, called_at)", "1, now)")
+        "sessions/claim": ("1, now)\none_less(room, lane, ticket, called_at, now)", "1, now)")
     },
     "whoever is told to come back is not counted on": {
-        "sessions/claim": ("knock(room, lane, ticket, called_at, now + wait + PATIENCE_MS)", ""),
+        "sessions/claim": ("knock(room, lane, ticket, called_at, now + wait + PATIENCE_MS, now)", ""),
     },
     "a claim gets past a pause": {
         "sessions/claim": ("if is_held(room, event) then\n  return", "if false then\n  return")
@@ -222,7 +225,7 @@ MUTANTS: dict[str, Patch] = {
     },
     "leaving frees no call": {
         "rooms/leave": (
-            "  one_less(room, lane, ticket, called_at)\n",
+            "  one_less(room, lane, ticket, called_at, now)\n",
             "\n",
         )
     },

@@ -77,6 +77,31 @@ async def test_returning_takes_no_more_than_the_rate_gives(redis: ScriptRunner) 
     assert came == tickets
 
 
+async def test_a_room_at_rest_has_saved_up_nothing_for_who_returns(redis: ScriptRunner) -> None:
+    room = Room(redis, rate=60, cap=100)
+    await room.tick()
+    tickets = await room.crowd(10)
+    await room.ticks(200, 1000)
+    for place, ticket in enumerate(tickets, 1):
+        assert (await room.join(ticket, 3_800_000, kept=float(place)))[0] == "called"
+
+    assert len(await room.claims(tickets, 3_800_000)) == 2, "a second's worth, and one, after an hour too"
+
+
+async def test_who_leaves_and_is_back_brings_no_tokens_along(redis: ScriptRunner) -> None:
+    room = Room(redis, rate=60, cap=100, settle_ms=60_000)
+    await room.tick()
+    tickets = await room.crowd(10)
+    await room.ticks(12, 1000)
+    for ticket in tickets:
+        await room.leave(ticket, 12_000)
+    await room.ticks(30, 1000, 12_000)
+    for place, ticket in enumerate(tickets, 1):
+        assert (await room.join(ticket, 42_000, kept=float(place)))[0] == "called"
+
+    assert len(await room.claims(tickets, 42_000)) == 2
+
+
 async def test_who_returns_is_counted_on_so_that_nobody_new_takes_the_place(redis: ScriptRunner) -> None:
     room = Room(redis, cap=1, settle_ms=1000)
     await room.tick()
@@ -126,6 +151,18 @@ async def test_a_pause_gives_a_second_call_its_whole_window_too(room: Room) -> N
     await room.tick(619_999)
 
     assert (await room.claim("t1", 619_999))[0] == "admitted"
+
+
+async def test_a_resume_counts_a_second_call_as_a_tick_does(room: Room) -> None:
+    for at in range(180_000, 900_000, 60_000):
+        await room.tick(at)
+    await room.join("t6", 900_000, kept=6.0)
+    await room.control("pause", at=901_000)
+    await room.control("resume", at=902_000)
+    resumed = await room.expected()
+    await room.tick(902_000)
+
+    assert (resumed, await room.expected()) == (0, 0), "who is back is counted on once they ask to come in"
 
 
 async def test_after_the_end_nobody_returns(room: Room) -> None:
