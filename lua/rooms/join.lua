@@ -35,6 +35,7 @@ local strays, knocks = KEYS[7], KEYS[8]
 local ticket, now, event, starts, ends = ARGV[1], clock_ms(ARGV[2]), ARGV[3], tonumber(ARGV[4]), tonumber(ARGV[5])
 local kept, head, heads, draw, tail = ARGV[6], ARGV[7], tonumber(ARGV[8]), ARGV[9], ARGV[10]
 local most, window = tonumber(ARGV[11]), tonumber(ARGV[12])
+local LATE_STEP = 2 ^ -11 -- ms; the least that a float keeps beside the time of today in ms, twice
 
 -- A crowd joins at once, and three of the calls below, or thirty functions, cost Redis as much as the place itself:
 -- what a newcomer cannot need is neither asked for nor made, hence the includes where they are used.
@@ -48,7 +49,7 @@ local is_new, is_early = kept == '', starts and now < starts
 local is_over = r[2] == event or (ends and now >= ends)
 
 local score = (not is_new or is_over or most ~= 0) and redis.call('ZSCORE', queue, ticket)
-local was_known = score and 1 or 0
+local was_known, is_late = score and 1 or 0, false
 if not score then
   if is_over then
     return { 'ended' }
@@ -66,10 +67,14 @@ if not score then
   elseif turn_of(tonumber(tail), spin) > serving then
     score = tail
   else -- a newcomer never lands at or before the threshold: being late must not be a way to the front
-    score = number_text(serving + 2 ^ -10 * (1 + tonumber(tail) % 1))
+    local late_upto = tonumber(redis.call('HGET', line, 'late_upto') or serving)
+    score = number_text(math.max(late_upto, serving) + LATE_STEP) -- one by one: equal scores are called together
+    is_late = true
   end
   if redis.call('ZADD', queue, 'NX', score, ticket) == 0 then -- a newcomer whose answer was lost, and who asks again
     score, was_known = redis.call('ZSCORE', queue, ticket), 1
+  elseif is_late then
+    redis.call('HSET', line, 'late_upto', score)
   end
 end
 local number = tonumber(score)

@@ -98,6 +98,7 @@ class Lane:
     heads: int = 0
     show_up: float | None = None
     credit: float = 0.0
+    late_upto: float = -inf
 
     def turn(self, ticket: str) -> float:
         score = self.queue[ticket]
@@ -541,7 +542,10 @@ class Model:
         if kept is not None:
             return kept
         if self.times.starts is None or now >= self.times.starts:
-            return tail if tail > lane.serving else lane.serving + 2**-10 * (1 + tail % 1)
+            if tail > lane.serving:
+                return tail
+            lane.late_upto = max(lane.late_upto, lane.serving) + 2**-11
+            return lane.late_upto
         return head if max(lane.heads, lane.heads_in_line()) < self.times.heads else draw
 
     def leave(self, ticket: str, now: int) -> Reply:

@@ -21,6 +21,9 @@ MUTANTS: dict[str, Patch] = {
     "a newcomer may land before the threshold": {
         "rooms/join": ("elseif turn_of(tonumber(tail), spin) > serving then", "elseif true then")
     },
+    "all who are late share a place": {
+        "rooms/join": ("redis.call('HSET', line, 'late_upto', score)", "tostring(score)")
+    },
     "too many keep their order before the draw": {
         "rooms/join": ("heads_taken(line, queue) < heads and", "heads_taken(line, queue) <= heads and")
     },
