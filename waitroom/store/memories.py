@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints, TypeAdapter, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints, TypeAdapter, ValidationError, field_validator
 
 _Number = Annotated[str, StringConstraints(pattern=r"^(-inf|-?\d+(\.\d+)?(e-?\d+)?)$", max_length=40)]
 _Text = Annotated[str, StringConstraints(max_length=10_000)]
@@ -25,7 +25,15 @@ class _Memory(BaseModel):
     sessions_until_ms: Annotated[str, StringConstraints(pattern=r"^\d{1,16}$")]
     room: dict[str, _Text]
     draw: dict[str, _Text]
-    lanes: Annotated[dict[_Lane, dict[str, _Number]], Field(min_length=1)]
+    lanes: dict[_Lane, dict[str, _Number]]
+
+    @field_validator("lanes")
+    @classmethod
+    def has_main(cls, lanes: dict[str, dict[str, str]]) -> dict[str, dict[str, str]]:
+        """Refuse what lacks the lane that every room has: `tick` asks for it."""
+        if "main" not in lanes:
+            raise ValueError("no lane main")
+        return lanes
 
 
 _TEXTS = TypeAdapter(dict[str, str])

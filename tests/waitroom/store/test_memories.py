@@ -43,6 +43,7 @@ async def test_what_a_tick_tells_is_a_memory(redis: ScriptRunner, keys: Keys, st
         {"lanes": {"main": {"serving": "first"}}},
         {"lanes": {"fast": {"serving": "1"}}},
         {"lanes": {}},
+        {"lanes": {"slow": {"serving": "2"}}},
         {"more": 1},
     ],
 )
