@@ -43,7 +43,9 @@ class RoomsCollector(Collector):
         yield self._lanes(CounterMetricFamily, "lane_called", "Visitors called in a lane.", lambda lane: lane.called)
         yield self._counter("admitted", "Visitors admitted.", lambda s: s.admitted)
         yield self._counter("lapsed", "Calls that nobody answered in time.", lambda s: s.lapsed)
-        yield self._gauge("show_up_ratio", "Share of those called who come in, as measured.", lambda s: s.show_up_ratio)
+        yield self._gauge(
+            "show_up_ratio", "Share of those called in lane main who come in, as measured.", lambda s: s.show_up_ratio
+        )
         yield self._states("phase", "1 for the phase the room is in, 0 for others.", Phase, lambda s: s.phase)
 
     def _gauge(self, name: str, told: str, figure: Figure) -> Metric:

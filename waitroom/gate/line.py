@@ -20,6 +20,11 @@ from waitroom.store.board import Board
 from waitroom.store.rooms import Place, Rooms, full
 from waitroom.store.sessions import Admitted, NotYet, Over, Sessions, Unknown
 
+_LAPSED = (
+    "Your turn has passed. Ask once where you stand: whoever missed a call is called once more. Who has lapsed then "
+    "may join again, at the end of the line."
+)
+
 
 @dataclass(frozen=True, slots=True)
 class Presented:
@@ -183,4 +188,4 @@ def lapsed(why: str) -> Refused:
     """Return the answer to a ticket that nobody can come in with any more."""
     if why == "ended":
         return Refused(410, "ended", "This waiting room is closed: nobody is let in any more.")
-    return Refused(410, "lapsed", "Your turn has passed. Join again to take a place at the end of the line.")
+    return Refused(410, "lapsed", _LAPSED)

@@ -143,7 +143,8 @@ class Snapshot:
     `outstanding` were called and have not come yet; `admitted` and `lapsed` count from the beginning of the event.
     `spin` is 0 until `spin_source` is known; the `roster` follows a little after the opening.
     `rate_per_minute` is what the configuration or ops allow; `health` may hold admission below that.
-    `show_up_ratio` is the share of those called who come in, as measured: so many more are called.
+    `show_up_ratio` is the share of those called in lane main who come in, as measured: so many more are called. Each
+    other lane has its own.
     """
 
     room: str

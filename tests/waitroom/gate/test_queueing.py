@@ -296,6 +296,7 @@ async def test_who_missed_the_call_may_ask_once_more_where_they_stand_and_comes_
         await until(shop, called=2)
         await miss_the_call(redis, shop)
         missed = [await shop.post(f"{QUEUE}/claim", headers=app) for app in (one, other)]
+        told = await missed[0].json()
         states = [await (await shop.get(f"{QUEUE}/status", headers=app)).json() for app in (one, other)]
         came = await shop.post(f"{QUEUE}/claim", headers=one)
         await miss_the_call(redis, shop)
@@ -303,6 +304,7 @@ async def test_who_missed_the_call_may_ask_once_more_where_they_stand_and_comes_
         final = await (await shop.get(f"{QUEUE}/status", headers=other)).json()
 
     assert [answer.status for answer in missed] == [410, 410]
+    assert "Ask once where you stand" in told["detail"]
     assert [state["state"] for state in states] == ["called", "called"]
     assert came.status == 200
     assert (twice.status, final["state"]) == (410, "lapsed")
