@@ -2,10 +2,13 @@
 
 import asyncio
 
-from tests.edges import EVENT, Front, Store, front
+from tests.edges import EVENT, Front, Store, as_app, front
 from waitroom.kernel.redis import ScriptRunner
 from waitroom.kernel.tokens import Invite, Keys, Pass, PassSigner
 from waitroom.rules.challenges import solve
+from waitroom.rules.rooms import Change, ChangeKind
+
+OWN = "/.waitroom/drop"
 
 
 def codes(
@@ -57,3 +60,39 @@ async def test_who_guesses_is_held_to_a_rate(redis: ScriptRunner, keys: Keys, st
 
     assert set(statuses[:20]) == {403}
     assert statuses[-1] == 429
+
+
+async def test_one_solution_with_an_invite_and_without_is_one_session(
+    redis: ScriptRunner, keys: Keys, store: Store
+) -> None:
+    async with front(redis, keys, store, opens_in_s=-1, new_users_per_minute=60_000, total_active_users=9) as shop:
+        await shop.edge.rooms.control("drop", Change(ChangeKind.PAUSE), who="ann")
+        await shop.tick()
+        challenge = await shop.challenge()
+        (code,) = codes(shop)
+        told = [(await register(shop, invite, challenge))[1] for invite in (None, code, None, code)]
+        await shop.edge.rooms.control("drop", Change(ChangeKind.RESUME), who="ann")
+        claims: dict[str, str] = {}
+        async with asyncio.timeout(30):
+            while len(claims) < 2:
+                await shop.tick()
+                for ticket in {str(each["ticket"]) for each in told}:
+                    async with await shop.post(f"{OWN}/queue/claim", headers=as_app(ticket)) as answer:
+                        claims |= {ticket: (await answer.json())["pass"]} if answer.status == 200 else {}
+        now_ms = shop.edge.rooms.now_ms()
+        sessions = {PassSigner(keys).verify(text, room="drop", now_ms=now_ms).session_id for text in claims.values()}
+        inside = (await shop.edge.rooms.tick("drop")).sessions
+
+    assert [each["lane"] for each in told] == ["main", "priority", "main", "priority"]
+    assert len(sessions) == 1
+    assert inside == 1
+
+
+async def test_an_invite_gives_the_place_in_main_up(redis: ScriptRunner, keys: Keys, store: Store) -> None:
+    async with front(redis, keys, store, opens_in_s=60) as shop:
+        challenge = await shop.challenge()
+        await register(shop, None, challenge)
+        await register(shop, codes(shop)[0], challenge)
+        lanes = (await shop.edge.rooms.tick("drop")).lanes
+
+    assert {name: lane.waiting for name, lane in lanes.items()} == {"main": 0, "priority": 1}

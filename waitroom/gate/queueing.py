@@ -75,7 +75,7 @@ class Queueing:
         """Pose with `keys` and the `terms` of each room; `trusted` proxies are believed about addresses."""
         self._line = line
         self._limits = limits
-        self._invitations = Invitations(line.rooms, limits)
+        self._invitations = Invitations(line, limits)
         self._keys = keys
         self._terms = terms
         self._bind_key = bind_key
@@ -117,22 +117,25 @@ class Queueing:
         counters.CHALLENGES_SOLVED.labels(room).inc()
         event = self._line.rooms.schedule(room).event
         ticket = Ticket(room, event, MAIN, ticket_id, read(sent.challenge).issued_ms, None)
-        presented = await self._line.present(await self._invited(request, ticket, sent.invite), is_new=True)
+        placed = await self._invitations.placed(request, ticket, self._address(request), sent.invite)
+        presented = await self._line.present(placed, is_new=placed.score is None)
+        if placed.lane != MAIN:
+            await self._line.rooms.leave(ticket)  # who came without the invite first has two places otherwise
         known = presented.place.was_known
         counters.JOINS.labels(room, "known" if known else "new").inc()
-        return _with_cookie(
-            json_answer(
-                {
-                    "state": presented.place.standing,
-                    "ticket": presented.text,
-                    "ticket_id": presented.ticket.ticket_id,
-                    "lane": presented.ticket.lane,
-                    **_shown(presented),
-                },
-                status=200 if known else 201,
-            ),
-            self._line.ticket_cookie(presented),
+        answer = json_answer(
+            {
+                "state": presented.place.standing,
+                "ticket": presented.text,
+                "ticket_id": presented.ticket.ticket_id,
+                "lane": presented.ticket.lane,
+                **_shown(presented),
+            },
+            status=200 if known else 201,
         )
+        for cookie in self._invitations.cookies(request, presented):
+            _with_cookie(answer, cookie)
+        return answer
 
     async def slow(self, request: web.Request) -> web.StreamResponse:
         """Give a place to somebody without JavaScript; they pay in waiting time. Then back to the page they wanted."""
@@ -142,10 +145,10 @@ class Queueing:
         if self._line.held_ticket(request, room) is not None or form.get(_HONEYPOT):
             return see_other(back)
         await self._take_slow(room, self._address(request))
-        ticket = await self._invited(request, self._line.slow_ticket(room), None)
+        ticket = await self._invitations.placed(request, self._line.slow_ticket(room), self._address(request))
         presented = await self._line.present(ticket, is_new=True)
         counters.JOINS.labels(room, "new").inc()
-        return see_other(back, [self._line.ticket_cookie(presented)])
+        return see_other(back, self._invitations.cookies(request, presented))
 
     async def status(self, request: web.Request) -> web.StreamResponse:
         """Say where a ticket stands, and how long it may take."""
@@ -193,22 +196,6 @@ class Queueing:
         left = web.Response(status=204, headers=NO_STORE)
         answer = _with_cookie(left, self._line.cookies.no_ticket(room))
         return _with_cookie(answer, self._line.cookies.no_pass(room))
-
-    async def _invited(self, request: web.Request, ticket: Ticket, code: str | None) -> Ticket:
-        """Return the ticket in the lane of the code that was sent, or that the browser keeps; else `ticket` itself.
-
-        Raises:
-            Refused: the code that was sent is good for nothing; one that the browser keeps is left aside then.
-        """
-        kept = code or self._line.cookies.invite(request, ticket.room)
-        if not kept:
-            return ticket
-        try:
-            return await self._invitations.taken(ticket, kept, address_prefix(self._address(request)))
-        except Refused:
-            if code:
-                raise
-            return ticket
 
     async def _take_slow(self, room: str, address: str) -> None:
         """Count a place without work for one visitor's network, and for the wider one that could be made of many.

@@ -63,3 +63,22 @@ async def test_a_parameter_of_the_store_is_left_alone(redis: ScriptRunner, keys:
         page = {"Accept": "text/html", "Sec-Fetch-Mode": "navigate"}
         async with await shop.get("/drop/shoe?invite=friends", headers=page) as answer:
             assert answer.status == 200
+
+
+async def test_the_code_is_taken_away_once_it_was_used_and_a_lost_answer_costs_nothing(
+    redis: ScriptRunner, keys: Keys, store: Store
+) -> None:
+    async with front(redis, keys, store, opens_in_s=60) as shop:
+        (code,) = codes(shop)
+        challenge = await shop.challenge()
+        body = {"challenge": challenge, "solution": solve(challenge)}
+        kept = {"Cookie": f"wr_drop_invite={code}"}
+        async with await shop.post("/.waitroom/drop/queue/register", headers=kept, json=body) as answer:
+            first, cookies = await answer.json(), answer.headers.getall("Set-Cookie")
+        jar = {"Cookie": cookies[0].partition(";")[0]}
+        async with await shop.post("/.waitroom/drop/queue/register", headers=jar, json=body) as answer:
+            again, later = await answer.json(), answer.headers.getall("Set-Cookie")
+
+    assert [cookie.startswith("wr_drop_invite=; Max-Age=0") for cookie in cookies] == [False, True]
+    assert (first["lane"], again["lane"], again["place"]) == ("priority", "priority", 1)
+    assert len(later) == 1
