@@ -22,7 +22,10 @@ function compare(old, at) {
   }
   if (old.spin !== pulse.spin || old.phase === "prequeue" && pulse.phase !== "prequeue") presentSoon();
   if (old.phase === "ended" || old.phase === "idle" && pulse.phase === "prequeue") me.asked = false;
-  me.others += Object.keys(pulse.lanes).reduce((sum, name) => name === laneName() || !old.lanes[name] ? sum : sum + pulse.lanes[name].called - old.lanes[name].called, 0);
+  for (const name of Object.keys(pulse.lanes).filter(each => each !== laneName())) {
+    const now = pulse.lanes[name], before = old.lanes[name] || { called: 0, waiting: 0 }; // a lane is told once somebody stands there
+    me.others += now.called - before.called + Math.max(0, now.waiting - before.waiting);
+  }
   const ratio = pulse.rate_per_minute / old.rate_per_minute;
   if (pulse.health || old.health) { // the rate then changes all the time
     if (ratio < .9) because("The shop is very busy, so people are let in more slowly for a while.");

@@ -51,6 +51,7 @@ class FakeRoom:
     rate: int = 240
     health: dict[str, object] | None = None
     others: int | None = None  # how many were called in another lane
+    guests: int = 0  # how many wait there
     open_until_ms: int | None = None
     message: str | None = None
     seed: bytes | None = None
@@ -74,7 +75,7 @@ class FakeRoom:
     def pulse(self) -> dict[str, object]:
         lanes = {"main": {"serving": self.serving, "called": self.called, "waiting": self.waiting}}
         if self.others is not None:
-            lanes["priority"] = {"serving": None, "called": self.others, "waiting": 0}
+            lanes["priority"] = {"serving": None, "called": self.others, "waiting": self.guests}
         told: dict[str, object] = {
             "room": "drop",
             "event": self.event,
@@ -558,14 +559,15 @@ async def test_who_is_at_the_front_comes_in_before_what_the_crowd_asks_at_the_op
     await expect(page.locator("h1")).to_have_text("Welcome to the store")
 
 
+@pytest.mark.parametrize(("before", "after", "guests"), [(10, 500, 0), (None, 0, 300)], ids=["called", "arrived"])
 async def test_a_wait_that_grows_because_of_another_lane_comes_with_the_reason(
-    visitor: BrowserContext, room: FakeRoom
+    visitor: BrowserContext, room: FakeRoom, before: int | None, after: int, guests: int
 ) -> None:
-    room.others = 10
+    room.others = before
     page, _ = await opened(visitor, room)
     await expect(page.locator("#wait")).to_have_text("4\u20137 minutes")
 
-    room.others, room.called = 500, 700  # so few are left that the page asks anew
+    room.others, room.guests, room.called = after, guests, 700  # so few are left that the page asks anew
     room.wait = {"low": 400.0, "likely": 500.0, "high": 600.0}
 
     await expect(page.locator("#why")).to_contain_text("People with a place in another lane")
