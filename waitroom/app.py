@@ -21,6 +21,7 @@ from waitroom.gate.forward_auth import ForwardAuth
 from waitroom.gate.judge import Judge
 from waitroom.gate.line import Line
 from waitroom.gate.looks import look
+from waitroom.gate.misdirected import other_hosts_are_refused
 from waitroom.gate.probes import Probes
 from waitroom.gate.problem_pages import ProblemPages
 from waitroom.gate.proof_page import ProofPage
@@ -51,6 +52,7 @@ from waitroom.proxy.strict import c_parser_present, odd_requests_are_refused
 from waitroom.proxy.upstream import Upstream
 from waitroom.proxy.watched import WatchedUpstream
 from waitroom.rules.challenges import Terms
+from waitroom.rules.hosts import AllowedHosts
 from waitroom.rules.posing import challenge_keys
 from waitroom.rules.routes import Route, Routes
 from waitroom.rules.watch import Watch
@@ -181,8 +183,10 @@ class Edge:
         probes, pulses, queueing = Probes(self.rooms, self.board), Pulses(self.rooms, self.board), self._queueing
         problems = ProblemPages(templates, next(iter(looks.values())))
         trusted, origin = self._trusted, self._config.edge.public_origin
-        auth = ForwardAuth(judge, problems, self._upstream_passes, trusted=trusted, public_origin=origin)
-        app = web.Application(middlewares=[problems.people_get_pages, errors_become_answers, odd_requests_are_refused])
+        hosts = AllowedHosts(self._config.edge.allowed_hosts)
+        auth = ForwardAuth(judge, problems, self._upstream_passes, trusted=trusted, public_origin=origin, hosts=hosts)
+        refusing = [odd_requests_are_refused, other_hosts_are_refused(hosts)]
+        app = web.Application(middlewares=[problems.people_get_pages, errors_become_answers, *refusing])
         own = "/.waitroom/{room}"
         app.add_routes(
             [

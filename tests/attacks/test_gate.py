@@ -396,6 +396,34 @@ async def test_a_made_up_host_leads_round_no_gate(redis: ScriptRunner, keys: Key
         assert store.seen == []
 
 
+@pytest.mark.parametrize(
+    "target",
+    [
+        "/",
+        "/drop/",
+        "/.waitroom/drop/wait",
+        "/.waitroom/drop/pulse",
+        "/.waitroom/drop/enter",
+        "/.waitroom/nowhere",
+        "/.waitroom/auth/../drop/wait",
+        "/.waitroom/healthz/../../drop/",
+        "/.waitroom/healthz/",
+        "/.waitroom%2fhealthz",
+        "http://evil.example/drop/",
+    ],
+)
+@pytest.mark.parametrize("more", ["A: b", "X-Forwarded-Host: shop.example", "Accept: text/html"])
+async def test_a_host_that_is_not_served_gets_nothing(
+    redis: ScriptRunner, keys: Keys, store: Store, target: str, more: str
+) -> None:
+    edge = {"allowed_hosts": ["shop.example"]}
+    async with front(redis, keys, store, edge=edge, queueing_method="fifo") as gate:
+        reply = await sent(gate, request(f"GET {target}", more, host="evil.example"))
+
+    assert (reply.status, store.seen) == (421, [])
+    assert "Set-Cookie" not in reply.headers
+
+
 @pytest.mark.parametrize("method", ["POST", "PUT", "DELETE", "OPTIONS", "PATCH", "PROPFIND", "HEAD"])
 @pytest.mark.parametrize("says", ["Upgrade: websocket\r\nConnection: Upgrade", "X-HTTP-Method-Override: GET", "A: b"])
 async def test_no_method_and_no_upgrade_leads_round_the_gate(gate: Front, method: str, says: str) -> None:

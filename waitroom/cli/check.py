@@ -3,6 +3,7 @@
 import argparse
 import os
 from collections.abc import Iterator, Mapping
+from itertools import chain
 from pathlib import Path
 
 from rich.console import Console
@@ -15,6 +16,7 @@ from waitroom.kernel.settings import read_private, read_secrets
 from waitroom.kernel.units import spell_duration, spell_instant
 from waitroom.proxy.certificates import tls_context
 from waitroom.rules.beacons import BeaconKind
+from waitroom.rules.hosts import AllowedHosts
 
 
 def add(commands: Commands) -> None:
@@ -44,6 +46,7 @@ def notes(config: Config, environment: Mapping[str, str]) -> Iterator[str]:
         yield f"`waitroom serve` will refuse to start: {fault}"
     if not config.redis.url:
         yield "redis.url is empty: an embedded server is started, which serves this machine only"
+    yield from _not_served(config)
     if not config.edge.listen.is_loopback and not config.edge.is_https:
         yield "edge.public_origin names no https origin: cookies travel in the clear"
     if config.edge.tls_certificate and not config.edge.is_https:
@@ -54,6 +57,14 @@ def notes(config: Config, environment: Mapping[str, str]) -> Iterator[str]:
         yield "ops.listen is open to other machines: keep it behind a firewall"
     if config.backend.simulated_gateway:
         yield "backend.simulated_gateway is on: no real money moves"
+
+
+def _not_served(config: Config) -> Iterator[str]:
+    allowed = AllowedHosts(config.edge.allowed_hosts)
+    named = [room.hosts for room in config.rooms] + [route.hosts for route in config.routes]
+    for host in dict.fromkeys(chain.from_iterable(named)):
+        if not allowed.has(host):
+            yield f'edge.allowed_hosts does not hold "{host}", which a room or route names: it is answered 421'
 
 
 def _missing_secrets(config: Config, environment: Mapping[str, str]) -> Iterator[ConfigFault]:

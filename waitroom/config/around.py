@@ -1,13 +1,15 @@
 """What stands around the rooms: listeners, Redis, secrets, the sites behind, logs, the store backend."""
 
 from typing import Annotated, Literal, Self
+from urllib.parse import urlsplit
 
 from pydantic import Field, model_validator
 
 from waitroom.kernel.faults import Fault, Faults
 from waitroom.kernel.settings import Bytes, DurationMs, Listen, Many, OptionalPath, Settings, between
-from waitroom.kernel.shapes import Host, Name, Network, Origin, PathPrefix, RedisUrl, UpstreamUrl
+from waitroom.kernel.shapes import Host, HostPattern, Name, Network, Origin, PathPrefix, RedisUrl, UpstreamUrl
 from waitroom.kernel.units import Address, duration_ms, size_bytes
+from waitroom.rules.hosts import AllowedHosts
 
 
 class Edge(Settings):
@@ -18,6 +20,10 @@ class Edge(Settings):
     public_origin: Origin = Field(
         "",
         description='Scheme and host that shoppers see: "https://shop.example". https makes cookies Secure, __Host-.',
+    )
+    allowed_hosts: Many[HostPattern] = Field(
+        (),
+        description='Hosts served here: "shop.example", "*.shop.example"; others are answered 421. Empty serves any.',
     )
     trusted_proxies: Many[Network] = Field(
         (), description="Networks whose X-Forwarded-* headers are believed; nobody else's are."
@@ -72,8 +78,12 @@ class Edge(Settings):
         if (self.tls_certificate is None) != (self.tls_key is None):
             missing = "tls_key" if self.tls_certificate else "tls_certificate"
             faults.append(Fault((missing,), "is missing: certificate and key go together"))
-        if self.max_connections_per_address > self.max_connections:
+        is_said = "max_connections_per_address" in self.model_fields_set  # else all may be for one
+        if is_said and self.max_connections_per_address > self.max_connections:
             faults.append(Fault(("max_connections_per_address",), "must not be above max_connections"))
+        public = urlsplit(self.public_origin).netloc
+        if public and not AllowedHosts(self.allowed_hosts).has(public):
+            faults.append(Fault(("allowed_hosts",), f'must hold "{public}", which edge.public_origin names'))
         if faults:
             raise Faults(faults)
         return self

@@ -12,11 +12,13 @@ from aiohttp import web
 from waitroom.gate import counters
 from waitroom.gate.front_verdicts import PASS, Allowed, FrontVerdicts, Sent, back, own_page
 from waitroom.gate.judge import Judge, is_navigation
+from waitroom.gate.misdirected import refuse_host
 from waitroom.gate.problem_pages import ProblemPages, is_person
 from waitroom.kernel.answers import NO_STORE, problem, see_other
 from waitroom.kernel.errors import Refused, WaitroomError
 from waitroom.kernel.tokens import UpstreamPassSigner
 from waitroom.rules.fronts import Asked, asked_by_headers, asked_by_path
+from waitroom.rules.hosts import AllowedHosts
 from waitroom.rules.return_paths import return_path
 from waitroom.rules.verdicts import Forward, Refuse
 from waitroom.rules.visitors import Network, is_trusted
@@ -38,14 +40,16 @@ class ForwardAuth:
         *,
         trusted: Sequence[Network],
         public_origin: str,
+        hosts: AllowedHosts,
     ) -> None:
-        """Believe `trusted` fronts; shoppers come by `public_origin`, if that is known."""
+        """Believe `trusted` fronts; shoppers come by `public_origin`, if that is known, and to `hosts` only."""
         self._judge = judge
         self._line = judge.line
         self._verdicts = FrontVerdicts(judge, public_origin)
         self._problems = problems
         self._passes = passes
         self._trusted = trusted
+        self._hosts = hosts
         self._warned: set[str] = set()
 
     def routes(self) -> Iterable[web.RouteDef]:
@@ -149,11 +153,14 @@ class ForwardAuth:
             for name, value in request.headers.items():
                 headers.setdefault(name.lower(), []).append(value)
             if target is None:
-                return asked_by_headers(headers)
-            return asked_by_path(headers, request.method, request.headers.get("Host", ""), target)
+                asked = asked_by_headers(headers)
+            else:
+                asked = asked_by_path(headers, request.method, request.headers.get("Host", ""), target)
+            refuse_host(self._hosts, asked.host)
         except Refused as fault:
             self._note(fault)
             raise
+        return asked
 
     def _refuse_stranger(self, request: web.Request) -> None:
         if not request.raw_path.startswith(f"{OWN}/"):  # %61uth: past a front that keeps outsiders from here

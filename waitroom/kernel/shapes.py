@@ -33,6 +33,10 @@ def _host(found: str) -> str:
     return found
 
 
+def _host_pattern(found: str) -> str:
+    return f"*.{_host(found.removeprefix('*.'))}" if found.startswith("*.") else _host(found)
+
+
 def _network(found: str) -> str:
     try:
         ipaddress.ip_network(found)
@@ -78,6 +82,8 @@ OptionalPathOfSite = Annotated[str, AfterValidator(_optional_path)]
 """One path of a site, or ""."""
 Host = Annotated[str, AfterValidator(_host)]
 """A host name without a port."""
+HostPattern = Annotated[str, AfterValidator(_host_pattern)]
+"""A host name without a port, or "*." and one: every name below it."""
 Network = Annotated[str, AfterValidator(_network)]
 """Addresses in CIDR notation."""
 Origin = Annotated[str, AfterValidator(_origin)]

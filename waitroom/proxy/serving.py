@@ -57,7 +57,7 @@ class Serving:
             drain_s=edge.drain_timeout_ms / 1000,
             bounds=Bounds(
                 max_connections=edge.max_connections,
-                max_per_address=edge.max_connections_per_address,
+                max_per_address=min(edge.max_connections_per_address, edge.max_connections),
                 header_timeout_s=edge.header_timeout_ms / 1000,
                 write_timeout_s=edge.write_timeout_ms / 1000,
                 max_header_bytes=edge.max_header_bytes,

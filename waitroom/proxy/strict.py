@@ -17,6 +17,7 @@ from waitroom.kernel.errors import Refused
 _HOST = re.compile(r"(?:[A-Za-z0-9._~-]{1,253}|\[[0-9A-Fa-f:.]{2,45}\])(?::[0-9]{1,5})?")
 _ABSOLUTE = re.compile(r"https?://([^/?#]+)(.*)", re.IGNORECASE | re.DOTALL)
 _ONCE = frozenset({b"host", b"content-length", b"transfer-encoding", b"expect", b"upgrade", b"content-type"})
+_SPOKEN = frozenset({HttpVersion10, HttpVersion11})
 _FORBIDDEN_METHODS = frozenset({"CONNECT", "TRACE"})
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
@@ -46,6 +47,8 @@ async def odd_requests_are_refused(request: web.Request, handler: Handler) -> we
     try:
         refuse_odd_request(request)
     except Refused:
+        if request.version not in _SPOKEN:
+            request._cache["version"] = HttpVersion11  # aiohttp would answer in the version it was asked in
         request.protocol.close()
         raise
     return await handler(request)
@@ -57,7 +60,7 @@ def refuse_odd_request(request: web.BaseRequest) -> None:
     Raises:
         Refused: 400, 405, 417, 501 or 505.
     """
-    if request.version not in {HttpVersion10, HttpVersion11}:
+    if request.version not in _SPOKEN:
         raise Refused(505, "http-version", "Please speak HTTP/1.1 or HTTP/1.0.")
     if request.method in _FORBIDDEN_METHODS:
         raise Refused(405, "method-not-allowed", f"{request.method} is not possible here.")

@@ -70,6 +70,18 @@ def test_a_production_setup_has_nothing_to_note() -> None:
     assert list(notes(build(written, {}), {"WAITROOM_SECRET": "s" * 32})) == []
 
 
+def test_a_host_of_a_room_that_is_not_served_is_noted() -> None:
+    written = {
+        "rooms": [{"name": "drop", "paths": ["/"], "hosts": ["shop.example", "old.example"]}],
+        "edge": {"allowed_hosts": ["shop.example", "*.example.org"]},
+        "upstreams": UPSTREAMS,
+        "routes": [{"hosts": ["b.example.net", "a.example.org"], "paths": ["/"], "upstream": "store"}],
+    }
+
+    told = [note for note in notes(build(written, {}), {}) if "allowed_hosts" in note]
+    assert [note.split('"')[1] for note in told] == ["old.example", "b.example.net"]
+
+
 @pytest.mark.parametrize(
     ("kind", "told"),
     [

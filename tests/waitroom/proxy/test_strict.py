@@ -70,6 +70,13 @@ async def test_a_request_with_two_readings_never_reaches_the_origin(edge: Edge, 
     assert origin.seen == []
 
 
+@pytest.mark.parametrize("line", [b"GET / HTTP/2.0", b"GET / HTTP/0.9"])
+async def test_a_version_that_we_do_not_speak_is_refused_in_one_that_we_do(edge: Edge, line: bytes) -> None:
+    answer = await edge.head(line + b"\r\nHost: shop.example\r\n\r\n")
+
+    assert answer.startswith(b"HTTP/1.1 505 ")
+
+
 @pytest.mark.parametrize("host", [b"shop.example", b"shop.example:8080", b"127.0.0.1", b"[::1]:8080", b"a_b.local"])
 async def test_an_ordinary_host_passes_as_it_is(edge: Edge, origin: Origin, host: bytes) -> None:
     assert await status(edge, b"GET / HTTP/1.1\r\nHost: " + host + b"\r\nConnection: close\r\n\r\n") == 200
