@@ -12,7 +12,7 @@ from aiohttp import web
 from waitroom.kernel.errors import UpstreamUnavailable
 from waitroom.proxy.exchange import Answer, Ask
 from waitroom.proxy.headers import UpstreamIdentity, client_headers, for_one_visitor, upstream_headers
-from waitroom.proxy.relay import RelayedAnswer, VisitorLeft, copy_body, tell_interim, written
+from waitroom.proxy.relay import RelayedAnswer, VisitorLeft, copy_body, tell_interim, told_reason, written
 from waitroom.proxy.strict import origin_form
 from waitroom.proxy.uploads import Upload
 from waitroom.proxy.upstream import Upstream
@@ -125,7 +125,7 @@ class Forwarder:
             added = await told if inspect.isawaitable(told) else told
         ours = [(name.encode("ascii"), value.encode()) for name, value in added]
         headers = for_one_visitor(head.headers + ours) if ours else head.headers
-        reason = (answer.reason or "").encode("utf-8", "surrogateescape")
+        reason = told_reason(answer.reason or "")
         response = RelayedAnswer(answer.status, reason, headers, content_length=head.content_length)
         if self._leaving.is_set():
             response.force_close()

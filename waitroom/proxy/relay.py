@@ -9,6 +9,7 @@ from aiohttp import StreamReader, web
 from aiohttp.abc import AbstractStreamWriter
 from aiohttp.http import HttpVersion11, StreamWriter
 
+from waitroom.kernel.errors import UpstreamUnavailable
 from waitroom.proxy.headers import RawHeaders, client_headers
 
 
@@ -92,6 +93,17 @@ class RelayedAnswer(web.StreamResponse):
         return b"\r\n".join([*lines, b"", b""])
 
 
+def told_reason(reason: str) -> bytes:
+    """Return the bytes of a reason as the upstream wrote it; aiohttp lets through what is none.
+
+    Raises:
+        UpstreamUnavailable: 502, it holds control characters.
+    """
+    if any((character < " " and character != "\t") or character == "\x7f" for character in reason):
+        raise UpstreamUnavailable("control characters in the reason of the answer")
+    return reason.encode("utf-8", "surrogateescape")
+
+
 def tell_interim(request: web.BaseRequest, status: int, reason: str, headers: RawHeaders) -> None:
     """Pass on what the upstream says before its answer (RFC 9110 §15.2), as far as this visitor can understand it.
 
@@ -100,7 +112,7 @@ def tell_interim(request: web.BaseRequest, status: int, reason: str, headers: Ra
     transport = request.transport
     if status == 100 or request.version < HttpVersion11 or transport is None or transport.is_closing():
         return
-    lines = [b"HTTP/1.1 %d %s" % (status, reason.encode("utf-8", "surrogateescape"))]
+    lines = [b"HTTP/1.1 %d %s" % (status, told_reason(reason))]
     lines += [name + b": " + value for name, value in client_headers(headers).headers]
     transport.write(b"\r\n".join([*lines, b"", b""]))
 
