@@ -109,7 +109,7 @@ async def test_410_is_for_ever() -> None:
 
 async def test_a_redirect_is_not_followed() -> None:
     assert await fate(307, Location="http://127.0.0.1:9/") == (Fate.LATER, 0)
-    assert await fate(302, Location="/hooks") == (Fate.LATER, 0)
+    assert await fate(307, Location="/hooks") == (Fate.LATER, 0)
 
 
 async def test_retry_after_is_respected_within_a_day() -> None:
