@@ -6,12 +6,13 @@ from functools import partial
 
 import aiohttp
 import pytest
+from sqlalchemy.pool import QueuePool
 
 from inventory_backend.ledger import holds, settlement
 from inventory_backend.ledger.idempotency import Kept
 from inventory_backend.ledger.ledger import Ledger
 from inventory_backend.ledger.orders import Placing, place
-from inventory_backend.payments.payments import Charge, Gateway, SimulatedGateway
+from inventory_backend.payments.payments import Charge, Gateway, Intent, SimulatedGateway
 from inventory_backend.payments.saga import Saga, SagaSettings
 from inventory_backend.payments.simulated_cards import Behaviour
 from inventory_backend.sales import HoldState, PaymentState
@@ -264,3 +265,22 @@ async def test_many_payments_are_carried_at_once_but_not_too_many(till: Till) ->
     assert {await till.end(pid) for pid in pids} == {(PaymentState.CAPTURED, HoldState.PAID)}
     assert (await books(till.ledger)).allocated["sneaker"] == 10
     assert till.clock.now_ms() == NOW_MS
+
+
+async def test_no_connection_of_the_ledger_is_held_while_the_gateway_thinks(till: Till) -> None:
+    pools = [engine.pool for engine in (till.ledger._writer, till.ledger._reader)]
+    held: list[int] = []
+    authorise = till.gateway.authorise
+
+    async def slow(intent: Intent, *, key: str) -> Charge:
+        for _ in range(50):
+            await asyncio.sleep(0)
+        held.extend(pool.checkedout() for pool in pools if isinstance(pool, QueuePool))
+        return await authorise(intent, key=key)
+
+    till.gateway.authorise = slow  # type: ignore[method-assign]  # the gateway is ours to steer: it stands at the edge
+    pid = await till.pay()
+    await till.step()
+
+    assert held == [0, 0]
+    assert await till.end(pid) == (PaymentState.CAPTURED, HoldState.PAID)
