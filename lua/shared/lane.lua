@@ -58,6 +58,7 @@ local function settle_calls(lane, terms, is_admitting)
     end
   end
   keep_field(lane.line, 'settled_upto', settled_upto)
+  lane.settled_upto = tonumber(settled_upto)
   return outstanding, expected
 end
 
@@ -74,14 +75,14 @@ local function call_more(lane, terms, count)
   if not batch or terms.now - batch.called_ms >= 1000 then
     batch = new_batch(lane, terms.now)
   end
-  local due = due_of(lane, called)
+  local counted = batch.member and counted_on(batch, lane.settled_upto) or 0
   batch.upto, batch.left, batch.deadline_ms = upto, batch.left + called, terms.now + terms.window
-  batch.size, batch.due = batch.size + called, batch.due + due
+  batch.size, batch.due = batch.size + called, batch.due + due_of(lane, called)
   keep_batch(lane.calls, batch)
   redis.call('HSET', lane.line, 'serving', number_text(upto))
   redis.call('HINCRBY', lane.line, 'called', called)
   redis.call('XADD', terms.log, 'MAXLEN', '~', '200000', '*',
     'at_ms', string.format('%d', terms.now), 'lane', lane.name, 'serving', number_text(upto), 'called', called)
   lane.waiting, lane.ready = lane.waiting - called, lane.ready - called
-  return called, due
+  return called, counted_on(batch, lane.settled_upto) - counted
 end

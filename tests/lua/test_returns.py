@@ -153,6 +153,18 @@ async def test_a_pause_gives_a_second_call_its_whole_window_too(room: Room) -> N
     assert (await room.claim("t1", 619_999))[0] == "admitted"
 
 
+async def test_whoever_is_called_beside_a_second_call_is_counted_with_it_at_once(room: Room) -> None:
+    for at in range(180_000, 900_000, 60_000):
+        await room.tick(at)
+    await room.join("t6", 900_000, kept=6.0)
+    await room.join("new", 900_000, score=100.0)
+    called = (await room.tick(900_000))["called"]
+    first = await room.expected()
+    await room.tick(900_000)
+
+    assert (called, first, await room.expected()) == (7, 2, 2), "they share a batch now, which is counted on as a whole"
+
+
 async def test_a_resume_counts_a_second_call_as_a_tick_does(room: Room) -> None:
     for at in range(180_000, 900_000, 60_000):
         await room.tick(at)
