@@ -31,7 +31,8 @@ async def buy(drop: Shop, name: str) -> dict[str, Any] | Answer:
         await asyncio.sleep(0.05)
     if held.status != 201:
         return held
-    placed = await shopper.commit(held.body["reservation_id"])
+    while (placed := await shopper.commit(held.body["reservation_id"], key=f"pay {name}")).status == 503:
+        await asyncio.sleep(0.05)
     return await shopper.settled(placed.body["order_id"], within_s=60)
 
 
