@@ -32,8 +32,8 @@ def ctl(site: WholeSite, *arguments: str) -> subprocess.CompletedProcess[str]:
 
 
 @pytest.fixture
-def restored(site: WholeSite) -> Iterator[WholeSite]:
-    """Give the installation; whatever is turned is turned back."""
+def restored(site: WholeSite, new_shopper: NewShopper) -> Iterator[WholeSite]:
+    """Give the installation; whatever is turned is turned back, and every worker knows."""
     yield site
     defaults: dict[str, dict[str, object]] = {
         "rate": {"per_minute": 60000},
@@ -42,7 +42,9 @@ def restored(site: WholeSite) -> Iterator[WholeSite]:
     }
     for what, body in (defaults | {"resume": {}}).items():
         site.ops(what, body)
-    until(lambda: site.pulse().get("phase") == "open" and site.ops().get("waiting") == 0)
+    workers = [watcher.shopper for watcher in watchers(site, new_shopper)]
+    until(lambda: all(worker.get(f"{OWN}/pulse").body["phase"] == "open" for worker in workers))
+    until(lambda: site.ops().get("waiting") == 0)
 
 
 @dataclass
