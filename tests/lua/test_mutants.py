@@ -218,7 +218,10 @@ MUTANTS: dict[str, Patch] = {
         "rooms/enter": ("if redis.call('EXISTS', lane.queue) == 1 then", "if lane.name ~= 'priority' then")
     },
     "the calls of other lanes are not settled": {
-        "rooms/tick": ("  if lane.is_used then\n    local left", "  if lane == main then\n    local left")
+        "rooms/tick": (
+            "  if lane.is_used then\n    local left",
+            "  lane.settled_upto = -math.huge\n  if lane == main then\n    local left",
+        )
     },
     "a resume forgets the other lanes": {
         "rooms/control": ("    call_again(room, lanes, now, window)", "    call_again(room, { lanes[1] }, now, window)")
