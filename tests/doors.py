@@ -13,11 +13,11 @@ from waitroom.kernel.clock import Clock, SystemClock
 from waitroom.kernel.ports import listening
 from waitroom.kernel.tasks import Loop, running
 from waitroom.kernel.units import Address
-from waitroom.proxy.accepting import Acceptor, Doorway
-from waitroom.proxy.connections import SWEEP_S, Bounds, Connections
-from waitroom.proxy.listener import Listener
 from waitroom.proxy.strict import server_log
 from waitroom.rules.visitors import Network
+from waitroom.wire.accepting import Acceptor, Doorway
+from waitroom.wire.connections import SWEEP_S, Bounds, Connections
+from waitroom.wire.listener import Listener
 
 GET = b"GET / HTTP/1.1\r\nHost: shop.example\r\n\r\n"
 LAST_GET = b"GET / HTTP/1.1\r\nHost: shop.example\r\nConnection: close\r\n\r\n"

@@ -1,5 +1,9 @@
 """A waiting room that a shop puts in front of itself.
 
+                bytes on the wire                                  listen; what is prepared is answered here
+                       │
+                     wire/
+           ┌───────────┴──┬─────────────┬─────────────┐
         visitor       admitted      operator      the clock
            │              │             │             │
          gate/         proxy/       console/        jobs/        four doors: thin; HTTP or time comes in

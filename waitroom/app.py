@@ -47,7 +47,6 @@ from waitroom.kernel.tokens import Keys, PassSigner, TicketSigner, UpstreamPassS
 from waitroom.proxy.behind import all_connected, ways
 from waitroom.proxy.forward import Forwarder
 from waitroom.proxy.headers import identify
-from waitroom.proxy.serving import Serving, serve_until_told
 from waitroom.proxy.strict import c_parser_present, odd_requests_are_refused
 from waitroom.proxy.upstream import Upstream
 from waitroom.proxy.watched import WatchedUpstream
@@ -65,6 +64,7 @@ from waitroom.store.limits import Limits
 from waitroom.store.rooms import Rooms
 from waitroom.store.sessions import Sessions
 from waitroom.store.wheels import Wheels
+from waitroom.wire.serving import Serving, serve_until_told
 
 log = logging.getLogger(__name__)
 

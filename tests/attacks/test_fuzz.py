@@ -24,11 +24,11 @@ from waitroom.kernel.errors import BadToken
 from waitroom.kernel.pages import Pages
 from waitroom.kernel.redis import ScriptRunner
 from waitroom.kernel.tokens import Keys, Ticket, TicketSigner
-from waitroom.proxy.listener import Listener
 from waitroom.proxy.strict import server_log
 from waitroom.rules.rooms import RoomRules
 from waitroom.store.audit import Audit
 from waitroom.store.rooms import Rooms
+from waitroom.wire.listener import Listener
 
 ROUNDS = 150
 """How many requests one test sends; the seeds that hypothesis keeps make a fault come back."""

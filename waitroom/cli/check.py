@@ -14,9 +14,9 @@ from waitroom.config import Config, Event, Room, read, room_rules
 from waitroom.kernel.errors import ConfigFault
 from waitroom.kernel.settings import read_private, read_secrets
 from waitroom.kernel.units import spell_duration, spell_instant
-from waitroom.proxy.certificates import tls_context
 from waitroom.rules.beacons import BeaconKind
 from waitroom.rules.hosts import AllowedHosts
+from waitroom.wire.certificates import tls_context
 
 
 def add(commands: Commands) -> None:

@@ -26,8 +26,8 @@ from waitroom.kernel.metrics import FOLDER
 from waitroom.kernel.ports import free_loopback, listening
 from waitroom.kernel.settings import create_secret_file, read_private, read_secrets
 from waitroom.kernel.units import Address
-from waitroom.proxy.certificates import tls_context
 from waitroom.supervisor import Program, Supervisor
+from waitroom.wire.certificates import tls_context
 
 _QUIET_S = 15.0
 """After this long without an answer, people are told that it is not stuck in silence."""

@@ -19,16 +19,6 @@ IN_FLIGHT = Gauge(
     ["upstream"],
     multiprocess_mode="livesum",
 )
-CONNECTIONS = Gauge(
-    "waitroom_connections",
-    "Connections that clients have open now.",
-    multiprocess_mode="livesum",
-)
-CONNECTIONS_CUT = Counter(
-    "waitroom_connections_cut",
-    "Connections that were ended or refused, by what they were one too many of, or did too slowly.",
-    ["why"],
-)
 
 
 def status_class(status: int) -> str:

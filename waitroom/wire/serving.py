@@ -14,13 +14,13 @@ from aiohttp import web
 from waitroom.config import Edge
 from waitroom.kernel.clock import Clock
 from waitroom.kernel.tasks import Loop, running
-from waitroom.proxy.accepting import Acceptor, Doorway
-from waitroom.proxy.certificates import Certificates
-from waitroom.proxy.connections import SWEEP_S, Bounds, Connections
 from waitroom.proxy.inlet import PIECE_BYTES
-from waitroom.proxy.listener import Listener
 from waitroom.proxy.strict import server_log
 from waitroom.rules.visitors import Network
+from waitroom.wire.accepting import Acceptor, Doorway
+from waitroom.wire.certificates import Certificates
+from waitroom.wire.connections import SWEEP_S, Bounds, Connections
+from waitroom.wire.listener import Listener
 
 log = logging.getLogger(__name__)
 

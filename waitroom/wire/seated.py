@@ -4,9 +4,9 @@ import asyncio
 from typing import cast
 
 from waitroom.kernel.clock import Clock
-from waitroom.proxy.connections import Bounds, Seat
-from waitroom.proxy.last_words import HEADER_STALLED, HEADER_TOO_LARGE, last_words
-from waitroom.proxy.listener import Connection, Listener
+from waitroom.wire.connections import Bounds, Seat
+from waitroom.wire.last_words import HEADER_STALLED, HEADER_TOO_LARGE, last_words
+from waitroom.wire.listener import Connection, Listener
 
 
 def seated(listener: Listener, seat: Seat, address: str, bounds: Bounds, clock: Clock) -> asyncio.Protocol:

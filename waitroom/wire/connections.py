@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from waitroom.kernel.clock import Clock
-from waitroom.proxy.counters import CONNECTIONS, CONNECTIONS_CUT
 from waitroom.rules.visitors import Network, address_prefix, is_trusted
+from waitroom.wire.counters import CONNECTIONS, CONNECTIONS_CUT
 
 log = logging.getLogger(__name__)
 

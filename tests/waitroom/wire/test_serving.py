@@ -15,8 +15,8 @@ from tests.doors import GET, Client
 from waitroom.kernel.clock import SystemClock
 from waitroom.kernel.ports import listening
 from waitroom.kernel.units import Address
-from waitroom.proxy.connections import Bounds
-from waitroom.proxy.serving import Serving, _affordable, serve_until_told
+from waitroom.wire.connections import Bounds
+from waitroom.wire.serving import Serving, _affordable, serve_until_told
 
 
 @pytest.mark.parametrize("told", [signal.SIGTERM, signal.SIGINT])

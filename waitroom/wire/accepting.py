@@ -13,15 +13,15 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from waitroom.kernel.tasks import Errands
-from waitroom.proxy.certificates import Certificates
-from waitroom.proxy.connections import Connections, Seat
-from waitroom.proxy.counters import CONNECTIONS_CUT
 from waitroom.proxy.inlet import PIECE_BYTES, Inlet
-from waitroom.proxy.last_words import BUSY, last_words
-from waitroom.proxy.listener import Listener
-from waitroom.proxy.preamble import BadPreamble, announced
-from waitroom.proxy.seated import seated
 from waitroom.rules.visitors import Network, is_trusted
+from waitroom.wire.certificates import Certificates
+from waitroom.wire.connections import Connections, Seat
+from waitroom.wire.counters import CONNECTIONS_CUT
+from waitroom.wire.last_words import BUSY, last_words
+from waitroom.wire.listener import Listener
+from waitroom.wire.preamble import BadPreamble, announced
+from waitroom.wire.seated import seated
 
 log = logging.getLogger(__name__)
 

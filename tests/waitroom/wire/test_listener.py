@@ -10,9 +10,9 @@ from aiohttp import web
 
 from tests.doors import GET, doors
 from tests.wire import Reply, send
-from waitroom.proxy import listener as listeners
-from waitroom.proxy.listener import Listener
 from waitroom.proxy.strict import server_log
+from waitroom.wire import listener as listeners
+from waitroom.wire.listener import Listener
 
 HEAD = b"Host: shop.example\r\nConnection: close\r\n"
 

@@ -8,7 +8,7 @@ import pytest
 
 from tests import certificate
 from waitroom.kernel.errors import ConfigFault
-from waitroom.proxy.certificates import Certificates, tls_context
+from waitroom.wire.certificates import Certificates, tls_context
 
 
 def test_what_cannot_be_used_is_told(tmp_path: Path) -> None:

@@ -9,8 +9,8 @@ from aiohttp.web_protocol import RequestHandler
 
 from waitroom.kernel.answers import problem
 from waitroom.kernel.errors import Refused, WaitroomError
-from waitroom.proxy.last_words import HEADER_TOO_LARGE
 from waitroom.proxy.strict import with_a_path
+from waitroom.wire.last_words import HEADER_TOO_LARGE
 
 HALF_CLOSED_S = 2.0
 """How long a request may go on whose client said that it sends no more: it may be reading, or gone."""

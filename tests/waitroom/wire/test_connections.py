@@ -5,7 +5,7 @@ from ipaddress import ip_network
 
 from tests.doors import cut
 from tests.fakes import FakeClock
-from waitroom.proxy.connections import Bounds, Connections, Seat
+from waitroom.wire.connections import Bounds, Connections, Seat
 
 
 @dataclass

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from waitroom.proxy.preamble import BadPreamble, announced
+from waitroom.wire.preamble import BadPreamble, announced
 
 SIGNATURE = b"\r\n\r\n\x00\r\nQUIT\n"
 

@@ -17,9 +17,9 @@ from tests import certificate
 from tests.doors import GET, LAST_GET, cut, doors
 from tests.fakes import FakeClock
 from tests.wire import whole_reply
-from waitroom.proxy.accepting import Doorway
-from waitroom.proxy.certificates import Certificates
-from waitroom.proxy.connections import Bounds
+from waitroom.wire.accepting import Doorway
+from waitroom.wire.certificates import Certificates
+from waitroom.wire.connections import Bounds
 
 LOOPBACK = (ip_network("127.0.0.0/8"),)
 ANNOUNCED = b"PROXY TCP4 203.0.113.7 192.0.2.1 40000 443\r\n"

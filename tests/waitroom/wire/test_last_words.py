@@ -4,7 +4,7 @@ import pytest
 
 from tests.wire import faults_of, whole_reply
 from waitroom.kernel.errors import Refused
-from waitroom.proxy.last_words import BUSY, HEADER_STALLED, HEADER_TOO_LARGE, last_words
+from waitroom.wire.last_words import BUSY, HEADER_STALLED, HEADER_TOO_LARGE, last_words
 
 
 @pytest.mark.parametrize(("fault", "status"), [(BUSY, 503), (HEADER_TOO_LARGE, 431), (HEADER_STALLED, 408)])
