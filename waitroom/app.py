@@ -18,6 +18,7 @@ from waitroom.gate.counters import WORKER_STARTED
 from waitroom.gate.door import Door, OnHead
 from waitroom.gate.entries import Entries
 from waitroom.gate.forward_auth import ForwardAuth
+from waitroom.gate.inside import Inside
 from waitroom.gate.judge import Judge
 from waitroom.gate.line import Line
 from waitroom.gate.looks import look
@@ -179,7 +180,8 @@ class Edge:
         pages = WaitingPages(WaitingPage(templates, looks), self._line, statuses, self._clock)
         routes = Routes([self._route(room) for room in self._config.rooms])
         judge = Judge(self._line, routes, self._upstream_passes, self._entries)
-        door = Door(judge, pages, self._carry, self.errands)
+        inside = Inside(judge, self.errands)
+        door = Door(judge, inside, pages, self._carry)
         probes, pulses, queueing = Probes(self.rooms, self.board), Pulses(self.rooms, self.board), self._queueing
         problems = ProblemPages(templates, next(iter(looks.values())))
         trusted, origin = self._trusted, self._config.edge.public_origin

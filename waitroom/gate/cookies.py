@@ -4,8 +4,7 @@ import re
 from collections.abc import Callable, Iterator
 from typing import TypeVar
 
-from aiohttp import web
-
+from waitroom.kernel.asking import Asking
 from waitroom.kernel.errors import BadToken
 from waitroom.kernel.tokens import Pass, PassSigner, Ticket, TicketSigner, is_spelled_as_ours
 
@@ -40,21 +39,21 @@ class Cookies:
         """Return the name of the pass cookie of `room`."""
         return self._name(room, "pass")
 
-    def ticket(self, request: web.BaseRequest, room: str, event: str) -> Ticket | None:
+    def ticket(self, request: Asking, room: str, event: str) -> Ticket | None:
         """Return the valid ticket that `request` carries, if any."""
         return _first(
             _candidates(request, self.ticket_name(room)),
             lambda text: self._tickets.verify(text, room=room, event=event),
         )
 
-    def pass_(self, request: web.BaseRequest, room: str, now_ms: int) -> Pass | None:
+    def pass_(self, request: Asking, room: str, now_ms: int) -> Pass | None:
         """Return the valid pass that `request` carries, if any."""
         return _first(
             _candidates(request, self.pass_name(room)),
             lambda text: self._passes.verify(text, room=room, now_ms=now_ms),
         )
 
-    def invite(self, request: web.BaseRequest, room: str) -> str | None:
+    def invite(self, request: Asking, room: str) -> str | None:
         """Return the code of an invite that this browser came with; an app says it where it registers."""
         return None if is_app(request) else next(_candidates(request, self._name(room, "invite")), None)
 
@@ -94,18 +93,18 @@ class Cookies:
         return f"{name}={text}; Max-Age={max_age_s}; Path=/; HttpOnly; SameSite=Lax{secure}"
 
 
-def is_app(request: web.BaseRequest) -> bool:
+def is_app(request: Asking) -> bool:
     """Whether `request` comes with `Authorization: Waitroom`, be it without a token: who does so keeps no cookies."""
     return f"{request.headers.get('Authorization', '')} "[: len(_SCHEME)].lower() == _SCHEME
 
 
-def others(request: web.BaseRequest) -> str:
+def others(request: Asking) -> str:
     """Return the cookies of `request` without ours, for the store; one that is no text is left out."""
     pairs = [pair.strip() for header in request.headers.getall("Cookie", []) for pair in header.split(";")]
     return "; ".join(pair for pair in pairs if pair and not pair.startswith(_OURS) and _NOT_UTF8.search(pair) is None)
 
 
-def _candidates(request: web.BaseRequest, name: str) -> Iterator[str]:
+def _candidates(request: Asking, name: str) -> Iterator[str]:
     authorization = request.headers.get("Authorization", "")
     if authorization[: len(_SCHEME)].lower() == _SCHEME:
         yield authorization[len(_SCHEME) :].strip()

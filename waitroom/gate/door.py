@@ -6,14 +6,13 @@ from typing import assert_never
 
 from aiohttp import web
 
-from waitroom.gate.cookies import TOKEN_HEADER, is_app
+from waitroom.gate.inside import Additions, Inside
 from waitroom.gate.invitations import kept_by_browser
 from waitroom.gate.judge import Judge, is_navigation, must_wait
 from waitroom.gate.line import Issued
 from waitroom.gate.waiting_pages import WaitingPages
 from waitroom.kernel.answers import problem, see_other
 from waitroom.kernel.errors import Refused, WaitroomError
-from waitroom.kernel.tasks import Errands
 from waitroom.kernel.tokens import Pass, Ticket
 from waitroom.rules.return_paths import return_path
 from waitroom.rules.routes import Route
@@ -21,7 +20,7 @@ from waitroom.rules.verdicts import Enter, Forward, Refuse, Verdict, Wait, Welco
 from waitroom.store.rooms import Standing
 from waitroom.store.sessions import Over
 
-OnHead = Callable[[int, str | None], Sequence[tuple[str, str]]]
+OnHead = Callable[[int, str | None], Additions]
 Carry = Callable[[web.Request, str, str | None, OnHead | None], Awaitable[web.StreamResponse]]
 """Carries a request to the upstream of that name, with the text of its `Waitroom-Pass`: the proxy's side."""
 
@@ -33,13 +32,13 @@ _UPSTREAM_FAULTS = frozenset({502, 503, 504})
 class Door:
     """The catch-all: whatever is not an own endpoint comes here."""
 
-    def __init__(self, judge: Judge, pages: WaitingPages, carry: Carry, errands: Errands) -> None:
-        """Put the parts together; `errands` own what must not die with the visitor's connection."""
+    def __init__(self, judge: Judge, inside: Inside, pages: WaitingPages, carry: Carry) -> None:
+        """Put the parts together."""
         self._judge = judge
+        self._inside = inside
         self._line = judge.line
         self._pages = pages
         self._carry = carry
-        self._errands = errands
 
     async def visit(self, request: web.Request) -> web.StreamResponse:
         """Answer any request for the store: carried there, or the waiting page, or a problem."""
@@ -78,14 +77,8 @@ class Door:
         """Carry a request of somebody who is in; renew their pass as it goes by, unless the store ends it."""
         shown = self._judge.upstream_pass(pass_)
 
-        def on_head(_status: int, command: str | None) -> Sequence[tuple[str, str]]:
-            if command == "revoke":
-                _ = self._errands.begin(self._line.end(pass_), name="release session")
-                return [("Set-Cookie", self._line.cookies.no_pass(route.room))]
-            if is_new:
-                return _handed(request, self._line.renew(pass_, pass_.expires_ms))
-            renewed = self._judge.visited(route.room, pass_)
-            return _handed(request, renewed) if renewed else ()
+        def on_head(_status: int, command: str | None) -> Additions:
+            return self._inside.answered(request, route.room, pass_, command, is_new=is_new)
 
         try:
             return await self._carry(request, route.upstream, shown, on_head)
@@ -120,12 +113,6 @@ class Door:
         if standing is Standing.LAPSED:
             answer.headers.add("Set-Cookie", self._line.cookies.no_ticket(room))
         return answer
-
-
-def _handed(request: web.Request, issued: Issued) -> list[tuple[str, str]]:
-    """Return the headers that hand a pass over: the cookie, and to an app, which keeps none, the token itself."""
-    cookie = ("Set-Cookie", issued.cookie)
-    return [cookie, (TOKEN_HEADER, issued.text)] if is_app(request) else [cookie]
 
 
 def _without_upstream(fault: WaitroomError, cookies: Sequence[tuple[str, str]]) -> web.Response:

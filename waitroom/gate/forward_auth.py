@@ -75,9 +75,7 @@ class ForwardAuth:
             found = await self._verdicts.answer(request, asked)
         except WaitroomError:
             return web.Response(status=401, headers=NO_STORE)  # `refusal` says why
-        if isinstance(found, Allowed):
-            return web.Response(status=204, headers=found.headers)
-        return web.Response(status=401, headers={"Location": found.location, **NO_STORE})
+        return nginx_answer(found)
 
     async def refusal(self, request: web.Request) -> web.StreamResponse:
         """Say to the visitor why nginx got a 401, which carries no words of its own.
@@ -102,7 +100,7 @@ class ForwardAuth:
             found = await self._verdicts.answer(request, asked)
         except WaitroomError as fault:
             return self._told(request, asked, fault)
-        return _carried(found)
+        return redirect_answer(found)
 
     async def envoy(self, request: web.Request) -> web.StreamResponse:
         """Answer 200, 303 or a problem below 500: Envoy takes anything above for a fault of the gate itself."""
@@ -111,7 +109,7 @@ class ForwardAuth:
             found = await self._verdicts.answer(request, asked)
         except WaitroomError as fault:
             return self._told(request, asked, _below_500(fault))
-        answer = _carried(found)
+        answer = redirect_answer(found)
         if isinstance(found, Allowed) and not found.others:
             answer.headers["x-envoy-auth-headers-to-remove"] = "cookie"
         return answer
@@ -182,7 +180,15 @@ class ForwardAuth:
         return self._problems.page(answer, fault.public, may_retry=asked.method == "GET")
 
 
-def _carried(found: Allowed | Sent) -> web.Response:
+def nginx_answer(found: Allowed | Sent) -> web.Response:
+    """Return a verdict as `auth_request` can carry it: 204, or 401 with a Location."""
+    if isinstance(found, Allowed):
+        return web.Response(status=204, headers=found.headers)
+    return web.Response(status=401, headers={"Location": found.location, **NO_STORE})
+
+
+def redirect_answer(found: Allowed | Sent) -> web.Response:
+    """Return a verdict for fronts that hand any refusal to the visitor: 200 or 303."""
     return see_other(found.location) if isinstance(found, Sent) else web.Response(headers=found.headers)
 
 

@@ -9,6 +9,7 @@ from waitroom.gate.cookies import TOKEN_HEADER, is_app, others
 from waitroom.gate.judge import Judge, is_navigation, must_wait
 from waitroom.gate.line import Issued
 from waitroom.kernel.answers import NO_STORE
+from waitroom.kernel.asking import Asking
 from waitroom.kernel.errors import Refused
 from waitroom.kernel.tokens import Pass
 from waitroom.rules.fronts import Asked
@@ -64,33 +65,49 @@ class FrontVerdicts:
         Raises:
             Refused: who looks at no page has to wait, or nobody is let in.
         """
-        judged, found = self._judge.judge(request, asked.host, asked.target), Allowed()
-        if judged is not None:
-            is_seen = is_navigation(asked.method, request.headers) and not is_app(request)
-            acted = await self._act(request, judged[0].room, judged[1], asked, is_seen=is_seen)
-            if isinstance(acted, Sent):
-                return acted
-            found = acted
-        return replace(found, is_app=is_app(request), others=others(request))
+        judged = self._judge.judge(request, asked.host, asked.target)
+        if judged is None:
+            return _whole(request, Allowed())
+        room, found = judged[0].room, judged[1]
+        acted = self._known(request, room, found, asked)
+        if acted is None:
+            issued = await self._judge.let_in(request, room, found)
+            if issued is None:
+                raise must_wait(room)
+            acted = Allowed(self._judge.upstream_pass(issued.pass_), issued)
+        return _whole(request, acted)
+
+    def at_once(self, request: Asking, asked: Asked) -> Allowed | Sent | None:
+        """Return the same where Redis has not to be asked; None where it has, and then nothing is counted.
+
+        Raises:
+            Refused: as `answer`.
+        """
+        route = self._judge.routes.match(asked.host, asked.target)
+        if route is None:
+            return _whole(request, Allowed())
+        found = self._judge.found(request, route.room)
+        acted = self._known(request, route.room, found, asked)
+        if acted is None:
+            return None
+        self._judge.count(route.room, found)
+        return _whole(request, acted)
 
     def origin(self, asked: Asked) -> str:
         """Return where the visitor is: as configured, where that is the host they named."""
         known = self._public_origin
         return known if known and urlsplit(known).netloc == asked.host else asked.origin
 
-    async def _act(
-        self, request: web.Request, room: str, found: Verdict, asked: Asked, *, is_seen: bool
-    ) -> Allowed | Sent:
+    def _known(self, request: Asking, room: str, found: Verdict, asked: Asked) -> Allowed | Sent | None:
+        """Act on a verdict; None where somebody may come in whom Redis has to be asked about."""
+        is_seen = is_navigation(asked.method, request.headers) and not is_app(request)
         if isinstance(found, Refuse):
             raise self._judge.refused(room)
         if isinstance(found, Forward):
             return Allowed() if found.pass_ is None else self._inside(room, found.pass_, asked, is_seen=is_seen)
         if is_seen:
             return self._to(room, "wait" if isinstance(found, Wait) else "enter", asked)
-        issued = await self._judge.let_in(request, room, found)
-        if issued is None:
-            raise must_wait(room)
-        return Allowed(self._judge.upstream_pass(issued.pass_), issued)
+        return None
 
     def _inside(self, room: str, pass_: Pass, asked: Asked, *, is_seen: bool) -> Allowed | Sent:
         snapshot = self._judge.line.board.get(room)
@@ -105,6 +122,13 @@ class FrontVerdicts:
 
     def _to(self, room: str, page: str, asked: Asked) -> Sent:
         return Sent(self.origin(asked) + own_page(room, page, back(asked)))
+
+
+def _whole(request: Asking, acted: Allowed | Sent) -> Allowed | Sent:
+    """Return a yes with what of the request's own the front shall hand on."""
+    if isinstance(acted, Sent):
+        return acted
+    return replace(acted, is_app=is_app(request), others=others(request))
 
 
 def own_page(room: str, page: str, back: str) -> str:

@@ -1,7 +1,6 @@
 """Find the verdict on a visit, and what follows from it for passes: alike before our own proxy and anybody else's."""
 
 import secrets
-from collections.abc import Mapping
 from functools import cache, lru_cache
 
 from aiohttp import web
@@ -9,6 +8,7 @@ from aiohttp import web
 from waitroom.gate import counters
 from waitroom.gate.entries import Entries
 from waitroom.gate.line import Issued, Line
+from waitroom.kernel.asking import Asking, Headers
 from waitroom.kernel.errors import Refused, StoreUnavailable
 from waitroom.kernel.tokens import Pass, UpstreamPassSigner
 from waitroom.rules.rooms import Queueing
@@ -39,7 +39,7 @@ class Judge:
         self._signed = lru_cache(_SIGNED)(upstream_passes.sign)
         self._counter = cache(counters.REQUESTS.labels)
 
-    def judge(self, request: web.Request, host: str, raw_path: str) -> tuple[Route, Verdict] | None:
+    def judge(self, request: Asking, host: str, raw_path: str) -> tuple[Route, Verdict] | None:
         """Return the room around `raw_path` on `host`, and what to do with who carries this `request`; None outside.
 
         Raises:
@@ -48,14 +48,22 @@ class Judge:
         route = self.routes.match(host, raw_path)
         return None if route is None else (route, self.in_room(request, route.room))
 
-    def in_room(self, request: web.Request, room: str) -> Verdict:
-        """Return what to do with who carries this `request` and wants into `room`."""
+    def in_room(self, request: Asking, room: str) -> Verdict:
+        """Return what to do with who carries this `request` and wants into `room`, and count it."""
+        found = self.found(request, room)
+        self.count(room, found)
+        return found
+
+    def found(self, request: Asking, room: str) -> Verdict:
+        """Return the verdict without counting it: somebody else may have to act on it."""
         rules, pass_ = self.line.rooms.rules(room), self.line.held_pass(request, room)
         is_fresh = self.line.board.age_s(room) < _FRESH_S
         snapshot, now_ms = self.line.board.get(room), self.line.rooms.now_ms()
-        found = verdict(rules.queueing, snapshot, pass_, is_fresh=is_fresh, now_ms=now_ms)
+        return verdict(rules.queueing, snapshot, pass_, is_fresh=is_fresh, now_ms=now_ms)
+
+    def count(self, room: str, found: Verdict) -> None:
+        """Count a verdict that is acted on."""
         self._counter(room, type(found).__name__.lower()).inc()
-        return found
 
     async def let_in(self, request: web.Request, room: str, found: Verdict) -> Issued | None:
         """Return the pass of somebody who comes straight in, if the verdict has one for them."""
@@ -108,13 +116,13 @@ class Judge:
         return self.line.issue(room, entered.session_id, entered.expires_ms)
 
 
-def is_navigation(method: str, headers: Mapping[str, str]) -> bool:
+def is_navigation(method: str, headers: Headers) -> bool:
     """Whether a person is about to look at the answer (Fetch Metadata; else by what is accepted)."""
     if method not in {"GET", "HEAD"} or "Upgrade" in headers:
         return False
-    mode = headers.get("Sec-Fetch-Mode")
-    accepts_html = "text/html" in headers.get("Accept", "")
-    return mode == "navigate" if mode is not None else accepts_html
+    if "Sec-Fetch-Mode" in headers:
+        return headers.get("Sec-Fetch-Mode", "") == "navigate"
+    return "text/html" in headers.get("Accept", "")
 
 
 def must_wait(room: str) -> Refused:

@@ -6,10 +6,9 @@ The API and the page without JavaScript take the same steps.
 import secrets
 from dataclasses import dataclass, replace
 
-from aiohttp import web
-
 from waitroom.gate import counters
 from waitroom.gate.cookies import Cookies
+from waitroom.kernel.asking import Asking
 from waitroom.kernel.errors import Refused, StoreUnavailable
 from waitroom.kernel.tokens import Pass, Ticket
 from waitroom.rules.lanes import SLOW, admitted_before
@@ -72,7 +71,7 @@ class Line:
             raise StoreUnavailable(f"no tick of {room} yet")
         return snapshot
 
-    def held_ticket(self, request: web.BaseRequest, room: str) -> Ticket | None:
+    def held_ticket(self, request: Asking, room: str) -> Ticket | None:
         """Return the valid ticket that `request` carries for the event of now."""
         event = self.rooms.schedule(room).event
         ticket = self.cookies.ticket(request, room, event)
@@ -80,7 +79,7 @@ class Line:
             return None
         return ticket
 
-    def held_pass(self, request: web.BaseRequest, room: str) -> Pass | None:
+    def held_pass(self, request: Asking, room: str) -> Pass | None:
         """Return the valid pass that `request` carries, unless it was revoked."""
         pass_ = self.cookies.pass_(request, room, self.rooms.now_ms())
         if pass_ is None or self.sessions.is_revoked(room, pass_.session_id):

@@ -3,14 +3,19 @@
 import gzip
 import re
 from collections.abc import Mapping
+from email.utils import formatdate
 from hashlib import blake2b
 
 import brotli
 from aiohttp import web
 from multidict import CIMultiDict
 
+from waitroom.kernel.asking import Asking
+
 _SMALL_BYTES = 200
 """Below this a compressed form saves nothing that a packet would notice."""
+_MOST_READY = 64
+"""How many readings of one answer are kept as bytes: browsers know a handful of ways to ask."""
 _QVALUE = re.compile(r"0(\.[0-9]{0,3})?|1(\.0{0,3})?")
 """RFC 9110 §12.4.2; a weight of any other shape counts as a refusal."""
 
@@ -33,11 +38,12 @@ class Prepared:
         self.etag = f'"{blake2b(body, digest_size=12).hexdigest()}"'
         self._headers = CIMultiDict({"Content-Type": content_type, "Vary": "Accept-Encoding"})
         self._headers.update(headers or {})
+        self._ready: dict[tuple[str, str, bool], tuple[int, bytes]] = {}
         self._encoded: dict[str, bytes] = {}
         if compress and len(body) > _SMALL_BYTES:
             self._encoded = {"br": brotli.compress(body, quality=9), "gzip": gzip.compress(body, 9, mtime=0)}
 
-    def answer(self, request: web.Request) -> web.Response:
+    def answer(self, request: Asking) -> web.Response:
         """Return the form that `request` can read, or 304 when it has it already (RFC 9110 §13.1.2)."""
         headers = self._headers.copy()
         body, encoding = self.body, pick_encoding(request.headers.get("Accept-Encoding", ""), self._encoded)
@@ -53,9 +59,39 @@ class Prepared:
             headers["Content-Encoding"] = encoding
         return web.Response(status=self.status, body=body, headers=headers)
 
+    def on_the_wire(self, request: Asking, now_s: int, *, is_head: bool = False) -> bytes:
+        """Return the same answer as bytes, put together once a second for all who ask alike; a HEAD gets no body."""
+        accepted, held = request.headers.get("Accept-Encoding", ""), request.headers.get("If-None-Match", "")
+        asked = (accepted, held, is_head)
+        ready = self._ready.get(asked)
+        if ready is None or ready[0] != now_s:
+            if len(self._ready) >= _MOST_READY:
+                self._ready.clear()
+            ready = self._ready[asked] = now_s, on_the_wire(self.answer(request), now_s, is_head=is_head)
+        return ready[1]
+
     def size_bytes(self, encoding: str) -> int:
         """Return how many bytes the body takes over the wire in `encoding` ("br", "gzip" or "identity")."""
         return len(self._encoded.get(encoding, self.body))
+
+
+def on_the_wire(answer: web.Response, now_s: int | None, *, is_head: bool = False, is_last: bool = False) -> bytes:
+    """Return a whole answer as the bytes that aiohttp would send for it over HTTP/1.1.
+
+    `now_s` (seconds since 1970) becomes its Date; None for bytes that are kept for ever. The connection is kept, unless
+    this `is_last` on it.
+    """
+    body = answer.body or b""
+    assert isinstance(body, bytes), "an answer made ahead of time is whole"
+    lines = [f"HTTP/1.1 {answer.status} {answer.reason}"]
+    lines += [f"{name}: {value}" for name, value in answer.headers.items()]
+    if answer.status not in {204, 304}:
+        lines.append(f"Content-Length: {len(body)}")
+    if now_s is not None:
+        lines.append(f"Date: {formatdate(now_s, usegmt=True)}")
+    if is_last:
+        lines.append("Connection: close")
+    return "\r\n".join([*lines, "", ""]).encode() + (b"" if is_head else body)
 
 
 def pick_encoding(accepted: str, made: Mapping[str, bytes]) -> str | None:

@@ -27,7 +27,7 @@ in many ways. It also refuses what is too long, or not ASCII, before anything is
 """
 
 _REMEMBERED = 4096
-"""How many passes a signer knows again by their text: somebody inside shows theirs with every request."""
+"""How many tickets and passes are known again by their text: a visitor shows the same one with every request."""
 
 
 def is_spelled_as_ours(text: str) -> bool:
@@ -119,7 +119,9 @@ class TicketSigner:
 
     def __init__(self, keys: Keys) -> None:
         """Take the ticket keys out of `keys`."""
-        self._signer = _signer(keys.derive("ticket"), "ticket")
+        signer = _signer(keys.derive("ticket"), "ticket")
+        self._signer = signer
+        self._read = lru_cache(_REMEMBERED)(lambda text: tuple(_fields(signer, text, 7)))
 
     def sign(self, ticket: Ticket) -> str:
         """Return the ticket as text for a cookie or an Authorization header."""
@@ -133,7 +135,7 @@ class TicketSigner:
         Raises:
             BadToken: forged, damaged, or of another room or event.
         """
-        room_, event_, lane, ticket_id, issued_ms, score, slow = _fields(self._signer, text, 7)
+        room_, event_, lane, ticket_id, issued_ms, score, slow = self._read(text)
         if (room_, event_) != (room, event):
             raise BadToken("ticket of another room or event", kind="foreign-ticket")
         return Ticket(room_, event_, lane, ticket_id, issued_ms, score, bool(slow))

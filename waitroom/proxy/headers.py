@@ -97,19 +97,27 @@ def upstream_headers(raw: RawHeaders, identity: UpstreamIdentity) -> list[tuple[
     listed = _listed(raw) - _KEPT_WHATEVER_CONNECTION_SAYS
     kept: list[tuple[bytes, bytes]] = []
     for name, value in raw:
-        low = name.lower()
-        if low in _NEVER_UPSTREAM or low in listed or _speaks_for_us(low, identity.is_peer_trusted):
+        if name.lower() in listed:
             continue
-        if low == b"cookie":
-            value = without_our_cookies(value)  # the rest of the header, byte for byte
-            if not value:
-                continue
-        elif low == b"authorization" and (value + b" ")[:9].lower() == b"waitroom ":
+        found = upstream_value(name, value, is_peer_trusted=identity.is_peer_trusted)
+        if found is None:
             continue
-        if _CONTROL.search(value):
+        if _CONTROL.search(found):
             raise Refused(400, "malformed-request", "This request is not valid HTTP: a control character in a header.")
-        kept.append((name, value))
-    return kept + _forwarded(identity)
+        kept.append((name, found))
+    return kept + forwarded(identity)
+
+
+def upstream_value(name: bytes, value: bytes, *, is_peer_trusted: bool) -> bytes | None:
+    """Return what the upstream shall see of one header that Connection does not name; None for nothing."""
+    low = name.lower()
+    if low in _NEVER_UPSTREAM or _speaks_for_us(low, is_peer_trusted):
+        return None
+    if low == b"cookie":
+        return without_our_cookies(value) or None  # the rest of the header, byte for byte
+    if low == b"authorization" and (value + b" ")[:9].lower() == b"waitroom ":
+        return None
+    return value
 
 
 def client_headers(raw: RawHeaders) -> UpstreamHead:
@@ -179,7 +187,7 @@ def _speaks_for_us(low: bytes, is_peer_trusted: bool) -> bool:
     return False
 
 
-def _forwarded(identity: UpstreamIdentity) -> list[tuple[bytes, bytes]]:
+def forwarded(identity: UpstreamIdentity) -> list[tuple[bytes, bytes]]:
     """Return our own word about the visitor, added after everything was stripped, so that Connection cannot name it.
 
     Source: RFC 7239.

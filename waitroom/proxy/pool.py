@@ -1,11 +1,15 @@
 """Connections to one upstream that rest between requests; none rests too long, none lives for ever."""
 
 import asyncio
+import logging
+import re
 import socket
 import ssl
 from collections import deque
+from collections.abc import Callable
 from dataclasses import dataclass
 from ipaddress import ip_address
+from typing import Generic, Protocol, TypeVar, cast
 
 import aiohappyeyeballs
 from aiohttp.client_proto import ResponseHandler
@@ -13,6 +17,9 @@ from aiohttp.client_proto import ResponseHandler
 from waitroom.kernel.clock import Clock
 from waitroom.proxy.inlet import PIECE_BYTES, Inlet
 
+log = logging.getLogger(__name__)
+
+_KEEP_ALIVE_TIMEOUT = re.compile(r"\btimeout=(\d{1,6})\b", re.IGNORECASE)
 _SECOND_FAMILY_S = 0.25  # RFC 8305 §5, how long one address may take before the next is tried beside it
 
 
@@ -39,9 +46,9 @@ class Place:
 class Connection(ResponseHandler):
     """One connection, and what the pool wants to know of it."""
 
-    def __init__(self, loop: asyncio.AbstractEventLoop, now_s: float) -> None:
+    def __init__(self, now_s: float) -> None:
         """Stand ready to be connected."""
-        super().__init__(loop)
+        super().__init__(asyncio.get_running_loop())
         self.born_s = self.rests_since_s = now_s
         self.is_used = False
 
@@ -54,40 +61,69 @@ class Connection(ResponseHandler):
         return self.is_connected() and not self.should_close
 
 
-class Pool:
-    """The connections to one place; their number is counted elsewhere."""
+class Pooled(Protocol):
+    """What the pool has to know of a connection."""
 
-    def __init__(self, place: Place, *, clock: Clock, rest_s: float, life_s: float) -> None:
+    born_s: float
+    rests_since_s: float
+    is_used: bool
+
+    @property
+    def is_fit(self) -> bool:
+        """Whether another request may go over it."""
+        ...
+
+    def close(self) -> None:
+        """End it."""
+        ...
+
+
+Kind = TypeVar("Kind", bound=Pooled)
+
+
+class Pool(Generic[Kind]):
+    """The connections of one kind to one place; their number is counted elsewhere."""
+
+    def __init__(
+        self, place: Place, make: Callable[[float], Kind], *, clock: Clock, rest_s: float, life_s: float
+    ) -> None:
         """Let a connection rest for `rest_s` at most, and take none again that is older than `life_s`.
 
-        Old ones go so that a name that leads elsewhere by now is followed.
+        Old ones go so that a name that leads elsewhere by now is followed. `make` is told when a new one was born; what
+        it makes is an asyncio.Protocol.
         """
         self._place = place
+        self._make = make
         self._clock = clock
         self._life_s = life_s
         self._buffer = bytearray(PIECE_BYTES)
-        self._resting: deque[Connection] = deque()
+        self._resting: deque[Kind] = deque()
         self._sweep: asyncio.TimerHandle | None = None
         self.rest_s = rest_s
 
-    async def take(self, *, rested_at_most_s: float) -> Connection:
+    async def take(self, *, rested_at_most_s: float) -> Kind:
         """Return the connection that rested least, else a new one.
 
         Raises:
             OSError: there is nobody, or not who the certificate should name.
         """
+        found = self.rested(rested_at_most_s)
+        return await self.dial() if found is None else found
+
+    def rested(self, at_most_s: float) -> Kind | None:
+        """Return the connection that rested least, and not for longer than so many seconds; None without one."""
         now_s = self._clock.tick_s()
         while self._resting:
             found = self._resting[-1]
-            if found.is_fit and now_s - found.rests_since_s > rested_at_most_s:
+            if found.is_fit and now_s - found.rests_since_s > at_most_s:
                 break  # it and all below it may still do for others
             self._resting.pop()
             if found.is_fit and now_s - found.born_s <= self._life_s:
                 return found
             found.close()
-        return await self.dial()
+        return None
 
-    async def dial(self) -> Connection:
+    async def dial(self) -> Kind:
         """Return a new connection.
 
         Raises:
@@ -95,10 +131,10 @@ class Pool:
         """
         loop, place = asyncio.get_running_loop(), self._place
 
-        connection = Connection(loop, self._clock.tick_s())
+        connection = self._make(self._clock.tick_s())
 
         def inlet() -> Inlet:
-            return Inlet(connection, self._buffer)
+            return Inlet(cast(asyncio.Protocol, connection), self._buffer)
 
         if place.path is not None:
             await loop.create_unix_connection(inlet, place.path)
@@ -115,7 +151,17 @@ class Pool:
             raise
         return connection
 
-    def give_back(self, connection: Connection) -> None:
+    def heed(self, keep_alive: str) -> None:
+        """Let connections rest for less than the upstream says it does, if it says so (`Keep-Alive: timeout=5`)."""
+        told = _KEEP_ALIVE_TIMEOUT.search(keep_alive)
+        if told is None:
+            return
+        rest_s = max(int(told[1]) - 1.0, int(told[1]) / 2)
+        if rest_s < self.rest_s:
+            log.info("keep-alive shortened", extra={"host": self._place.host, "seconds": rest_s})
+            self.rest_s = rest_s
+
+    def give_back(self, connection: Kind) -> None:
         """Let `connection` rest, if another request may go over it."""
         if not connection.is_fit:
             connection.close()

@@ -4,6 +4,7 @@ import asyncio
 import socket
 import struct
 from collections.abc import Awaitable, Sequence
+from dataclasses import dataclass
 
 from aiohttp import StreamReader, web
 from aiohttp.abc import AbstractStreamWriter
@@ -11,6 +12,33 @@ from aiohttp.http import HttpVersion11, StreamWriter
 
 from waitroom.kernel.errors import UpstreamUnavailable
 from waitroom.proxy.headers import RawHeaders, client_headers
+
+
+@dataclass(frozen=True, slots=True)
+class Framing:
+    """How an answer goes to the visitor: its length where that is told, else in chunks or to the connection's end."""
+
+    status: int
+    length: int | None
+    is_chunked: bool
+    is_kept: bool
+
+
+def answer_head(reason: bytes, headers: RawHeaders, framing: Framing, *, is_modern: bool = True) -> bytes:
+    """Return the head of a relayed answer; it `is_modern` to who speaks HTTP/1.1."""
+    lines = [b"HTTP/1.%d %d %s" % (is_modern, framing.status, reason)]
+    lines += [name + b": " + value for name, value in headers]
+    if framing.is_chunked:
+        lines.append(b"Transfer-Encoding: chunked")
+    elif framing.length is not None and framing.status not in {101, 204}:
+        lines.append(b"Content-Length: %d" % framing.length)
+    if framing.status == 101:
+        lines += [b"Connection: Upgrade", b"Upgrade: websocket"]
+    elif not framing.is_kept and is_modern:
+        lines.append(b"Connection: close")
+    elif framing.is_kept and not is_modern:
+        lines.append(b"Connection: keep-alive")
+    return b"\r\n".join([*lines, b"", b""])
 
 
 class RelayedAnswer(web.StreamResponse):
@@ -77,20 +105,8 @@ class RelayedAnswer(web.StreamResponse):
         await super().write_eof(data)
 
     def _head(self, request: web.BaseRequest, is_chunked: bool) -> bytes:
-        version = b"HTTP/1.1" if request.version >= HttpVersion11 else b"HTTP/1.0"
-        lines = [b"%s %d %s" % (version, self.status, self._raw_reason)]
-        lines += [name + b": " + value for name, value in self._raw_headers]
-        if is_chunked:
-            lines.append(b"Transfer-Encoding: chunked")
-        elif self._raw_length is not None and self.status not in {101, 204}:
-            lines.append(b"Content-Length: %d" % self._raw_length)
-        if self.status == 101:
-            lines += [b"Connection: Upgrade", b"Upgrade: websocket"]
-        elif not self._keep_alive and request.version >= HttpVersion11:
-            lines.append(b"Connection: close")
-        elif self._keep_alive and request.version < HttpVersion11:
-            lines.append(b"Connection: keep-alive")
-        return b"\r\n".join([*lines, b"", b""])
+        framing = Framing(self.status, self._raw_length, is_chunked=is_chunked, is_kept=bool(self._keep_alive))
+        return answer_head(self._raw_reason, self._raw_headers, framing, is_modern=request.version >= HttpVersion11)
 
 
 def told_reason(reason: str) -> bytes:
@@ -112,9 +128,12 @@ def tell_interim(request: web.BaseRequest, status: int, reason: str, headers: Ra
     transport = request.transport
     if status == 100 or request.version < HttpVersion11 or transport is None or transport.is_closing():
         return
-    lines = [b"HTTP/1.1 %d %s" % (status, told_reason(reason))]
-    lines += [name + b": " + value for name, value in client_headers(headers).headers]
-    transport.write(b"\r\n".join([*lines, b"", b""]))
+    transport.write(interim_head(status, told_reason(reason), headers))
+
+
+def interim_head(status: int, reason: bytes, headers: RawHeaders) -> bytes:
+    """Return an interim answer as the visitor gets it."""
+    return answer_head(reason, client_headers(headers).headers, Framing(status, None, is_chunked=False, is_kept=True))
 
 
 class VisitorLeft(Exception):  # an event, not an error

@@ -1,6 +1,7 @@
 """Count what one upstream is doing for us, and let no more begin than it may."""
 
 import asyncio
+from contextlib import suppress
 
 from prometheus_client import Gauge
 
@@ -28,6 +29,15 @@ class Slots:
             await self._wait()
         else:
             await self._free.acquire()  # at once
+        self._in_flight.inc()
+        return Slot(self)
+
+    def take_now(self) -> "Slot | None":
+        """Return a slot if one is free and nobody waits for it."""
+        if self._free.locked():
+            return None
+        with suppress(StopIteration):
+            self._free.acquire().send(None)  # which is over with its first step
         self._in_flight.inc()
         return Slot(self)
 

@@ -2,9 +2,8 @@
 
 import asyncio
 import logging
-import re
 import ssl
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,14 +16,13 @@ from waitroom.kernel.clock import Clock
 from waitroom.kernel.errors import ConfigFault, UpstreamUnavailable, WaitroomError
 from waitroom.proxy.counters import ANSWERS, IN_FLIGHT, UPSTREAM_SECONDS, status_class
 from waitroom.proxy.exchange import Answer, Ask, begin
-from waitroom.proxy.pool import Connection, Place, Pool
+from waitroom.proxy.pool import Connection, Kind, Place, Pool
 from waitroom.proxy.slots import Slots
 from waitroom.proxy.uploads import Upload
 
 log = logging.getLogger(__name__)
 
 _CAREFUL_SHARE = 4
-_KEEP_ALIVE_TIMEOUT = re.compile(r"\btimeout=(\d{1,6})\b", re.IGNORECASE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,13 +53,13 @@ class Upstream:
         self.name = name
         self.limits = limits
         self._clock = clock
-        place = _place(url, ca_file)
+        self._place = place = _place(url, ca_file)
         self.authority = "localhost" if place.path else urlsplit(url).netloc
-        self._pool = Pool(place, clock=clock, rest_s=limits.keepalive_s, life_s=limits.connection_lifetime_s)
+        self._pool = self.pool(Connection)
         in_flight = IN_FLIGHT.labels(name)
-        self._slots = Slots(limits.max_connections, patience_s=limits.connect_timeout_s, in_flight=in_flight)
+        self.slots = Slots(limits.max_connections, patience_s=limits.connect_timeout_s, in_flight=in_flight)
         # Websockets and event streams last: they have as many again, so that plain requests never wait for them.
-        self._long_slots = Slots(limits.max_connections, patience_s=limits.connect_timeout_s, in_flight=in_flight)
+        self.long_slots = Slots(limits.max_connections, patience_s=limits.connect_timeout_s, in_flight=in_flight)
         self._seconds = UPSTREAM_SECONDS.labels(name)
 
     @asynccontextmanager
@@ -72,14 +70,14 @@ class Upstream:
             UpstreamUnavailable: 502 no connection or no HTTP, 504 no answer in time.
             Refused: 503 all connections are busy; or what was wrong with the body of `ask`.
         """
-        slot = await (self._long_slots if ask.is_upgrade else self._slots).take()
+        slot = await (self.long_slots if ask.is_upgrade else self.slots).take()
         try:
             answer = await self._answer(ask)
             answer.return_when_over(self._pool.give_back)
             try:
                 if answer.is_event_stream and not ask.is_upgrade:
                     slot.release()
-                    slot = await self._long_slots.take()
+                    slot = await self.long_slots.take()
                 elif answer.status != 101:  # the upstream is done when we have its last byte, however slow the visitor
                     answer.content.on_eof(slot.release)
                 yield answer
@@ -87,6 +85,18 @@ class Upstream:
                 answer.end()
         finally:
             slot.release()
+
+    def pool(self, make: Callable[[float], Kind]) -> Pool[Kind]:
+        """Return a pool for connections to it that `make` makes, empty yet."""
+        limits = self.limits
+        rest_s, life_s = limits.keepalive_s, limits.connection_lifetime_s
+        return Pool(self._place, make, clock=self._clock, rest_s=rest_s, life_s=life_s)
+
+    def answered(self, status: int, seconds: float) -> None:
+        """Count an answer whose head took so many seconds; status 0 is none at all, and has no time."""
+        if status:
+            self._seconds.observe(seconds)
+        ANSWERS.labels(self.name, status_class(status)).inc()
 
     def close(self) -> None:
         """Close every connection that rests."""
@@ -99,10 +109,9 @@ class Upstream:
             answer = await self._sent(ask)
         except WaitroomError as fault:
             if isinstance(fault, UpstreamUnavailable):
-                ANSWERS.labels(self.name, status_class(0)).inc()
+                self.answered(0, 0)
             raise
-        self._seconds.observe(self._clock.tick_s() - started_s)
-        ANSWERS.labels(self.name, status_class(answer.status)).inc()
+        self.answered(answer.status, self._clock.tick_s() - started_s)
         return answer
 
     async def _sent(self, ask: Ask) -> Answer:
@@ -145,18 +154,8 @@ class Upstream:
 
     async def _begun(self, connection: Connection, ask: Ask) -> Answer:
         answer = await begin(connection, ask, silence_s=self.limits.first_byte_timeout_s)
-        self._heed(answer.headers.get("Keep-Alive", ""))
+        self._pool.heed(answer.headers.get("Keep-Alive", ""))
         return answer
-
-    def _heed(self, keep_alive: str) -> None:
-        """Keep resting connections shorter than the upstream says it does, if it says so (`Keep-Alive: timeout=5`)."""
-        told = _KEEP_ALIVE_TIMEOUT.search(keep_alive)
-        if told is None:
-            return
-        rest_s = max(int(told[1]) - 1.0, int(told[1]) / 2)
-        if rest_s < self._pool.rest_s:
-            log.info("keep-alive shortened", extra={"upstream": self.name, "seconds": rest_s})
-            self._pool.rest_s = rest_s
 
 
 @asynccontextmanager

@@ -8,6 +8,7 @@ import re
 import unicodedata
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from urllib.parse import unquote_to_bytes
 
 from waitroom.kernel.errors import Refused
@@ -26,6 +27,8 @@ _ODD = re.compile(
 _ABSOLUTE = re.compile(r"[a-z][a-z0-9+.-]*://([^/?#]*)(.*)", re.IGNORECASE | re.DOTALL)
 _LONGEST_ODD_PATH = 1024
 _MOST_READINGS = 128
+_REMEMBERED, _LONGEST_REMEMBERED = 4096, 512
+"""How many addresses are known again, and how long they may be: a crowd asks for few, and none may fill our memory."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +49,7 @@ class Routes:
         """Keep the rooms in the order of the file, which settles ties."""
         self._guards = tuple(_Guard.of(route) for route in routes)
         self._named = frozenset(host for guard in self._guards for host in guard.hosts)
+        self._remembered = lru_cache(_REMEMBERED)(self._find)
 
     def match(self, host: str, raw_path: str) -> Route | None:
         """Return the room that guards `raw_path` (as it was sent, with or without its query) on `host`; else None.
@@ -57,10 +61,8 @@ class Routes:
             Refused: 400, the path can be read as belonging to two rooms, so that no single pass is right for it.
         """
         host, path = split_target(host, raw_path)
-        guards = self._of_host(host)
-        if not _is_clean(path):
-            return _odd(guards, path)
-        return next((route for route in _around(guards, _folded(path)) if not _is_exempt(route, path)), None)
+        is_short = len(host) + len(path) <= _LONGEST_REMEMBERED
+        return self._remembered(host, path) if is_short else self._find(host, path)
 
     def upstream(self, host: str, raw_path: str) -> str | None:
         """Return the name of the upstream behind `raw_path`, whether exempt or not; None outside every room."""
@@ -68,6 +70,12 @@ class Routes:
         guards = self._of_host(host)
         route = next(_around(guards, _folded(path)), None) if _is_clean(path) else _odd(guards, path)
         return route.upstream if route else None
+
+    def _find(self, host: str, path: str) -> Route | None:
+        guards = self._of_host(host)
+        if not _is_clean(path):
+            return _odd(guards, path)
+        return next((route for route in _around(guards, _folded(path)) if not _is_exempt(route, path)), None)
 
     def _of_host(self, host: str) -> "list[_Guard]":
         if host not in self._named:

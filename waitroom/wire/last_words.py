@@ -4,6 +4,7 @@ from functools import cache
 
 from waitroom.kernel.answers import problem
 from waitroom.kernel.errors import Refused
+from waitroom.kernel.prepared import on_the_wire
 
 BUSY = Refused(503, "busy", "Too many connections are open right now. Please try again shortly.", retry_after_s=5)
 HEADER_TOO_LARGE = Refused(431, "header-too-large", "The header of this request is too large; fewer cookies may help.")
@@ -13,8 +14,4 @@ HEADER_STALLED = Refused(408, "header-stalled", "The header of this request did 
 @cache
 def last_words(fault: Refused) -> bytes:
     """Return `fault` as the bytes of a whole answer, after which the connection ends."""
-    told = problem(fault)
-    assert isinstance(told.body, bytes)
-    lines = [f"HTTP/1.1 {told.status} {told.reason}", *(f"{name}: {value}" for name, value in told.headers.items())]
-    lines += [f"Content-Length: {len(told.body)}", "Connection: close", "", ""]
-    return "\r\n".join(lines).encode("ascii") + told.body
+    return on_the_wire(problem(fault), None, is_last=True)

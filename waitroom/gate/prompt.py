@@ -1,0 +1,117 @@
+"""Answer plain requests at once, by what was made ahead of time; whatever takes more is left to the other doors.
+
+Every answer is the one that those doors would give: it is made by the same parts, and only kept as bytes.
+"""
+
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import assert_never
+
+from waitroom.gate.forward_auth import OWN as AUTH
+from waitroom.gate.front_prompt import FrontPrompt
+from waitroom.gate.judge import Judge, is_navigation, must_wait
+from waitroom.gate.pulses import Pulses
+from waitroom.gate.waiting_pages import WaitingPages
+from waitroom.kernel.answers import problem
+from waitroom.kernel.errors import WaitroomError
+from waitroom.kernel.prepared import on_the_wire
+from waitroom.kernel.tokens import Pass
+from waitroom.rules.heads import Head
+from waitroom.rules.hosts import AllowedHosts
+from waitroom.rules.outside import Ways
+from waitroom.rules.verdicts import Enter, Forward, Refuse, Wait, Welcome
+
+_OWN = "/.waitroom/"
+_REMEMBERED = 1024
+
+
+@dataclass(frozen=True, slots=True)
+class Onward:
+    """A request for the upstream of that name; `pass_` is None where nobody has to be admitted."""
+
+    upstream: str
+    room: str = ""
+    pass_: Pass | None = None
+
+
+class Prompt:
+    """What the gate knows without waiting for anything."""
+
+    def __init__(
+        self,
+        judge: Judge,
+        pulses: Pulses,
+        pages: WaitingPages,
+        fronts: FrontPrompt,
+        ways: Ways,
+        hosts: AllowedHosts,
+    ) -> None:
+        """Judge by `judge`, and answer for `hosts` only."""
+        self._judge = judge
+        self._line = judge.line
+        self._pulses = {f"{_OWN}{room}/pulse": room for room in judge.line.rooms.names()}
+        self._prepared = pulses.prepared
+        self._pages = pages
+        self._fronts = fronts
+        self._ways = ways
+        self._hosts = hosts
+        self._waits = lru_cache(_REMEMBERED)(_waits)
+
+    def answer(self, head: Head, peer: str, now_ms: int) -> bytes | Onward | None:
+        """Return the answer to a plain request from the address `peer`, or where it goes on; None: ask the others."""
+        try:
+            if head.target.startswith(AUTH):
+                return self._fronts.answer(head, peer, now_ms)
+            if not self._hosts.has(head.host):
+                return None
+            if head.target.startswith(_OWN):
+                return self._pulse(head, now_ms)
+            return self._visit(head, now_ms)
+        except WaitroomError:  # the others say why, in their own words
+            return None
+
+    def _pulse(self, head: Head, now_ms: int) -> bytes | None:
+        room = self._pulses.get(head.target)
+        if room is None:
+            return None
+        return self._prepared(room).on_the_wire(head, now_ms // 1000, is_head=head.method == "HEAD")
+
+    def _visit(self, head: Head, now_ms: int) -> bytes | Onward | None:
+        """Answer a request for the store."""
+        if "%" in head.target.partition("?")[0]:
+            return None  # %2ewaitroom is an own address in disguise
+        route = self._judge.routes.match(head.host, head.target)
+        if route is None:
+            guarded = self._judge.routes.upstream(head.host, head.target)  # exempt, but of that room's store
+            return Onward(guarded or self._ways.upstream(head.host, head.target))
+        room, found = route.room, self._judge.found(head, route.room)
+        match found:
+            case Forward(pass_):
+                self._judge.count(room, found)
+                return Onward(route.upstream, room, pass_)
+            case Wait():
+                answer = self._queued(head, room, now_ms)
+                if answer is not None:
+                    self._judge.count(room, found)
+                return answer
+            case Enter() | Welcome() | Refuse():
+                return None
+            case _:
+                assert_never(found)
+
+    def _queued(self, head: Head, room: str, now_ms: int) -> bytes | None:
+        """Answer somebody who has to wait."""
+        if not is_navigation(head.method, head.headers):
+            return self._waits(room, now_ms // 1000, head.method == "HEAD")
+        ticket = self._line.held_ticket(head, room)
+        if ticket is None:
+            if "invite=" in head.target:
+                return None
+            self._line.refuse_if_full(room)
+        elif ticket.is_slow:
+            return None
+        return self._pages.prepared(room).on_the_wire(head, now_ms // 1000, is_head=head.method == "HEAD")
+
+
+def _waits(room: str, now_s: int, is_head: bool) -> bytes:
+    return on_the_wire(problem(must_wait(room)), now_s, is_head=is_head)
