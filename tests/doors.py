@@ -17,6 +17,7 @@ from waitroom.proxy.strict import server_log
 from waitroom.rules.visitors import Network
 from waitroom.wire.accepting import Acceptor, Doorway
 from waitroom.wire.connections import SWEEP_S, Bounds, Connections
+from waitroom.wire.front_door import Frame
 from waitroom.wire.listener import Listener
 
 GET = b"GET / HTTP/1.1\r\nHost: shop.example\r\n\r\n"
@@ -114,7 +115,7 @@ async def doors(
     sockets: list[socket.socket] = listening(Address("127.0.0.1", 0), setting="listen")
     port = sockets[0].getsockname()[1]
     await listener.setup()
-    acceptor = Acceptor(sockets, listener, connections, doorway or Doorway())
+    acceptor = Acceptor(sockets, Frame(listener, connections.bounds, clock), connections, doorway or Doorway())
     acceptor.open()
     loops = [Loop("c", connections.sweep, SWEEP_S, 5), Loop("r", acceptor.sweep, SWEEP_S, 5)]
     try:

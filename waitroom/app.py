@@ -18,6 +18,7 @@ from waitroom.gate.counters import WORKER_STARTED
 from waitroom.gate.door import Door, OnHead
 from waitroom.gate.entries import Entries
 from waitroom.gate.forward_auth import ForwardAuth
+from waitroom.gate.front_prompt import FrontPrompt
 from waitroom.gate.inside import Inside
 from waitroom.gate.judge import Judge
 from waitroom.gate.line import Line
@@ -25,6 +26,7 @@ from waitroom.gate.looks import look
 from waitroom.gate.misdirected import other_hosts_are_refused
 from waitroom.gate.probes import Probes
 from waitroom.gate.problem_pages import ProblemPages
+from waitroom.gate.prompt import Prompt
 from waitroom.gate.proof_page import ProofPage
 from waitroom.gate.proofs import Proofs
 from waitroom.gate.pulses import Pulses
@@ -65,7 +67,8 @@ from waitroom.store.limits import Limits
 from waitroom.store.rooms import Rooms
 from waitroom.store.sessions import Sessions
 from waitroom.store.wheels import Wheels
-from waitroom.wire.serving import Serving, serve_until_told
+from waitroom.wire.seated import foregone
+from waitroom.wire.serving import Served, Serving, serve_until_told
 
 log = logging.getLogger(__name__)
 
@@ -103,7 +106,7 @@ async def run_edge(config: Config, keys: Keys, redis_url: str, place: Place | No
         ]
         await _once(edge.ticker.step, "no first tick")  # so that who comes at once finds the room as it is
         async with running(*loops, clock=clock):
-            await serve_until_told(edge.application, sockets, serving, clock=clock, ready=place.ready)
+            await serve_until_told(edge.served, sockets, serving, clock=clock, ready=place.ready)
         await edge.errands.close(serving.drain_s)
         await _once(edge.toucher.step, "last visits not written")  # without it the passes say the same
 
@@ -120,8 +123,8 @@ async def run_ops(config: Config, keys: Keys, redis_url: str, console_token: str
         rememberer = Rememberer(rooms, config.state_file)
         rememberer.recall()
         async with running(*console.loops(), *rememberer.loops(), clock=clock):
-            serving = Serving(config.edge.keepalive_timeout_ms / 1000, _OPS_DRAIN_S)
-            await serve_until_told(console.application(), sockets, serving, clock=clock, ready=place.ready)
+            serving = Serving(_OPS_DRAIN_S)
+            await serve_until_told(Served(console.application()), sockets, serving, clock=clock, ready=place.ready)
 
 
 class Edge:
@@ -170,34 +173,46 @@ class Edge:
         self.roster = RosterKeeper(self.rooms, self.board, draws, wheels)
         self.beacon = BeaconWatch(self.rooms, self.board, draws, {room.name: room.beacon.urls for room in config.rooms})
         self.health = HealthFeedback(self.rooms, HealthReports(runner), watches, self._try, clock=clock)
+        self._build_doors()
+
+    def _build_doors(self) -> None:
+        """Build what visitors meet."""
+        config, templates = self._config, Pages()
+        statuses = {room.name: room.queueing_status_code for room in config.rooms}
+        looks = {room.name: look(room.title or room.name, room.accent) for room in config.rooms}
+        self._pages = WaitingPages(WaitingPage(templates, looks), self._line, statuses, self._clock)
+        self._pulses = Pulses(self.rooms, self.board)
+        self._proof_page = ProofPage(self.rooms, templates, looks, self._clock)
+        self._problems = problems = ProblemPages(templates, next(iter(looks.values())))
+        routes = Routes([self._route(room) for room in config.rooms])
+        self._judge = judge = Judge(self._line, routes, self._upstream_passes, self._entries)
+        self._inside = Inside(judge, self.errands)
+        self._hosts = hosts = AllowedHosts(config.edge.allowed_hosts)
+        trusted, origin, passes = self._trusted, config.edge.public_origin, self._upstream_passes
+        self._auth = ForwardAuth(judge, problems, passes, trusted=trusted, public_origin=origin, hosts=hosts)
+
+    @property
+    def served(self) -> Served:
+        """What shoppers reach: the application, and before it what is prepared."""
+        prompt = Prompt(self._judge, self._pulses, self._pages, self._front_prompt(), self._ways, self._hosts)
+        return Served(self.application, prompt)
 
     @property
     def application(self) -> web.Application:
-        """The application that shoppers reach."""
-        statuses = {room.name: room.queueing_status_code for room in self._config.rooms}
-        looks = {room.name: look(room.title or room.name, room.accent) for room in self._config.rooms}
-        templates = Pages()
-        pages = WaitingPages(WaitingPage(templates, looks), self._line, statuses, self._clock)
-        routes = Routes([self._route(room) for room in self._config.rooms])
-        judge = Judge(self._line, routes, self._upstream_passes, self._entries)
-        inside = Inside(judge, self.errands)
-        door = Door(judge, inside, pages, self._carry)
-        probes, pulses, queueing = Probes(self.rooms, self.board), Pulses(self.rooms, self.board), self._queueing
-        problems = ProblemPages(templates, next(iter(looks.values())))
-        trusted, origin = self._trusted, self._config.edge.public_origin
-        hosts = AllowedHosts(self._config.edge.allowed_hosts)
-        auth = ForwardAuth(judge, problems, self._upstream_passes, trusted=trusted, public_origin=origin, hosts=hosts)
-        refusing = [odd_requests_are_refused, other_hosts_are_refused(hosts)]
-        app = web.Application(middlewares=[problems.people_get_pages, errors_become_answers, *refusing])
+        """The application behind all that is prepared."""
+        door = Door(self._judge, self._inside, self._pages, self._carry)
+        probes, queueing = Probes(self.rooms, self.board), self._queueing
+        refusing = [odd_requests_are_refused, other_hosts_are_refused(self._hosts)]
+        app = web.Application(middlewares=[self._problems.people_get_pages, errors_become_answers, *refusing])
         own = "/.waitroom/{room}"
         app.add_routes(
             [
                 web.get("/.waitroom/healthz", probes.healthz),
                 web.get("/.waitroom/readyz", probes.readyz),
-                *auth.routes(),
-                web.get(f"{own}/pulse", pulses.answer),
+                *self._auth.routes(),
+                web.get(f"{own}/pulse", self._pulses.answer),
                 web.get(f"{own}/proof", self._proofs.answer),
-                web.get(f"{own}/proof.html", ProofPage(self.rooms, templates, looks, self._clock).answer),
+                web.get(f"{own}/proof.html", self._proof_page.answer),
                 web.get(f"{own}/wait", door.wait),
                 web.post(f"{own}/challenge", queueing.challenge),
                 web.post(f"{own}/queue/register", queueing.register),
@@ -212,6 +227,9 @@ class Edge:
         app.on_response_prepare.append(_name_no_software)
         app.on_shutdown.append(self._say_goodbye)
         return app
+
+    def _front_prompt(self) -> FrontPrompt:
+        return FrontPrompt(self._auth.verdicts, hosts=self._hosts, trusted=tuple(self._trusted))
 
     def _route(self, room: Room) -> Route:
         """Return what `room` guards; a room whose upstream is watched has a forwarder of its own."""
@@ -232,6 +250,8 @@ class Edge:
         self, request: web.Request, upstream: str, waitroom_pass: str | None, on_head: OnHead | None
     ) -> web.StreamResponse:
         """Hand a request to the proxy, which knows nothing of rooms."""
+        if (fault := foregone(request)) is not None:
+            raise fault
         forwarder = self._forwarders[upstream or self._ways.upstream(request.headers.get("Host", ""), request.raw_path)]
         scheme = "https" if self._config.edge.is_https else "http"
         identity = identify(

@@ -45,7 +45,7 @@ class ForwardAuth:
         """Believe `trusted` fronts; shoppers come by `public_origin`, if that is known, and to `hosts` only."""
         self._judge = judge
         self._line = judge.line
-        self._verdicts = FrontVerdicts(judge, public_origin)
+        self.verdicts = FrontVerdicts(judge, public_origin)
         self._problems = problems
         self._passes = passes
         self._trusted = trusted
@@ -72,7 +72,7 @@ class ForwardAuth:
             answer.set_status(403)
             return answer
         try:
-            found = await self._verdicts.answer(request, asked)
+            found = await self.verdicts.answer(request, asked)
         except WaitroomError:
             return web.Response(status=401, headers=NO_STORE)  # `refusal` says why
         return nginx_answer(found)
@@ -84,20 +84,20 @@ class ForwardAuth:
         """
         asked = self._asked(request)
         try:
-            found = await self._verdicts.answer(request, asked)
+            found = await self.verdicts.answer(request, asked)
         except WaitroomError as fault:
             return self._told(request, asked, fault)
         if isinstance(found, Sent):
             return see_other(found.location)
         if is_navigation(asked.method, request.headers):
-            return see_other(f"{self._verdicts.origin(asked)}{back(asked)}")
+            return see_other(f"{self.verdicts.origin(asked)}{back(asked)}")
         return self._told(request, asked, Refused(503, "again", "Please send this again.", retry_after_s=1))
 
     async def redirect(self, request: web.Request) -> web.StreamResponse:
         """Answer 200, 303 or a problem, for fronts that hand any refusal to the visitor."""
         asked = self._asked(request)
         try:
-            found = await self._verdicts.answer(request, asked)
+            found = await self.verdicts.answer(request, asked)
         except WaitroomError as fault:
             return self._told(request, asked, fault)
         return redirect_answer(found)
@@ -106,7 +106,7 @@ class ForwardAuth:
         """Answer 200, 303 or a problem below 500: Envoy takes anything above for a fault of the gate itself."""
         asked = self._asked(request, request.raw_path.removeprefix(_ENVOY))
         try:
-            found = await self._verdicts.answer(request, asked)
+            found = await self.verdicts.answer(request, asked)
         except WaitroomError as fault:
             return self._told(request, asked, _below_500(fault))
         answer = redirect_answer(found)

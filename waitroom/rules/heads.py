@@ -55,16 +55,26 @@ class Named(dict[str, str]):
 class Head:
     """A plain request: its method, target and Host, its header lines as they came, and those that are read here."""
 
-    __slots__ = ("headers", "host", "lines", "method", "size", "target")
+    __slots__ = ("headers", "host", "lines", "method", "target", "text")
 
-    def __init__(self, method: str, target: str, lines: list[bytes], headers: Named, size: int) -> None:
-        """Hold what `plain_head` found in the first `size` bytes."""
+    def __init__(self, method: str, target: str, text: bytes, lines: list[bytes], headers: Named) -> None:
+        """Hold what `plain_head` found in `text`, which lacks the empty line at its end."""
         self.method = method
         self.target = target
+        self.text = text
         self.lines = lines
         self.headers = headers
         self.host = headers["Host"]
-        self.size = size
+
+    @property
+    def size(self) -> int:
+        """How many bytes it took."""
+        return len(self.text) + 4
+
+    @property
+    def raw(self) -> bytes:
+        """The bytes, as they came."""
+        return self.text + b"\r\n\r\n"
 
 
 def plain_head(data: bytes) -> Head | None:
@@ -95,7 +105,7 @@ def plain_head(data: bytes) -> Head | None:
             headers[name] = value
     if "Host" not in headers:
         return None
-    return Head(_METHODS[method], target.decode("ascii"), lines, headers, end + 4)
+    return Head(_METHODS[method], target.decode("ascii"), text, lines, headers)
 
 
 def _learn(line: bytes) -> tuple[str, str]:

@@ -13,15 +13,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from waitroom.kernel.tasks import Errands
-from waitroom.proxy.inlet import PIECE_BYTES, Inlet
 from waitroom.rules.visitors import Network, is_trusted
 from waitroom.wire.certificates import Certificates
 from waitroom.wire.connections import Connections, Seat
 from waitroom.wire.counters import CONNECTIONS_CUT
+from waitroom.wire.front_door import Frame, FrontDoor
 from waitroom.wire.last_words import BUSY, last_words
-from waitroom.wire.listener import Listener
 from waitroom.wire.preamble import BadPreamble, announced
-from waitroom.wire.seated import seated
 
 log = logging.getLogger(__name__)
 
@@ -42,14 +40,14 @@ class Doorway:
 
 
 class Acceptor:
-    """Takes connections from listening sockets, one by one, and hands them to the listener."""
+    """Takes connections from listening sockets, one by one, and puts each behind a front door."""
 
     def __init__(
-        self, sockets: Sequence[socket.socket], listener: Listener, connections: Connections, doorway: Doorway
+        self, sockets: Sequence[socket.socket], frame: Frame, connections: Connections, doorway: Doorway
     ) -> None:
-        """Take the listening `sockets`; nothing is accepted yet."""
+        """Take the listening `sockets`, and put a door into `frame` for each connection; nothing is accepted yet."""
         self._sockets = sockets
-        self._listener = listener
+        self._frame = frame
         self._connections = connections
         self._doorway = doorway
         self._loop = asyncio.get_running_loop()
@@ -57,7 +55,6 @@ class Acceptor:
         self._refused: deque[socket.socket] = deque()
         self._refused_before: deque[socket.socket] = deque()
         self._is_open = False
-        self._buffer = bytearray(PIECE_BYTES)
 
     def open(self) -> None:
         """Begin."""
@@ -131,9 +128,8 @@ class Acceptor:
                 seat.leave()
                 self._refuse(client, "address")
                 return
-            bounds, clock = self._connections.bounds, self._connections.clock
             await self._loop.connect_accepted_socket(
-                lambda: Inlet(seated(self._listener, seat, address, bounds, clock), self._buffer),
+                lambda: FrontDoor(self._frame, seat, address),
                 client,
                 ssl=certificates.context if certificates else None,
                 ssl_handshake_timeout=limit_s if certificates else None,

@@ -29,6 +29,7 @@ class Bounds:
     write_timeout_s: float = 30.0
     max_header_bytes: int = 65_536
     min_bytes_per_s: int = 240
+    keepalive_s: float = 75.0
 
 
 class Guest(Protocol):
@@ -135,6 +136,12 @@ class Connections:
             if (why := guest.look(now_s)) is not None:
                 CONNECTIONS_CUT.labels(why).inc()
         self._is_full = self._is_full and len(self._seats) > self.bounds.max_connections * 0.9
+
+    def hang_up(self, *, only_idle: bool = False) -> None:
+        """End all that are left, or those that wait for a request."""
+        for guest in self._guests():
+            if guest.is_idle or not only_idle:
+                guest.hang_up()
 
     def _guests(self) -> Iterator[Guest]:
         return (seat.guest for seat in list(self._seats) if seat.guest is not None)

@@ -24,6 +24,8 @@ class Listener(web.AppRunner):
     aiohttp's own answer is plain text that repeats the stranger's bytes, and names itself with its version.
     """
 
+    _is_leaving = False
+
     async def _make_server(self) -> web.Server:
         made = await super()._make_server()
         return _Server(
@@ -33,10 +35,15 @@ class Listener(web.AppRunner):
             **made._kwargs,
         )
 
+    @property
+    def is_leaving(self) -> bool:
+        """Whether every answer is the last of its connection."""
+        return self._is_leaving
+
     async def take_leave(self) -> None:
         """Let every answer from now on be the last of its connection, and tell the websockets to come back."""
         assert isinstance(self.server, _Server), "setup comes first"
-        self.server.is_leaving = True
+        self._is_leaving = self.server.is_leaving = True
         await self.shutdown()
 
 

@@ -1,49 +1,47 @@
 """A connection that has a seat keeps to bounds, and belongs to whom a balancer says it does."""
 
 import asyncio
-from typing import cast
+
+from aiohttp import web
 
 from waitroom.kernel.clock import Clock
-from waitroom.wire.connections import Bounds, Seat
+from waitroom.kernel.errors import WaitroomError
+from waitroom.wire.connections import Bounds
 from waitroom.wire.last_words import HEADER_STALLED, HEADER_TOO_LARGE, last_words
 from waitroom.wire.listener import Connection, Listener
 
 
-def seated(listener: Listener, seat: Seat, address: str, bounds: Bounds, clock: Clock) -> asyncio.Protocol:
-    """Return what serves the connection of `address` that has `seat`."""
+def seated(listener: Listener, address: str, bounds: Bounds, clock: Clock) -> "SeatedConnection":
+    """Return aiohttp's side of the connection of `address`."""
     server = listener.server
     assert server is not None, "setup comes first"
     made = SeatedConnection(server, loop=asyncio.get_running_loop(), **server._kwargs)
-    made.sit_down(seat, address, bounds, clock)
+    made.sit_down(address, bounds, clock)
     return made
 
 
+def foregone(request: web.BaseRequest) -> WaitroomError | None:
+    """Return what is known already to come of `request`, once: it went to the upstream by the fast lane, in vain."""
+    if not isinstance(request.protocol, SeatedConnection):
+        return None
+    fault, request.protocol.foregone = request.protocol.foregone, None
+    return fault
+
+
 class SeatedConnection(Connection):
-    """A connection that keeps to bounds: it notes since when it waits for the client, and for what."""
+    """A connection that keeps to bounds: it notes since when it waits for the rest of a header."""
 
-    __slots__ = (
-        "_address",
-        "_bounds",
-        "_clock",
-        "_has_ended",
-        "_head_bytes",
-        "_head_since_s",
-        "_seat",
-        "_stuck",
-        "_wire",
-    )
+    __slots__ = ("_address", "_bounds", "_clock", "_has_ended", "_head_bytes", "_head_since_s", "foregone")
 
-    def sit_down(self, seat: Seat, address: str, bounds: Bounds, clock: Clock) -> None:
-        """Take `seat`, within `bounds`."""
-        self._seat = seat
+    def sit_down(self, address: str, bounds: Bounds, clock: Clock) -> None:
+        """Belong to `address`, within `bounds`."""
         self._address = address
         self._bounds = bounds
         self._clock = clock
-        self._wire: asyncio.Transport | None = None  # ours: aiohttp forgets it before the last byte has gone
         self._has_ended = False
         self._head_bytes = 0
         self._head_since_s: float | None = None
-        self._stuck: tuple[float, int] | None = None  # since when what is written must wait, and how much it was
+        self.foregone: WaitroomError | None = None
 
     @property
     def peername(self) -> tuple[str, int]:
@@ -55,43 +53,25 @@ class SeatedConnection(Connection):
         """Whether it waits for a request of which nothing, or not all, has come."""
         return self._request_count == 0 or (self._waiter is not None and not self._waiter.done())
 
+    @property
+    def is_between(self) -> bool:
+        """Whether nothing at all is under way, so that what comes next may be answered by somebody else."""
+        if self._has_ended or self._head_bytes or self._close or self._force_close:
+            return False
+        return self.is_idle and not self._messages and not self._upgraded
+
     def hang_up(self) -> None:
         """End it."""
         self.force_close()
 
     def look(self, now_s: float) -> str | None:
-        """End it if the client lets us wait too long: for the rest of a header, or to take what we have written."""
+        """End it if the client lets us wait too long for the rest of a header."""
         if self._has_ended:
             self.force_close()
         elif self._head_since_s is not None and now_s - self._head_since_s > self._bounds.header_timeout_s:
             self._end(last_words(HEADER_STALLED))
             return "slow-header"
-        if self._wire is None or not (self._paused or self._wire.is_closing()):
-            return None
-        left_bytes = self._wire.get_write_buffer_size()
-        if self._stuck is None:
-            self._stuck = now_s, left_bytes
-        since_s, then_bytes = self._stuck
-        waited_s = now_s - since_s
-        if waited_s <= self._bounds.write_timeout_s:
-            return None
-        if then_bytes - left_bytes >= waited_s * max(1, self._bounds.min_bytes_per_s):
-            self._stuck = now_s, left_bytes  # a fresh start: what was taken at once earns no rest for long
-            return None
-        self._wire.abort()
-        return "slow-reader"
-
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Begin to be looked at."""
-        self._wire = cast(asyncio.Transport, transport)  # uvloop's is one in all but name
-        self._seat.guest = self
-        super().connection_made(transport)
-
-    def connection_lost(self, exc: BaseException | None) -> None:
-        """Leave the seat."""
-        self._wire = None
-        self._seat.leave()
-        super().connection_lost(exc)
+        return None
 
     def data_received(self, data: bytes) -> None:
         """Parse, and note how much of a header has come without its end."""
@@ -107,11 +87,6 @@ class SeatedConnection(Connection):
                 self._head_since_s = self._clock.tick_s()
             if self._head_bytes > self._bounds.max_header_bytes:
                 self._end(last_words(HEADER_TOO_LARGE))
-
-    def resume_writing(self) -> None:
-        """Note that the client has taken what waited."""
-        self._stuck = None
-        super().resume_writing()
 
     def _end(self, words: bytes) -> None:
         """Say `words` and listen no more; closed at once, a client that still writes would hear a reset instead."""

@@ -12,6 +12,7 @@ from ipaddress import ip_network
 from aiohttp import web
 
 from waitroom.config import Edge
+from waitroom.gate.prompt import Prompt
 from waitroom.kernel.clock import Clock
 from waitroom.kernel.tasks import Loop, running
 from waitroom.proxy.inlet import PIECE_BYTES
@@ -20,6 +21,7 @@ from waitroom.rules.visitors import Network
 from waitroom.wire.accepting import Acceptor, Doorway
 from waitroom.wire.certificates import Certificates
 from waitroom.wire.connections import SWEEP_S, Bounds, Connections
+from waitroom.wire.front_door import Carry, Frame
 from waitroom.wire.listener import Listener
 
 log = logging.getLogger(__name__)
@@ -28,6 +30,8 @@ _MAX_LINE_BYTES, _MAX_FIELD_BYTES = 16_384, 32_768
 """As much as stores are known to put into one cookie; more is answered 431."""
 _SPARE_FILES = 512
 """Open files that are no client's connection: upstreams, Redis, the program itself."""
+_NEVER_S = 86_400.0 * 365
+"""aiohttp has a timer for each connection; here the sweep sees who rests for too long."""
 _GRACE_S = 5.0
 """How long a client that keeps its connection may send one more request to a worker that leaves."""
 _LOOK_S = 0.05
@@ -37,7 +41,6 @@ _LOOK_S = 0.05
 class Serving:
     """How a listener serves; `trusted` are the proxies before it."""
 
-    keepalive_s: float
     drain_s: float
     bounds: Bounds = field(default_factory=Bounds)
     doorway: Doorway = field(default_factory=Doorway)
@@ -53,7 +56,6 @@ class Serving:
         trusted = [ip_network(text) for text in edge.trusted_proxies]
         both = (edge.tls_certificate, edge.tls_key)
         return cls(
-            keepalive_s=edge.keepalive_timeout_ms / 1000,
             drain_s=edge.drain_timeout_ms / 1000,
             bounds=Bounds(
                 max_connections=edge.max_connections,
@@ -62,6 +64,7 @@ class Serving:
                 write_timeout_s=edge.write_timeout_ms / 1000,
                 max_header_bytes=edge.max_header_bytes,
                 min_bytes_per_s=edge.min_transfer_per_s_bytes,
+                keepalive_s=edge.keepalive_timeout_ms / 1000,
             ),
             doorway=Doorway(
                 balancers=trusted if edge.proxy_protocol == "required" else None,
@@ -71,20 +74,29 @@ class Serving:
         )
 
 
+@dataclass(frozen=True, slots=True)
+class Served:
+    """What is served: the application, and what is answered or carried before it is asked."""
+
+    app: web.Application
+    prompt: Prompt | None = None
+    carry: Carry | None = None
+
+
 async def serve_until_told(
-    app: web.Application, sockets: Sequence[socket.socket], serving: Serving, *, clock: Clock, ready: Callable[[], None]
+    served: Served, sockets: Sequence[socket.socket], serving: Serving, *, clock: Clock, ready: Callable[[], None]
 ) -> None:
-    """Serve `app` on listening sockets until SIGTERM or SIGINT; call `ready` once it does.
+    """Serve on listening sockets until SIGTERM or SIGINT; call `ready` once that has begun.
 
     Then nobody new is accepted, and what runs has so many seconds to end. SIGHUP reads the certificate anew.
     """
     server = Listener(
-        app,
+        served.app,
         access_log=None,
         logger=server_log(),
         handler_cancellation=True,
         auto_decompress=False,
-        keepalive_timeout=serving.keepalive_s,
+        keepalive_timeout=_NEVER_S,
         shutdown_timeout=serving.drain_s - _grace_s(serving),
         max_line_size=_MAX_LINE_BYTES,
         read_bufsize=PIECE_BYTES,
@@ -93,7 +105,8 @@ async def serve_until_told(
     connections = Connections(_affordable(serving.bounds), trusted=serving.trusted, clock=clock)
     told = _signals(serving)
     await server.setup()
-    acceptor = Acceptor(sockets, server, connections, serving.doorway)
+    frame = Frame(server, connections.bounds, clock, served.prompt, served.carry)
+    acceptor = Acceptor(sockets, frame, connections, serving.doorway)
     sweeps = [
         Loop("connections", connections.sweep, SWEEP_S, SWEEP_S),
         Loop("refused", acceptor.sweep, SWEEP_S, SWEEP_S),
@@ -109,7 +122,11 @@ async def serve_until_told(
             await server.take_leave()
             await _empty(connections, clock.tick_s() + _grace_s(serving))
     finally:
+        late_s = clock.tick_s() + serving.drain_s - _grace_s(serving)
+        connections.hang_up(only_idle=True)
         await server.cleanup()
+        await _empty(connections, late_s)  # what the fast lane carries ends as what aiohttp does
+        connections.hang_up()
 
 
 def _signals(serving: Serving) -> asyncio.Event:

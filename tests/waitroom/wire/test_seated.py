@@ -109,7 +109,7 @@ async def test_who_takes_nothing_of_the_last_answer_is_cut_off_too() -> None:
 
     async with doors(large, clock=clock) as found:
         await found.open(LAST_GET)
-        await found.until(lambda: any(guest._wire is not None and guest._wire.is_closing() for guest in guests(found)))
+        await found.until(lambda: any(guest is not None and guest.transport.is_closing() for guest in guests(found)))
         await clock.advance(20)
         assert len(found.connections) == 1
         async with asyncio.timeout(30):
@@ -128,7 +128,7 @@ async def test_what_was_taken_at_once_earns_no_rest() -> None:
 
     async with doors(large, clock=clock) as found:
         client = await found.open(LAST_GET)
-        await found.until(lambda: any(guest._wire is not None and guest._wire.is_closing() for guest in guests(found)))
+        await found.until(lambda: any(guest is not None and guest.transport.is_closing() for guest in guests(found)))
         await clock.advance(2)  # it was looked at
         for _ in range(8):
             await client.reader.readexactly(1 << 20)
@@ -166,9 +166,9 @@ def guests(found: Doors) -> list[Any]:
 
 def begun(found: Doors) -> bool:
     """Whether somebody's header has begun to come."""
-    return any(guest is not None and guest._head_since_s is not None for guest in guests(found))
+    return any(guest is not None and guest._inner and guest._inner._head_since_s is not None for guest in guests(found))
 
 
 def stuck(found: Doors) -> bool:
     """Whether somebody takes nothing of what was written."""
-    return any(guest is not None and guest._paused for guest in guests(found))
+    return any(guest is not None and guest._is_paused for guest in guests(found))

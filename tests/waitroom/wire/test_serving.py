@@ -16,7 +16,7 @@ from waitroom.kernel.clock import SystemClock
 from waitroom.kernel.ports import listening
 from waitroom.kernel.units import Address
 from waitroom.wire.connections import Bounds
-from waitroom.wire.serving import Serving, _affordable, serve_until_told
+from waitroom.wire.serving import Served, Serving, _affordable, serve_until_told
 
 
 @pytest.mark.parametrize("told", [signal.SIGTERM, signal.SIGINT])
@@ -94,6 +94,8 @@ async def serving(app: web.Application) -> AsyncIterator[tuple[int, "asyncio.Tas
     sockets, ready = listening(Address("127.0.0.1", 0), setting="listen"), asyncio.Event()
     port = sockets[0].getsockname()[1]
     async with asyncio.TaskGroup() as group:
-        task = group.create_task(serve_until_told(app, sockets, Serving(5, 20), clock=SystemClock(), ready=ready.set))
+        task = group.create_task(
+            serve_until_told(Served(app), sockets, Serving(20), clock=SystemClock(), ready=ready.set)
+        )
         await ready.wait()
         yield port, task
