@@ -74,6 +74,8 @@ log = logging.getLogger(__name__)
 
 TICK_S = 0.25
 """How often each worker ticks: what ops change is everywhere within this time and a round trip."""
+TURN_S = 0.1
+"""For how long an answer that is ready is given to who asks the same, before it is made anew."""
 TOUCH_S = 1.0
 HEALTH_S = 1.0
 DRAW_S = 1.0
@@ -105,8 +107,10 @@ async def run_edge(config: Config, keys: Keys, redis_url: str, place: Place | No
             Loop("roster", edge.roster.step, DRAW_S, _ROSTER_LIMIT_S),
         ]
         await _once(edge.ticker.step, "no first tick")  # so that who comes at once finds the room as it is
+        served = edge.served
+        loops.append(Loop("turn", served.turn, TURN_S, _JOB_LIMIT_S))
         async with running(*loops, clock=clock):
-            await serve_until_told(edge.served, sockets, serving, clock=clock, ready=place.ready)
+            await serve_until_told(served, sockets, serving, clock=clock, ready=place.ready)
         await edge.errands.close(serving.drain_s)
         await _once(edge.toucher.step, "last visits not written")  # without it the passes say the same
 

@@ -4,6 +4,7 @@ from functools import lru_cache
 
 from waitroom.gate.forward_auth import OWN, nginx_answer, redirect_answer
 from waitroom.gate.front_verdicts import Allowed, FrontVerdicts, Sent
+from waitroom.gate.ready import Ready
 from waitroom.kernel.prepared import on_the_wire
 from waitroom.rules.fronts import Asked, asked_by_headers
 from waitroom.rules.heads import Head
@@ -29,23 +30,25 @@ class FrontPrompt:
         """Tell verdicts on visits to `hosts`, and to `trusted` fronts only."""
         self._verdicts = verdicts
         self._hosts = hosts
-        self._is_front = lru_cache(_REMEMBERED)(lambda peer: is_trusted(peer, trusted))
+        self.is_front = lru_cache(_REMEMBERED)(lambda peer: is_trusted(peer, trusted))
         self._asked = lru_cache(_REMEMBERED)(_asked)
         self._told = lru_cache(_REMEMBERED)(_told)
 
-    def answer(self, head: Head, peer: str, now_ms: int) -> bytes | None:
+    def answer(self, head: Head, peer: str, now_ms: int) -> Ready | None:
         """Return the answer to a question from `peer`; None: ask the others.
 
         Raises:
             WaitroomError: the others say it in their own words.
         """
-        if head.target not in _FRONTS or head.method == "HEAD" or not self._is_front(peer):
+        if head.target not in _FRONTS or head.method == "HEAD" or not self.is_front(peer):
             return None
         asked = self._asked(*map(head.headers.get, _TOLD))
         if not self._hosts.has(asked.host):
             return None
-        found = self._verdicts.at_once(head, asked)
-        return None if found is None else self._told(head.target, found, now_ms // 1000)
+        known = self._verdicts.at_once(head, asked)
+        if known is None:
+            return None
+        return Ready(self._told(head.target, known.told, now_ms // 1000), known.room, known.found)
 
 
 def _asked(*told: str | None) -> Asked:

@@ -51,6 +51,15 @@ class Sent:
     location: str
 
 
+@dataclass(frozen=True, slots=True)
+class Known:
+    """What a front is told, and the verdict behind it, which is to be counted; None outside every room."""
+
+    told: Allowed | Sent
+    room: str = ""
+    found: Verdict | None = None
+
+
 class FrontVerdicts:
     """The verdicts, for fronts."""
 
@@ -77,21 +86,18 @@ class FrontVerdicts:
             acted = Allowed(self._judge.upstream_pass(issued.pass_), issued)
         return _whole(request, acted)
 
-    def at_once(self, request: Asking, asked: Asked) -> Allowed | Sent | None:
-        """Return the same where Redis has not to be asked; None where it has, and then nothing is counted.
+    def at_once(self, request: Asking, asked: Asked) -> "Known | None":
+        """Return the same where Redis has not to be asked, not counted yet; None where it has.
 
         Raises:
             Refused: as `answer`.
         """
         route = self._judge.routes.match(asked.host, asked.target)
         if route is None:
-            return _whole(request, Allowed())
+            return Known(_whole(request, Allowed()))
         found = self._judge.found(request, route.room)
         acted = self._known(request, route.room, found, asked)
-        if acted is None:
-            return None
-        self._judge.count(route.room, found)
-        return _whole(request, acted)
+        return None if acted is None else Known(_whole(request, acted), route.room, found)
 
     def origin(self, asked: Asked) -> str:
         """Return where the visitor is: as configured, where that is the host they named."""

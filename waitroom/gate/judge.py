@@ -61,9 +61,9 @@ class Judge:
         snapshot, now_ms = self.line.board.get(room), self.line.rooms.now_ms()
         return verdict(rules.queueing, snapshot, pass_, is_fresh=is_fresh, now_ms=now_ms)
 
-    def count(self, room: str, found: Verdict) -> None:
-        """Count a verdict that is acted on."""
-        self._counter(room, type(found).__name__.lower()).inc()
+    def count(self, room: str, found: Verdict, times: int = 1) -> None:
+        """Count a verdict that is acted on, so many times."""
+        self._counter(room, type(found).__name__.lower()).inc(times)
 
     async def let_in(self, request: web.Request, room: str, found: Verdict) -> Issued | None:
         """Return the pass of somebody who comes straight in, if the verdict has one for them."""

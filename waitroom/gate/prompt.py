@@ -11,6 +11,7 @@ from waitroom.gate.forward_auth import OWN as AUTH
 from waitroom.gate.front_prompt import FrontPrompt
 from waitroom.gate.judge import Judge, is_navigation, must_wait
 from waitroom.gate.pulses import Pulses
+from waitroom.gate.ready import Memo, Ready, count, remember
 from waitroom.gate.waiting_pages import WaitingPages
 from waitroom.kernel.answers import problem
 from waitroom.kernel.errors import WaitroomError
@@ -55,9 +56,26 @@ class Prompt:
         self._fronts = fronts
         self._ways = ways
         self._hosts = hosts
+        self._memos: tuple[Memo, Memo] = ({}, {})  # for everybody, for fronts
         self._waits = lru_cache(_REMEMBERED)(_waits)
 
-    def answer(self, head: Head, peer: str, now_ms: int) -> bytes | Onward | None:
+    def memo(self, peer: str) -> Memo:
+        """Return the answers that are ready for whoever asks from the address `peer`; the same until `turn`."""
+        return self._memos[self._fronts.is_front(peer)]
+
+    def given(self, memo: Memo, asked: bytes, ready: Ready) -> bytes:
+        """Return the bytes of an answer that is given out for the first time, and keep it for who asks the same."""
+        if not remember(memo, asked, ready):
+            count(self._judge, [ready])
+        return ready.answer
+
+    async def turn(self) -> None:
+        """Count what was given out, and forget it: rooms, passes and the time go on."""
+        for memo in self._memos:
+            count(self._judge, memo.values())
+            memo.clear()
+
+    def answer(self, head: Head, peer: str, now_ms: int) -> Ready | Onward | None:
         """Return the answer to a plain request from the address `peer`, or where it goes on; None: ask the others."""
         try:
             if head.target.startswith(AUTH):
@@ -70,13 +88,13 @@ class Prompt:
         except WaitroomError:  # the others say why, in their own words
             return None
 
-    def _pulse(self, head: Head, now_ms: int) -> bytes | None:
+    def _pulse(self, head: Head, now_ms: int) -> Ready | None:
         room = self._pulses.get(head.target)
         if room is None:
             return None
-        return self._prepared(room).on_the_wire(head, now_ms // 1000, is_head=head.method == "HEAD")
+        return Ready(self._prepared(room).on_the_wire(head, now_ms // 1000, is_head=head.method == "HEAD"))
 
-    def _visit(self, head: Head, now_ms: int) -> bytes | Onward | None:
+    def _visit(self, head: Head, now_ms: int) -> Ready | Onward | None:
         """Answer a request for the store."""
         if "%" in head.target.partition("?")[0]:
             return None  # %2ewaitroom is an own address in disguise
@@ -87,13 +105,10 @@ class Prompt:
         room, found = route.room, self._judge.found(head, route.room)
         match found:
             case Forward(pass_):
-                self._judge.count(room, found)
                 return Onward(route.upstream, room, pass_)
             case Wait():
                 answer = self._queued(head, room, now_ms)
-                if answer is not None:
-                    self._judge.count(room, found)
-                return answer
+                return None if answer is None else Ready(answer, room, found)
             case Enter() | Welcome() | Refuse():
                 return None
             case _:

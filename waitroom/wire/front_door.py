@@ -16,6 +16,7 @@ from dataclasses import dataclass, field
 from typing import Protocol, cast
 
 from waitroom.gate.prompt import Onward, Prompt
+from waitroom.gate.ready import Ready
 from waitroom.kernel.clock import Clock
 from waitroom.kernel.errors import WaitroomError
 from waitroom.proxy.inlet import PIECE_BYTES
@@ -75,6 +76,7 @@ class FrontDoor(asyncio.BufferedProtocol):
         "_is_half_closed",
         "_is_paused",
         "_later",
+        "_memo",
         "_rests_since_s",
         "_seat",
         "_stuck",
@@ -86,6 +88,7 @@ class FrontDoor(asyncio.BufferedProtocol):
         self._frame = frame
         self._seat = seat
         self._address = address
+        self._memo = frame.prompt.memo(address) if frame.prompt is not None else {}
         self._inner: SeatedConnection | None = None
         self._carriage: Carriage | None = None
         self._later = b""  # what came while something else had to be finished first
@@ -114,6 +117,9 @@ class FrontDoor(asyncio.BufferedProtocol):
             self._hold(data)
         elif inner is not None and not inner.is_between:
             inner.data_received(data)
+        elif (ready := self._memo.get(data)) is not None and not self._frame.listener.is_leaving:
+            ready.times += 1
+            self.transport.write(ready.answer)
         else:
             self._read(data)
 
@@ -234,14 +240,14 @@ class FrontDoor(asyncio.BufferedProtocol):
                 return
 
     def _take(self, data: bytes) -> int:
-        """Answer the plain request that `data` begins with, or begin to; return its length, 0 where it is for aiohttp."""
+        """Answer the plain request that `data` begins with, or begin to; return its length, 0 if it is for aiohttp."""
         frame = self._frame
         head = None if frame.prompt is None or frame.listener.is_leaving else plain_head(data)
         if frame.prompt is None or head is None:
             return 0
         answer = frame.prompt.answer(head, self._address, frame.clock.now_ms())
-        if isinstance(answer, bytes):
-            self.transport.write(answer)
+        if isinstance(answer, Ready):
+            self.transport.write(frame.prompt.given(self._memo, head.raw, answer))
             return head.size
         if answer is None or frame.carry is None:
             return 0

@@ -82,6 +82,11 @@ class Served:
     prompt: Prompt | None = None
     carry: Carry | None = None
 
+    async def turn(self) -> None:
+        """Let what is ready be made anew."""
+        if self.prompt is not None:
+            await self.prompt.turn()
+
 
 async def serve_until_told(
     served: Served, sockets: Sequence[socket.socket], serving: Serving, *, clock: Clock, ready: Callable[[], None]
