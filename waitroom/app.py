@@ -51,6 +51,7 @@ from waitroom.proxy.behind import all_connected, ways
 from waitroom.proxy.forward import Forwarder
 from waitroom.proxy.headers import identify
 from waitroom.proxy.strict import c_parser_present, odd_requests_are_refused
+from waitroom.proxy.tally import POUR_S
 from waitroom.proxy.upstream import Upstream
 from waitroom.proxy.watched import WatchedUpstream
 from waitroom.rules.challenges import Terms
@@ -67,6 +68,7 @@ from waitroom.store.limits import Limits
 from waitroom.store.rooms import Rooms
 from waitroom.store.sessions import Sessions
 from waitroom.store.wheels import Wheels
+from waitroom.wire.fast_lane import FastLane
 from waitroom.wire.seated import foregone
 from waitroom.wire.serving import Served, Serving, serve_until_told
 
@@ -105,6 +107,7 @@ async def run_edge(config: Config, keys: Keys, redis_url: str, place: Place | No
             Loop("health", edge.health.step, HEALTH_S, _JOB_LIMIT_S),
             Loop("beacon", edge.beacon.step, DRAW_S, _BEACON_LIMIT_S),
             Loop("roster", edge.roster.step, DRAW_S, _ROSTER_LIMIT_S),
+            Loop("tally", edge.pour, POUR_S, _JOB_LIMIT_S),
         ]
         await _once(edge.ticker.step, "no first tick")  # so that who comes at once finds the room as it is
         served = edge.served
@@ -162,15 +165,8 @@ class Edge:
             trusted=self._trusted,
         )
         self._upstream_passes = UpstreamPassSigner(keys)
-        watches = {room.name: Watch(room.health) for room in rules if room.health}
-        self._watched = {
-            room.name: WatchedUpstream(upstreams[config.upstream_of(room).name], watches[room.name], clock=clock)
-            for room in config.rooms
-            if room.name in watches
-        }
-        self._ways = ways(config)
-        self._forwarders = {name: Forwarder(upstream) for name, upstream in upstreams.items()}
-        self._forwarders |= {_behind(name): Forwarder(watched) for name, watched in self._watched.items()}
+        self._watches = watches = {room.name: Watch(room.health) for room in rules if room.health}
+        self._build_proxy(upstreams)
         draws = Draws(runner, secrets.token_hex(6))
         wheels, admissions = Wheels(draws, self.errands, clock), AdmissionLog(draws, self.errands, clock)
         self._proofs = Proofs(self.rooms, self.board, admissions, wheels, self.errands, clock)
@@ -178,6 +174,22 @@ class Edge:
         self.beacon = BeaconWatch(self.rooms, self.board, draws, {room.name: room.beacon.urls for room in config.rooms})
         self.health = HealthFeedback(self.rooms, HealthReports(runner), watches, self._try, clock=clock)
         self._build_doors()
+
+    def _build_proxy(self, upstreams: Mapping[str, Upstream]) -> None:
+        """Build what carries requests; a room whose upstream is watched has a way to it of its own."""
+        config, clock = self._config, self._clock
+        self._ways = ways(config)
+        self._upstreams = {
+            _behind(room.name): upstreams[config.upstream_of(room).name]
+            for room in config.rooms
+            if room.name in self._watches
+        } | dict(upstreams)
+        self._watched = {
+            name: WatchedUpstream(self._upstreams[_behind(name)], watch, clock=clock)
+            for name, watch in self._watches.items()
+        }
+        self._forwarders = {name: Forwarder(upstream) for name, upstream in upstreams.items()}
+        self._forwarders |= {_behind(name): Forwarder(watched) for name, watched in self._watched.items()}
 
     def _build_doors(self) -> None:
         """Build what visitors meet."""
@@ -193,13 +205,17 @@ class Edge:
         self._inside = Inside(judge, self.errands)
         self._hosts = hosts = AllowedHosts(config.edge.allowed_hosts)
         trusted, origin, passes = self._trusted, config.edge.public_origin, self._upstream_passes
+        scheme, clock = "https" if config.edge.is_https else "http", self._clock
+        self.lane = FastLane(self._upstreams, self._watches, self._inside, trusted=trusted, scheme=scheme, clock=clock)
         self._auth = ForwardAuth(judge, problems, passes, trusted=trusted, public_origin=origin, hosts=hosts)
 
     @property
     def served(self) -> Served:
         """What shoppers reach: the application, and before it what is prepared."""
+        if not self._config.edge.hot_path:
+            return Served(self.application)
         prompt = Prompt(self._judge, self._pulses, self._pages, self._front_prompt(), self._ways, self._hosts)
-        return Served(self.application, prompt)
+        return Served(self.application, prompt, self.lane.carry)
 
     @property
     def application(self) -> web.Application:
@@ -240,6 +256,11 @@ class Edge:
         name = _behind(room.name) if room.name in self._watched else self._config.upstream_of(room).name
         return Route(room.name, room.hosts, room.paths, room.exempt_paths, name)
 
+    async def pour(self) -> None:
+        """Add what the upstreams have answered to the metrics."""
+        for upstream in self._upstreams.values():
+            upstream.tally.pour()
+
     async def _try(self, room: str, path: str) -> None:
         """Ask the upstream of `room` for its health path; the watch sees what comes of it."""
         hosts = next(one.hosts for one in self._config.rooms if one.name == room)
@@ -271,6 +292,7 @@ async def edge_built(config: Config, keys: Keys, runner: ScriptRunner, clock: Cl
         upstreams = await stack.enter_async_context(all_connected(config, clock))
         edge = Edge(config, keys, runner, upstreams, clock)
         stack.push_async_callback(edge.health.close)
+        stack.push_async_callback(edge.lane.close)
         yield edge
 
 

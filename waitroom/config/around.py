@@ -61,6 +61,10 @@ class Edge(Settings):
         le=1_000_000,
         description="Of these, for one address (IPv6: one /64); trusted_proxies are not counted.",
     )
+    hot_path: bool = Field(
+        True,
+        description="Answer and carry plain requests before aiohttp; false takes the longer way, with the same answers.",
+    )
     proxy_protocol: Literal["off", "required"] = Field(
         "off",
         description="required: each connection begins with a PROXY header (v1 or v2) of one of trusted_proxies.",

@@ -8,6 +8,7 @@ from waitroom.gate.line import Issued
 from waitroom.kernel.asking import Asking
 from waitroom.kernel.tasks import Errands
 from waitroom.kernel.tokens import Pass
+from waitroom.rules.verdicts import Forward
 
 Additions = Sequence[tuple[str, str]]
 
@@ -20,6 +21,14 @@ class Inside:
         self._judge = judge
         self._line = judge.line
         self._errands = errands
+
+    def shown(self, pass_: Pass) -> str:
+        """Return the text of the `Waitroom-Pass` that the store is shown."""
+        return self._judge.upstream_pass(pass_)
+
+    def carried(self, room: str, pass_: Pass | None) -> None:
+        """Count a request that was let through."""
+        self._judge.count(room, Forward(pass_))
 
     def answered(
         self, request: Asking, room: str, pass_: Pass, command: str | None, *, is_new: bool = False

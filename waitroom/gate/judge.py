@@ -56,8 +56,11 @@ class Judge:
 
     def found(self, request: Asking, room: str) -> Verdict:
         """Return the verdict without counting it: somebody else may have to act on it."""
-        rules, pass_ = self.line.rooms.rules(room), self.line.held_pass(request, room)
-        is_fresh = self.line.board.age_s(room) < _FRESH_S
+        return self.for_holder(room, self.line.held_pass(request, room))
+
+    def for_holder(self, room: str, pass_: Pass | None) -> Verdict:
+        """Return the verdict on who holds this valid pass of `room`, or none."""
+        rules, is_fresh = self.line.rooms.rules(room), self.line.board.age_s(room) < _FRESH_S
         snapshot, now_ms = self.line.board.get(room), self.line.rooms.now_ms()
         return verdict(rules.queueing, snapshot, pass_, is_fresh=is_fresh, now_ms=now_ms)
 

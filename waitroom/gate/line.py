@@ -81,11 +81,16 @@ class Line:
 
     def held_pass(self, request: Asking, room: str) -> Pass | None:
         """Return the valid pass that `request` carries, unless it was revoked."""
-        pass_ = self.cookies.pass_(request, room, self.rooms.now_ms())
-        if pass_ is None or self.sessions.is_revoked(room, pass_.session_id):
-            return None
-        snapshot = self.board.get(room)
-        return pass_ if snapshot is None or pass_.admitted_ms > snapshot.revoked_before_ms else None
+        now_ms = self.rooms.now_ms()
+        pass_ = self.cookies.pass_(request, room, now_ms)
+        return pass_ if pass_ is not None and self.still_holds(pass_, now_ms) else None
+
+    def still_holds(self, pass_: Pass, now_ms: int) -> bool:
+        """Whether a pass that was read is worth something: it has neither run out nor been revoked."""
+        if pass_.expires_ms <= now_ms or self.sessions.is_revoked(pass_.room, pass_.session_id):
+            return False
+        snapshot = self.board.get(pass_.room)
+        return snapshot is None or pass_.admitted_ms > snapshot.revoked_before_ms
 
     def refuse_if_full(self, room: str) -> None:
         """Spare somebody without a place the work for one that they would not get.

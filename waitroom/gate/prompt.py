@@ -20,13 +20,14 @@ from waitroom.kernel.tokens import Pass
 from waitroom.rules.heads import Head
 from waitroom.rules.hosts import AllowedHosts
 from waitroom.rules.outside import Ways
-from waitroom.rules.verdicts import Enter, Forward, Refuse, Wait, Welcome
+from waitroom.rules.verdicts import Enter, Forward, Refuse, Verdict, Wait, Welcome
 
 _OWN = "/.waitroom/"
 _REMEMBERED = 1024
+_MOST_PLACES, _LONGEST_PLACE = 4096, 512
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Onward:
     """A request for the upstream of that name; `pass_` is None where nobody has to be admitted."""
 
@@ -56,6 +57,8 @@ class Prompt:
         self._fronts = fronts
         self._ways = ways
         self._hosts = hosts
+        self._places: dict[tuple[str, str], Onward | None] = {}
+        self._verdicts: dict[tuple[str, bool], Verdict] = {}
         self._memos: tuple[Memo, Memo] = ({}, {})  # for everybody, for fronts
         self._waits = lru_cache(_REMEMBERED)(_waits)
 
@@ -74,13 +77,14 @@ class Prompt:
         for memo in self._memos:
             count(self._judge, memo.values())
             memo.clear()
+        self._verdicts.clear()
 
     def answer(self, head: Head, peer: str, now_ms: int) -> Ready | Onward | None:
         """Return the answer to a plain request from the address `peer`, or where it goes on; None: ask the others."""
         try:
             if head.target.startswith(AUTH):
                 return self._fronts.answer(head, peer, now_ms)
-            if not self._hosts.has(head.host):
+            if not self._hosts.has(head.fields.host):
                 return None
             if head.target.startswith(_OWN):
                 return self._pulse(head, now_ms)
@@ -96,16 +100,20 @@ class Prompt:
 
     def _visit(self, head: Head, now_ms: int) -> Ready | Onward | None:
         """Answer a request for the store."""
-        if "%" in head.target.partition("?")[0]:
-            return None  # %2ewaitroom is an own address in disguise
-        route = self._judge.routes.match(head.host, head.target)
-        if route is None:
-            guarded = self._judge.routes.upstream(head.host, head.target)  # exempt, but of that room's store
-            return Onward(guarded or self._ways.upstream(head.host, head.target))
-        room, found = route.room, self._judge.found(head, route.room)
+        address = head.fields.host, head.target
+        place = self._places[address] if address in self._places else self._placed(*address)
+        if place is None or not place.room:
+            return place
+        room, pass_ = place.room, self._held(head, place.room)
+        kind = room, pass_ is not None
+        found = self._verdicts.get(kind)
+        if found is None:
+            found = self._verdicts[kind] = self._judge.for_holder(room, pass_)
         match found:
-            case Forward(pass_):
-                return Onward(route.upstream, room, pass_)
+            case Forward(None):
+                return place
+            case Forward():
+                return Onward(place.upstream, room, pass_)
             case Wait():
                 answer = self._queued(head, room, now_ms)
                 return None if answer is None else Ready(answer, room, found)
@@ -113,6 +121,33 @@ class Prompt:
                 return None
             case _:
                 assert_never(found)
+
+    def _placed(self, host: str, target: str) -> Onward | None:
+        """Return where an address leads who may go there; None where the others have to look."""
+        path = target.partition("?")[0]
+        if "%" in path:
+            return None  # %2ewaitroom is an own address in disguise
+        route = self._judge.routes.match(host, path)
+        if route is None:
+            guarded = self._judge.routes.upstream(host, path)  # exempt, but of that room's store
+            place = Onward(guarded or self._ways.upstream(host, path))
+        else:
+            place = Onward(route.upstream, route.room)
+        if len(host) + len(target) <= _LONGEST_PLACE:
+            if len(self._places) >= _MOST_PLACES:
+                self._places.clear()
+            self._places[host, target] = place
+        return place
+
+    def _held(self, head: Head, room: str) -> Pass | None:
+        """Return the valid pass in the fields of a request; what was read in them before is only looked at again."""
+        before = head.fields.passes.get(room)
+        if isinstance(before, Pass) and self._line.still_holds(before, self._line.rooms.now_ms()):
+            return before
+        found = self._line.held_pass(head, room)
+        if found is not None:
+            head.fields.passes[room] = found
+        return found
 
     def _queued(self, head: Head, room: str, now_ms: int) -> bytes | None:
         """Answer somebody who has to wait."""

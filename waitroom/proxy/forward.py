@@ -115,10 +115,8 @@ class Forwarder:
         Raises:
             UpstreamUnavailable: 502, a head that cannot be carried.
         """
-        coding = ", ".join(answer.headers.getall("Transfer-Encoding", ["chunked"]))
-        if coding.strip().lower() != "chunked":
-            raise UpstreamUnavailable(f"transfer coding {coding!r} in the answer")
         head = client_headers(answer.raw_headers)
+        head.check_coding()
         added: Additions = ()
         if on_head is not None:
             told = on_head(answer.status, head.command)

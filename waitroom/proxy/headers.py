@@ -26,6 +26,8 @@ _HOP_BY_HOP = frozenset(  # RFC 9110 §7.6.1, and what was hop by hop before it
         b"http2-settings",
     }
 )
+_NEVER_DOWN = _HOP_BY_HOP | {b"content-length"}
+_READ_APART = frozenset({b"content-length", b"content-type", b"keep-alive", b"transfer-encoding", COMMAND})
 _NEVER_UPSTREAM = _HOP_BY_HOP | {b"expect", b"content-length", b"proxy"}  # framing is ours; httpoxy
 _KEPT_WHATEVER_CONNECTION_SAYS = frozenset({b"host", b"content-type", b"content-encoding", b"set-cookie"})
 _SET_BY_US = frozenset({b"x-forwarded-for", b"x-forwarded-proto", b"x-forwarded-host", b"forwarded", b"x-real-ip"})
@@ -71,6 +73,23 @@ class UpstreamHead:
     headers: list[tuple[bytes, bytes]]
     content_length: int | None
     command: str | None
+    coding: bytes | None = None
+    keep_alive: bytes = b""
+    content_type: bytes = b""
+
+    @property
+    def is_event_stream(self) -> bool:
+        """Whether the body lasts."""
+        return self.content_type.lower().startswith(b"text/event-stream")
+
+    def check_coding(self) -> None:
+        """Let only bodies pass whose end can be told.
+
+        Raises:
+            UpstreamUnavailable: 502, a transfer coding other than chunked.
+        """
+        if self.coding is not None and self.coding.strip().lower() != b"chunked":
+            raise UpstreamUnavailable(f"transfer coding {self.coding!r} in the answer")
 
 
 def identify(
@@ -128,21 +147,24 @@ def client_headers(raw: RawHeaders) -> UpstreamHead:
     """
     listed = _listed(raw) - _KEPT_WHATEVER_CONNECTION_SAYS
     kept: list[tuple[bytes, bytes]] = []
-    lengths: list[bytes] = []
-    command: str | None = None
+    apart: dict[bytes, list[bytes]] = {}
     for name, value in raw:
         low = name.lower()
         if _CONTROL.search(value):
             raise UpstreamUnavailable("control character in a header of the answer")
-        if low == b"content-length":
-            lengths.append(value.strip())
-        elif low == COMMAND:
-            command = value.decode("ascii", "replace").strip().lower()
-        elif low in _HOP_BY_HOP or low in listed or low.startswith(b"waitroom-"):
+        if low in _READ_APART:
+            apart.setdefault(low, []).append(value)
+        if low in _NEVER_DOWN or low in listed or low.startswith(b"waitroom-") or _is_foreign(low, value):
             continue
-        elif not _is_foreign(low, value):
-            kept.append((name, value))
-    return UpstreamHead(kept, _length(lengths), command)
+        kept.append((name, value))
+    return UpstreamHead(
+        kept,
+        _length(map(bytes.strip, apart.get(b"content-length", ()))),
+        apart[COMMAND][-1].decode("ascii", "replace").strip().lower() if COMMAND in apart else None,
+        b", ".join(apart[b"transfer-encoding"]) if b"transfer-encoding" in apart else None,
+        b", ".join(apart.get(b"keep-alive", ())),
+        b"".join(apart.get(b"content-type", ())[:1]),
+    )
 
 
 def for_one_visitor(headers: Sequence[tuple[bytes, bytes]]) -> list[tuple[bytes, bytes]]:

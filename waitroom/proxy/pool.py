@@ -90,7 +90,7 @@ class Pool(Generic[Kind]):
         """Let a connection rest for `rest_s` at most, and take none again that is older than `life_s`.
 
         Old ones go so that a name that leads elsewhere by now is followed. `make` is told when a new one was born; what
-        it makes is an asyncio.Protocol.
+        it makes is an asyncio.Protocol, or reads into a buffer of its own.
         """
         self._place = place
         self._make = make
@@ -133,7 +133,9 @@ class Pool(Generic[Kind]):
 
         connection = self._make(self._clock.tick_s())
 
-        def inlet() -> Inlet:
+        def inlet() -> asyncio.BufferedProtocol:
+            if isinstance(connection, asyncio.BufferedProtocol):
+                return connection
             return Inlet(cast(asyncio.Protocol, connection), self._buffer)
 
         if place.path is not None:

@@ -5,6 +5,7 @@ import socket
 import struct
 from collections.abc import Awaitable, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 from aiohttp import StreamReader, web
 from aiohttp.abc import AbstractStreamWriter
@@ -109,6 +110,7 @@ class RelayedAnswer(web.StreamResponse):
         return answer_head(self._raw_reason, self._raw_headers, framing, is_modern=request.version >= HttpVersion11)
 
 
+@lru_cache(256)
 def told_reason(reason: str) -> bytes:
     """Return the bytes of a reason as the upstream wrote it; aiohttp lets through what is none.
 

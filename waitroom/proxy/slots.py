@@ -1,9 +1,7 @@
 """Count what one upstream is doing for us, and let no more begin than it may."""
 
 import asyncio
-from contextlib import suppress
-
-from prometheus_client import Gauge
+from collections import deque
 
 from waitroom.kernel.errors import Refused
 
@@ -13,11 +11,12 @@ BUSY_RETRY_S = 2
 class Slots:
     """So many things at once; the next one waits a moment, first come first served, or is refused."""
 
-    def __init__(self, most: int, *, patience_s: float, in_flight: Gauge) -> None:
+    def __init__(self, most: int, *, patience_s: float) -> None:
         """Allow `most` at once, and let the next wait for `patience_s`."""
-        self._free = asyncio.Semaphore(most)
+        self._most = most
         self._patience_s = patience_s
-        self._in_flight = in_flight
+        self._waiting: deque[asyncio.Future[None]] = deque()
+        self.taken = 0
 
     async def take(self) -> "Slot":
         """Return a slot, to be released.
@@ -25,38 +24,48 @@ class Slots:
         Raises:
             Refused: 503, none came free.
         """
-        if self._free.locked():
-            await self._wait()
-        else:
-            await self._free.acquire()  # at once
-        self._in_flight.inc()
+        slot = self.take_now()
+        if slot is not None:
+            return slot
+        turn = asyncio.get_running_loop().create_future()
+        self._waiting.append(turn)
+        try:
+            async with asyncio.timeout(self._patience_s):
+                await turn
+        except BaseException as fault:
+            self._give_up(turn)
+            if isinstance(fault, TimeoutError):
+                raise busy() from None
+            raise
         return Slot(self)
 
     def take_now(self) -> "Slot | None":
-        """Return a slot if one is free and nobody waits for it."""
-        if self._free.locked():
+        """Return a slot if one is free; whoever waits has been promised the next."""
+        if self.taken >= self._most:
             return None
-        with suppress(StopIteration):
-            self._free.acquire().send(None)  # which is over with its first step
-        self._in_flight.inc()
+        self.taken += 1
         return Slot(self)
 
     def give_back(self) -> None:
-        """Let the next one begin."""
-        self._in_flight.dec()
-        self._free.release()
+        """Let the next one begin: the slot goes from hand to hand."""
+        while self._waiting:
+            turn = self._waiting.popleft()
+            if not turn.done():
+                turn.set_result(None)
+                return
+        self.taken -= 1
 
-    async def _wait(self) -> None:
-        try:
-            async with asyncio.timeout(self._patience_s):
-                await self._free.acquire()
-        except TimeoutError:
-            public = "The shop is very busy. Your place inside is kept: please try again in a moment."
-            raise Refused(503, "upstream-busy", public, retry_after_s=BUSY_RETRY_S) from None
+    def _give_up(self, turn: "asyncio.Future[None]") -> None:
+        """Wait no more; a slot that was given at that very moment goes on to the next."""
+        if turn.done() and not turn.cancelled():
+            self.give_back()
+        turn.cancel()
 
 
 class Slot:
     """One of the slots, taken; released once, however often it is said."""
+
+    __slots__ = ("_slots",)
 
     def __init__(self, slots: Slots) -> None:
         """Hold one of `slots`."""
@@ -67,3 +76,9 @@ class Slot:
         slots, self._slots = self._slots, None
         if slots is not None:
             slots.give_back()
+
+
+def busy() -> Refused:
+    """Return the answer where the upstream has as much to do as it may."""
+    public = "The shop is very busy. Your place inside is kept: please try again in a moment."
+    return Refused(503, "upstream-busy", public, retry_after_s=BUSY_RETRY_S)

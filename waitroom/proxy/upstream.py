@@ -14,10 +14,10 @@ from aiohttp.http import HttpProcessingError
 
 from waitroom.kernel.clock import Clock
 from waitroom.kernel.errors import ConfigFault, UpstreamUnavailable, WaitroomError
-from waitroom.proxy.counters import ANSWERS, IN_FLIGHT, UPSTREAM_SECONDS, status_class
 from waitroom.proxy.exchange import Answer, Ask, begin
 from waitroom.proxy.pool import Connection, Kind, Place, Pool
 from waitroom.proxy.slots import Slots
+from waitroom.proxy.tally import Tally
 from waitroom.proxy.uploads import Upload
 
 log = logging.getLogger(__name__)
@@ -56,11 +56,10 @@ class Upstream:
         self._place = place = _place(url, ca_file)
         self.authority = "localhost" if place.path else urlsplit(url).netloc
         self._pool = self.pool(Connection)
-        in_flight = IN_FLIGHT.labels(name)
-        self.slots = Slots(limits.max_connections, patience_s=limits.connect_timeout_s, in_flight=in_flight)
+        self.slots = Slots(limits.max_connections, patience_s=limits.connect_timeout_s)
         # Websockets and event streams last: they have as many again, so that plain requests never wait for them.
-        self.long_slots = Slots(limits.max_connections, patience_s=limits.connect_timeout_s, in_flight=in_flight)
-        self._seconds = UPSTREAM_SECONDS.labels(name)
+        self.long_slots = Slots(limits.max_connections, patience_s=limits.connect_timeout_s)
+        self.tally = Tally(name, self.slots, self.long_slots)
 
     @asynccontextmanager
     async def exchange(self, ask: Ask) -> AsyncIterator[Answer]:
@@ -92,15 +91,10 @@ class Upstream:
         rest_s, life_s = limits.keepalive_s, limits.connection_lifetime_s
         return Pool(self._place, make, clock=self._clock, rest_s=rest_s, life_s=life_s)
 
-    def answered(self, status: int, seconds: float) -> None:
-        """Count an answer whose head took so many seconds; status 0 is none at all, and has no time."""
-        if status:
-            self._seconds.observe(seconds)
-        ANSWERS.labels(self.name, status_class(status)).inc()
-
     def close(self) -> None:
-        """Close every connection that rests."""
+        """Close every connection that rests, and pour out the last counts."""
         self._pool.close()
+        self.tally.pour()
 
     async def _answer(self, ask: Ask) -> Answer:
         """Wait for the head of the answer and count it."""
@@ -109,9 +103,9 @@ class Upstream:
             answer = await self._sent(ask)
         except WaitroomError as fault:
             if isinstance(fault, UpstreamUnavailable):
-                self.answered(0, 0)
+                self.tally.answered(0, 0)
             raise
-        self.answered(answer.status, self._clock.tick_s() - started_s)
+        self.tally.answered(answer.status, self._clock.tick_s() - started_s)
         return answer
 
     async def _sent(self, ask: Ask) -> Answer:

@@ -1,4 +1,4 @@
-"""Read the head of a plain request in one pass; whatever is not plain is left to a reader that knows everything.
+"""Read the head of a plain request in few steps; whatever is not plain is left to a reader that knows everything.
 
 Plain is a GET or HEAD of HTTP/1.1 without a body, in visible ASCII, whose headers all mean the same to everybody. What
 is not plain here is not therefore wrong: None says nothing but "ask somebody else".
@@ -52,60 +52,85 @@ class Named(dict[str, str]):
         return [self[name]] if name in self else default
 
 
-class Head:
-    """A plain request: its method, target and Host, its header lines as they came, and those that are read here."""
+class Fields:
+    """The header lines of a plain request: as they came, and those that are read here.
 
-    __slots__ = ("headers", "host", "lines", "method", "target", "text")
+    A connection's next request mostly brings the same, so whoever works something out of them may leave it here.
+    """
 
-    def __init__(self, method: str, target: str, text: bytes, lines: list[bytes], headers: Named) -> None:
-        """Hold what `plain_head` found in `text`, which lacks the empty line at its end."""
-        self.method = method
-        self.target = target
+    __slots__ = ("headers", "host", "lines", "onward", "passes", "text")
+
+    def __init__(self, text: bytes, lines: list[bytes], headers: Named) -> None:
+        """Hold what `plain_fields` found in `text`."""
         self.text = text
         self.lines = lines
         self.headers = headers
         self.host = headers["Host"]
+        self.passes: dict[str, object] = {}
+        self.onward: bytes | None = None
+
+
+class Head:
+    """A plain request."""
+
+    __slots__ = ("fields", "headers", "line", "method", "target")
+
+    def __init__(self, line: bytes, method: str, target: str, fields: Fields) -> None:
+        """Hold the request `line` and what it says."""
+        self.line = line
+        self.method = method
+        self.target = target
+        self.fields = fields
+        self.headers = fields.headers
 
     @property
     def size(self) -> int:
         """How many bytes it took."""
-        return len(self.text) + 4
+        return len(self.line) + len(self.fields.text) + 6
 
     @property
     def raw(self) -> bytes:
         """The bytes, as they came."""
-        return self.text + b"\r\n\r\n"
+        return b"%b\r\n%b\r\n\r\n" % (self.line, self.fields.text)
 
 
-def plain_head(data: bytes) -> Head | None:
+def plain_head(data: bytes, before: Fields | None = None) -> Head | None:
     """Return the plain request at the beginning of `data`; None where it is not whole, or not plain.
+
+    `before` are the fields of the request before on the same connection: where these are the same bytes, so are they.
 
     Source: RFC 9112 §3 and §5, read more strictly than they have to be.
     """
     end = data.find(b"\r\n\r\n", 0, _LONGEST)
-    if end < 0:
+    first = data.find(b"\r\n", 0, end)
+    if first < 0:
         return None
-    text = data[:end]
-    lines = text.split(b"\r\n")
-    count = len(lines) - 1
-    if count > _MOST_LINES or text.translate(None, _VISIBLE) != _LINE_ENDS[count]:
-        return None
-    method, _, rest = lines[0].partition(b" ")
+    line, text = data[:first], data[first + 2 : end]
+    method, _, rest = line.partition(b" ")
     target, _, version = rest.partition(b" ")
-    if version != b"HTTP/1.1" or method not in _METHODS or target[:1] != b"/" or b"#" in target:
+    if version != b"HTTP/1.1" or method not in _METHODS or target[:1] != b"/":
+        return None
+    if line.translate(None, _VISIBLE) or b"#" in target:
+        return None
+    fields = before if before is not None and before.text == text else plain_fields(text)
+    return None if fields is None else Head(line, _METHODS[method], target.decode("ascii"), fields)
+
+
+def plain_fields(text: bytes) -> Fields | None:
+    """Return the header lines of `text`; None where they are not plain."""
+    lines = text.split(b"\r\n")
+    ends = len(lines) - 1
+    if ends >= _MOST_LINES or text.translate(None, _VISIBLE) != _LINE_ENDS[ends]:
         return None
     headers = Named()
     known = _known.get
-    del lines[0]
     for line in lines:
         name, value = known(line) or _learn(line)
         if name:
             if name == "odd" or name in headers:
                 return None
             headers[name] = value
-    if "Host" not in headers:
-        return None
-    return Head(_METHODS[method], target.decode("ascii"), text, lines, headers)
+    return Fields(text, lines, headers) if "Host" in headers else None
 
 
 def _learn(line: bytes) -> tuple[str, str]:

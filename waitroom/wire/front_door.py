@@ -20,7 +20,7 @@ from waitroom.gate.ready import Ready
 from waitroom.kernel.clock import Clock
 from waitroom.kernel.errors import WaitroomError
 from waitroom.proxy.inlet import PIECE_BYTES
-from waitroom.rules.heads import Head, plain_head
+from waitroom.rules.heads import Fields, Head, plain_head
 from waitroom.wire.connections import Bounds, Seat
 from waitroom.wire.listener import HALF_CLOSED_S, Listener
 from waitroom.wire.seated import SeatedConnection, seated
@@ -69,8 +69,8 @@ class FrontDoor(asyncio.BufferedProtocol):
     """One connection of a client."""
 
     __slots__ = (
-        "_address",
         "_carriage",
+        "_fields",
         "_frame",
         "_inner",
         "_is_half_closed",
@@ -80,6 +80,7 @@ class FrontDoor(asyncio.BufferedProtocol):
         "_rests_since_s",
         "_seat",
         "_stuck",
+        "address",
         "transport",
     )
 
@@ -87,10 +88,11 @@ class FrontDoor(asyncio.BufferedProtocol):
         """Serve the connection of `address` that has `seat`."""
         self._frame = frame
         self._seat = seat
-        self._address = address
+        self.address = address
         self._memo = frame.prompt.memo(address) if frame.prompt is not None else {}
         self._inner: SeatedConnection | None = None
         self._carriage: Carriage | None = None
+        self._fields: Fields | None = None  # of the request before: the next one mostly brings the same
         self._later = b""  # what came while something else had to be finished first
         self._stuck: tuple[float, int] | None = None  # since when what is written must wait, and how much it was
         self._rests_since_s: float | None = None
@@ -117,6 +119,8 @@ class FrontDoor(asyncio.BufferedProtocol):
             self._hold(data)
         elif inner is not None and not inner.is_between:
             inner.data_received(data)
+        elif self._is_paused:
+            self._hold(data)
         elif (ready := self._memo.get(data)) is not None and not self._frame.listener.is_leaving:
             ready.times += 1
             self.transport.write(ready.answer)
@@ -156,7 +160,7 @@ class FrontDoor(asyncio.BufferedProtocol):
         self._is_paused, self._stuck = False, None
         if self._carriage is not None:
             self._carriage.resume()
-        elif self._inner is not None:
+        if self._inner is not None:
             self._inner.resume_writing()
         if self._later and self._carriage is None:
             self._go_on()
@@ -220,7 +224,7 @@ class FrontDoor(asyncio.BufferedProtocol):
         if not self.is_idle:
             self._rests_since_s = None
         elif self._rests_since_s is None:
-            self._rests_since_s = now_s
+            self._rests_since_s, self._fields = now_s, None
         elif now_s - self._rests_since_s > self._frame.bounds.keepalive_s:
             self.hang_up()
         return None
@@ -242,10 +246,11 @@ class FrontDoor(asyncio.BufferedProtocol):
     def _take(self, data: bytes) -> int:
         """Answer the plain request that `data` begins with, or begin to; return its length, 0 if it is for aiohttp."""
         frame = self._frame
-        head = None if frame.prompt is None or frame.listener.is_leaving else plain_head(data)
+        head = None if frame.prompt is None or frame.listener.is_leaving else plain_head(data, self._fields)
         if frame.prompt is None or head is None:
             return 0
-        answer = frame.prompt.answer(head, self._address, frame.clock.now_ms())
+        self._fields = head.fields
+        answer = frame.prompt.answer(head, self.address, frame.clock.now_ms())
         if isinstance(answer, Ready):
             self.transport.write(frame.prompt.given(self._memo, head.raw, answer))
             return head.size
@@ -259,8 +264,9 @@ class FrontDoor(asyncio.BufferedProtocol):
         self.transport.pause_reading()
 
     def _go_on(self) -> None:
-        data, self._later = self._later, b""
-        if data:
+        """Take up what came meanwhile, as soon as the client takes what was written."""
+        if self._later and not self._is_paused:
+            data, self._later = self._later, b""
             self.transport.resume_reading()
             self._read(data)
 
@@ -269,7 +275,7 @@ class FrontDoor(asyncio.BufferedProtocol):
         inner = self._inner
         if inner is None:
             frame = self._frame
-            inner = self._inner = seated(frame.listener, self._address, frame.bounds, frame.clock)
+            inner = self._inner = seated(frame.listener, self.address, frame.bounds, frame.clock)
             inner.connection_made(self.transport)
             if self._is_paused:
                 inner.pause_writing()

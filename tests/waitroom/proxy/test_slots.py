@@ -3,7 +3,6 @@
 import asyncio
 
 import pytest
-from prometheus_client import CollectorRegistry, Gauge
 
 from tests.origin import OK, Origin, Seen, Writer, request
 from tests.origin import edge as make_edge
@@ -16,29 +15,64 @@ from waitroom.proxy.upstream import UpstreamLimits, connected
 ONE = UpstreamLimits(connect_timeout_s=2, max_connections=1)
 
 
-@pytest.fixture
-def gauge() -> Gauge:
-    return Gauge("in_flight", "How many.", registry=CollectorRegistry())
-
-
-def shown(gauge: Gauge) -> float:
-    return next(iter(gauge.collect())).samples[0].value
-
-
-async def test_a_slot_is_given_back_once(gauge: Gauge) -> None:
-    slots = Slots(1, patience_s=0.01, in_flight=gauge)
+async def test_a_slot_is_given_back_once() -> None:
+    slots = Slots(1, patience_s=0.01)
     slot = await slots.take()
     slot.release()
     slot.release()
 
     await slots.take()
-    assert shown(gauge) == 1
+    assert slots.taken == 1
     with pytest.raises(Refused):
         await slots.take()
 
 
-async def test_who_waits_gets_the_slot_that_comes_free(gauge: Gauge) -> None:
-    slots = Slots(1, patience_s=30, in_flight=gauge)
+async def test_a_slot_that_is_free_is_taken_now_unless_somebody_waits_for_it() -> None:
+    slots = Slots(1, patience_s=30)
+    first = slots.take_now()
+    assert first is not None
+    assert slots.take_now() is None
+    async with asyncio.TaskGroup() as group:
+        waiting = group.create_task(slots.take())
+        await asyncio.sleep(0)
+        first.release()
+        assert slots.take_now() is None, "it is promised"
+
+    waiting.result().release()
+    assert slots.take_now() is not None
+
+
+async def test_who_stopped_waiting_gets_no_slot_and_the_next_does() -> None:
+    slots = Slots(1, patience_s=30)
+    first = await slots.take()
+    async with asyncio.TaskGroup() as group:
+        gone, next_one = (group.create_task(slots.take()) for _ in range(2))
+        await asyncio.sleep(0)
+        gone.cancel()
+        await asyncio.sleep(0)
+        first.release()
+
+    assert slots.taken == 1
+    next_one.result().release()
+    assert slots.taken == 0
+
+
+async def test_a_slot_given_to_somebody_who_leaves_at_that_moment_goes_on() -> None:
+    slots = Slots(1, patience_s=30)
+    first = await slots.take()
+    async with asyncio.TaskGroup() as group:
+        gone, next_one = (group.create_task(slots.take()) for _ in range(2))
+        await asyncio.sleep(0)
+        first.release()
+        gone.cancel()  # it was given the slot, and has not run since
+
+    assert slots.taken == 1
+    next_one.result().release()
+    assert slots.taken == 0
+
+
+async def test_who_waits_gets_the_slot_that_comes_free() -> None:
+    slots = Slots(1, patience_s=30)
     first = await slots.take()
     async with asyncio.TaskGroup() as group:
         waiting = group.create_task(slots.take())
@@ -47,7 +81,7 @@ async def test_who_waits_gets_the_slot_that_comes_free(gauge: Gauge) -> None:
         first.release()
 
     waiting.result().release()
-    assert shown(gauge) == 0
+    assert slots.taken == 0
 
 
 async def test_the_slot_is_free_once_the_upstream_is_done_however_slow_the_visitor(origin: Origin) -> None:
