@@ -63,7 +63,7 @@ class Edge(Settings):
     )
     hot_path: bool = Field(
         True,
-        description="Answer and carry plain requests before aiohttp; false takes the longer way, with the same answers.",
+        description="Answer and carry plain requests before aiohttp; false takes the longer way to the same answers.",
     )
     proxy_protocol: Literal["off", "required"] = Field(
         "off",
