@@ -80,10 +80,12 @@ TURN_S = 0.1
 """For how long an answer that is ready is given to who asks the same, before it is made anew."""
 TOUCH_S = 1.0
 HEALTH_S = 1.0
+PAGES_S = 5.0
 DRAW_S = 1.0
 _JOB_LIMIT_S = 5.0
 _BEACON_LIMIT_S, _ROSTER_LIMIT_S = 30.0, 120.0
 """A try of every server of every beacon, one after the other; a roster of millions on a busy machine."""
+_PAGES_LIMIT_S = 60.0
 _OPS_DRAIN_S = 2.0
 
 
@@ -107,11 +109,13 @@ async def run_edge(config: Config, keys: Keys, redis_url: str, place: Place | No
             Loop("health", edge.health.step, HEALTH_S, _JOB_LIMIT_S),
             Loop("beacon", edge.beacon.step, DRAW_S, _BEACON_LIMIT_S),
             Loop("roster", edge.roster.step, DRAW_S, _ROSTER_LIMIT_S),
+            Loop("pages", edge.pages.renew, PAGES_S, _PAGES_LIMIT_S),
             Loop("tally", edge.pour, POUR_S, _JOB_LIMIT_S),
         ]
         await _once(edge.ticker.step, "no first tick")  # so that who comes at once finds the room as it is
         served = edge.served
         loops.append(Loop("turn", served.turn, TURN_S, _JOB_LIMIT_S))
+        await _once(edge.pages.renew, "no page rendered ahead")
         async with running(*loops, clock=clock):
             await serve_until_told(served, sockets, serving, clock=clock, ready=place.ready)
         await edge.errands.close(serving.drain_s)
@@ -196,7 +200,7 @@ class Edge:
         config, templates = self._config, Pages()
         statuses = {room.name: room.queueing_status_code for room in config.rooms}
         looks = {room.name: look(room.title or room.name, room.accent) for room in config.rooms}
-        self._pages = WaitingPages(WaitingPage(templates, looks), self._line, statuses, self._clock)
+        self.pages = WaitingPages(WaitingPage(templates, looks), self._line, statuses, self._clock)
         self._pulses = Pulses(self.rooms, self.board)
         self._proof_page = ProofPage(self.rooms, templates, looks, self._clock)
         self._problems = problems = ProblemPages(templates, next(iter(looks.values())))
@@ -214,13 +218,13 @@ class Edge:
         """What shoppers reach: the application, and before it what is prepared."""
         if not self._config.edge.hot_path:
             return Served(self.application)
-        prompt = Prompt(self._judge, self._pulses, self._pages, self._front_prompt(), self._ways, self._hosts)
+        prompt = Prompt(self._judge, self._pulses, self.pages, self._front_prompt(), self._ways, self._hosts)
         return Served(self.application, prompt, self.lane.carry)
 
     @property
     def application(self) -> web.Application:
         """The application behind all that is prepared."""
-        door = Door(self._judge, self._inside, self._pages, self._carry)
+        door = Door(self._judge, self._inside, self.pages, self._carry)
         probes, queueing = Probes(self.rooms, self.board), self._queueing
         refusing = [odd_requests_are_refused, other_hosts_are_refused(self._hosts)]
         app = web.Application(middlewares=[self._problems.people_get_pages, errors_become_answers, *refusing])

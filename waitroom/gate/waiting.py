@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cache
 from math import ceil, floor
 
 from waitroom.gate.looks import Look, look
@@ -61,6 +62,8 @@ class WaitingPage:
         """Take the templates, and the look of the rooms that have one of their own."""
         self._pages = pages
         self._looks = dict(looks or {})
+        self._mark = nonce()
+        self._squeezed = cache(self._rendered)
 
     def prepared(self, room: str, *, status: int = 200, retry_after_s: int = 5) -> Prepared:
         """Return the page as bytes that are the same for everybody; nothing in it is about anybody.
@@ -71,8 +74,8 @@ class WaitingPage:
         headers = _headers(mark)
         if status in {429, 503}:
             headers["Retry-After"] = str(retry_after_s)
-        html = self._pages.render("gate/waiting.html", room=room, look=self._look(room), nonce=mark, slow=None)
-        return Prepared(squeezed(html).encode(), HTML, status=status, headers=headers)
+        html = self._squeezed(room).replace(self._mark, mark)
+        return Prepared(html.encode(), HTML, status=status, headers=headers)
 
     def for_slow(
         self,
@@ -106,6 +109,11 @@ class WaitingPage:
         mark = nonce()
         html = self._pages.render("gate/waiting.html", room=room, look=self._look(room), nonce=mark, slow=slow)
         return SlowPage(squeezed(html), {"Content-Type": HTML, **_headers(mark)})
+
+    def _rendered(self, room: str) -> str:
+        """Return the page of `room` with a mark in place of the nonce: squeezing takes longer than all the rest."""
+        look = self._look(room)
+        return squeezed(self._pages.render("gate/waiting.html", room=room, look=look, nonce=self._mark, slow=None))
 
     def _look(self, room: str) -> Look:
         return self._looks.get(room) or look(room)

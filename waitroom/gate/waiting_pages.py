@@ -1,5 +1,6 @@
 """The waiting page as it is handed out: one prepared rendering a room, changed once a minute, and the slow ones."""
 
+import asyncio
 from collections.abc import Mapping
 
 from aiohttp import web
@@ -37,6 +38,14 @@ class WaitingPages:
             made = now_s, self._page.prepared(room, status=self._statuses[room])
             self._made[room] = made
         return made[1]
+
+    async def renew(self) -> None:
+        """Render anew, beside the event loop, what would soon be too old: so that no visitor waits for it."""
+        for room, status in self._statuses.items():
+            made = self._made.get(room)
+            if made is None or self._clock.tick_s() - made[0] > _RENDERED_S / 2:
+                page = await asyncio.to_thread(self._page.prepared, room, status=status)
+                self._made[room] = self._clock.tick_s(), page
 
     def for_slow(self, room: str, presented: Presented, standing: Standing) -> web.Response:
         """Return the page of one visitor without JavaScript."""

@@ -2,6 +2,7 @@
 
 import gzip
 import re
+import sys
 from collections.abc import Mapping
 from email.utils import formatdate
 from hashlib import blake2b
@@ -12,8 +13,15 @@ from multidict import CIMultiDict
 
 from waitroom.kernel.asking import Asking
 
+if sys.version_info >= (3, 14):
+    from compression import zstd
+else:
+    from backports import zstd
+
 _SMALL_BYTES = 200
 """Below this a compressed form saves nothing that a packet would notice."""
+_LARGE_BYTES = 4096
+"""Above this brotli's last step is worth its time: what is large is made once a minute, not with every tick."""
 _MOST_READY = 64
 """How many readings of one answer are kept as bytes: browsers know a handful of ways to ask."""
 _QVALUE = re.compile(r"0(\.[0-9]{0,3})?|1(\.0{0,3})?")
@@ -41,7 +49,11 @@ class Prepared:
         self._ready: dict[tuple[str, str, bool], tuple[int, bytes]] = {}
         self._encoded: dict[str, bytes] = {}
         if compress and len(body) > _SMALL_BYTES:
-            self._encoded = {"br": brotli.compress(body, quality=9), "gzip": gzip.compress(body, 9, mtime=0)}
+            self._encoded = {
+                "br": brotli.compress(body, quality=11 if len(body) > _LARGE_BYTES else 9),
+                "zstd": zstd.compress(body, 19),
+                "gzip": gzip.compress(body, 9, mtime=0),
+            }
 
     def answer(self, request: Asking) -> web.Response:
         """Return the form that `request` can read, or 304 when it has it already (RFC 9110 §13.1.2)."""
