@@ -26,7 +26,7 @@ from waitroom.gate.looks import look
 from waitroom.gate.misdirected import other_hosts_are_refused
 from waitroom.gate.probes import Probes
 from waitroom.gate.problem_pages import ProblemPages
-from waitroom.gate.prompt import Prompt
+from waitroom.gate.prompt import Places, Prompt
 from waitroom.gate.proof_page import ProofPage
 from waitroom.gate.proofs import Proofs
 from waitroom.gate.pulses import Pulses
@@ -118,6 +118,7 @@ async def run_edge(config: Config, keys: Keys, redis_url: str, place: Place | No
         await _once(edge.pages.renew, "no page rendered ahead")
         async with running(*loops, clock=clock):
             await serve_until_told(served, sockets, serving, clock=clock, ready=place.ready)
+        await edge.pour()
         await edge.errands.close(serving.drain_s)
         await _once(edge.toucher.step, "last visits not written")  # without it the passes say the same
 
@@ -218,7 +219,9 @@ class Edge:
         """What shoppers reach: the application, and before it what is prepared."""
         if not self._config.edge.hot_path:
             return Served(self.application)
-        prompt = Prompt(self._judge, self._pulses, self.pages, self._front_prompt(), self._ways, self._hosts)
+        fronts = FrontPrompt(self._auth.verdicts, hosts=self._hosts, trusted=tuple(self._trusted))
+        places = Places(self._hosts, self._ways)
+        prompt = Prompt(self._judge, self._pulses, self.pages, self._problems, fronts, places)
         return Served(self.application, prompt, self.lane.carry)
 
     @property
@@ -252,16 +255,14 @@ class Edge:
         app.on_shutdown.append(self._say_goodbye)
         return app
 
-    def _front_prompt(self) -> FrontPrompt:
-        return FrontPrompt(self._auth.verdicts, hosts=self._hosts, trusted=tuple(self._trusted))
-
     def _route(self, room: Room) -> Route:
         """Return what `room` guards; a room whose upstream is watched has a forwarder of its own."""
         name = _behind(room.name) if room.name in self._watched else self._config.upstream_of(room).name
         return Route(room.name, room.hosts, room.paths, room.exempt_paths, name)
 
     async def pour(self) -> None:
-        """Add what the upstreams have answered to the metrics."""
+        """Add to the metrics what was judged, and what the upstreams have answered."""
+        self._judge.pour()
         for upstream in self._upstreams.values():
             upstream.tally.pour()
 

@@ -1,7 +1,8 @@
 """Find the verdict on a visit, and what follows from it for passes: alike before our own proxy and anybody else's."""
 
 import secrets
-from functools import cache, lru_cache
+from collections import Counter
+from functools import lru_cache
 
 from aiohttp import web
 
@@ -37,7 +38,7 @@ class Judge:
         self._entries = entries
         self.routes = routes
         self._signed = lru_cache(_SIGNED)(upstream_passes.sign)
-        self._counter = cache(counters.REQUESTS.labels)
+        self._given: Counter[tuple[str, type[Verdict]]] = Counter()
 
     def judge(self, request: Asking, host: str, raw_path: str) -> tuple[Route, Verdict] | None:
         """Return the room around `raw_path` on `host`, and what to do with who carries this `request`; None outside.
@@ -66,7 +67,13 @@ class Judge:
 
     def count(self, room: str, found: Verdict, times: int = 1) -> None:
         """Count a verdict that is acted on, so many times."""
-        self._counter(room, type(found).__name__.lower()).inc(times)
+        self._given[room, type(found)] += times
+
+    def pour(self) -> None:
+        """Add what was counted to the metrics."""
+        for (room, kind), times in self._given.items():
+            counters.REQUESTS.labels(room, kind.__name__.lower()).inc(times)
+        self._given.clear()
 
     async def let_in(self, request: web.Request, room: str, found: Verdict) -> Issued | None:
         """Return the pass of somebody who comes straight in, if the verdict has one for them."""

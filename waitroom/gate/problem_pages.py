@@ -8,6 +8,7 @@ from aiohttp import web
 
 from waitroom.gate.looks import Look, look
 from waitroom.kernel.answers import Handler
+from waitroom.kernel.asking import Asking
 from waitroom.kernel.origins import came_from
 from waitroom.kernel.pages import Pages, csp, nonce
 
@@ -46,12 +47,15 @@ class ProblemPages:
     async def people_get_pages(self, request: web.Request, handler: Handler) -> web.StreamResponse:
         """Turn a problem document of our own into a page, if a person is about to look at it."""
         answer = await handler(request)
-        if isinstance(answer, web.Response) and answer.content_type == _PROBLEM and is_person(request):
-            told = _own_problem(answer)
-            if told is not None:
-                back = "" if request.method == "GET" else came_from(request) or "/"
-                return self.page(answer, told, may_retry=request.method == "GET", again=back)
+        if isinstance(answer, web.Response) and answer.content_type == _PROBLEM:
+            back = "" if request.method == "GET" else came_from(request) or "/"
+            return self.told(answer, request, may_retry=request.method == "GET", again=back)
         return answer
+
+    def told(self, answer: web.Response, request: Asking, *, may_retry: bool = True, again: str = "") -> web.Response:
+        """Return a problem of ours as a page, if a person is about to look at it."""
+        detail = _own_problem(answer) if is_person(request) else None
+        return answer if detail is None else self.page(answer, detail, may_retry=may_retry, again=again)
 
     def page(self, answer: web.Response, detail: str, *, may_retry: bool, again: str = "") -> web.Response:
         """Return `answer` as a page that says `detail`; it asks again by itself where that `may_retry`.
@@ -81,10 +85,11 @@ class ProblemPages:
         return page
 
 
-def is_person(request: web.BaseRequest) -> bool:
+def is_person(request: Asking) -> bool:
     """Whether a person is about to look at the answer (Fetch Metadata; else by what is accepted)."""
-    mode = request.headers.get("Sec-Fetch-Mode")
-    return mode == "navigate" if mode is not None else "text/html" in request.headers.get("Accept", "")
+    if "Sec-Fetch-Mode" in request.headers:
+        return request.headers.get("Sec-Fetch-Mode", "") == "navigate"
+    return "text/html" in request.headers.get("Accept", "")
 
 
 def _own_problem(answer: web.Response) -> str | None:

@@ -4,17 +4,18 @@ Every answer is the one that those doors would give: it is made by the same part
 """
 
 from dataclasses import dataclass
-from functools import lru_cache
 from typing import assert_never
+from urllib.parse import unquote
 
 from waitroom.gate.forward_auth import OWN as AUTH
 from waitroom.gate.front_prompt import FrontPrompt
 from waitroom.gate.judge import Judge, is_navigation, must_wait
+from waitroom.gate.problem_pages import ProblemPages, is_person
 from waitroom.gate.pulses import Pulses
 from waitroom.gate.ready import Memo, Ready, count, remember
 from waitroom.gate.waiting_pages import WaitingPages
 from waitroom.kernel.answers import problem
-from waitroom.kernel.errors import WaitroomError
+from waitroom.kernel.errors import Refused, WaitroomError
 from waitroom.kernel.prepared import on_the_wire
 from waitroom.kernel.tokens import Pass
 from waitroom.rules.heads import Head
@@ -23,8 +24,15 @@ from waitroom.rules.outside import Ways
 from waitroom.rules.verdicts import Enter, Forward, Refuse, Verdict, Wait, Welcome
 
 _OWN = "/.waitroom/"
-_REMEMBERED = 1024
 _MOST_PLACES, _LONGEST_PLACE = 4096, 512
+
+
+@dataclass(frozen=True, slots=True)
+class Places:
+    """Which hosts are served, and which upstream gets what no room guards."""
+
+    hosts: AllowedHosts
+    ways: Ways
 
 
 @dataclass(slots=True)
@@ -44,23 +52,25 @@ class Prompt:
         judge: Judge,
         pulses: Pulses,
         pages: WaitingPages,
+        problems: ProblemPages,
         fronts: FrontPrompt,
-        ways: Ways,
-        hosts: AllowedHosts,
+        places: Places,
     ) -> None:
-        """Judge by `judge`, and answer for `hosts` only."""
+        """Judge by `judge`; `places` says where what needs no verdict leads."""
         self._judge = judge
         self._line = judge.line
         self._pulses = {f"{_OWN}{room}/pulse": room for room in judge.line.rooms.names()}
+        self._waits = {f"{_OWN}{room}/wait": room for room in judge.line.rooms.names()}
         self._prepared = pulses.prepared
         self._pages = pages
         self._fronts = fronts
-        self._ways = ways
-        self._hosts = hosts
+        self._problems = problems
+        self._ways = places.ways
+        self._hosts = places.hosts
         self._places: dict[tuple[str, str], Onward | None] = {}
         self._verdicts: dict[tuple[str, bool], Verdict] = {}
         self._memos: tuple[Memo, Memo] = ({}, {})  # for everybody, for fronts
-        self._waits = lru_cache(_REMEMBERED)(_waits)
+        self._refusals: dict[tuple[str, str, bool], tuple[int, bytes]] = {}
 
     def memo(self, peer: str) -> Memo:
         """Return the answers that are ready for whoever asks from the address `peer`; the same until `turn`."""
@@ -87,16 +97,21 @@ class Prompt:
             if not self._hosts.has(head.fields.host):
                 return None
             if head.target.startswith(_OWN):
-                return self._pulse(head, now_ms)
+                return self._own(head, now_ms)
             return self._visit(head, now_ms)
         except WaitroomError:  # the others say why, in their own words
             return None
 
-    def _pulse(self, head: Head, now_ms: int) -> Ready | None:
+    def _own(self, head: Head, now_ms: int) -> Ready | None:
+        """Answer a request for the pulse, or for the waiting page by its own address."""
         room = self._pulses.get(head.target)
-        if room is None:
+        if room is not None:
+            return Ready(self._prepared(room).on_the_wire(head, now_ms // 1000, is_head=head.method == "HEAD"))
+        room = self._waits.get(head.target.partition("?")[0])
+        if room is None or self._held(head, room) is not None:
             return None
-        return Ready(self._prepared(room).on_the_wire(head, now_ms // 1000, is_head=head.method == "HEAD"))
+        answer = self._queued(head, room, now_ms)
+        return None if answer is None else Ready(answer)
 
     def _visit(self, head: Head, now_ms: int) -> Ready | Onward | None:
         """Answer a request for the store."""
@@ -117,7 +132,10 @@ class Prompt:
             case Wait():
                 answer = self._queued(head, room, now_ms)
                 return None if answer is None else Ready(answer, room, found)
-            case Enter() | Welcome() | Refuse():
+            case Refuse():
+                answer = self._refused(head, room, self._judge.refused(room), now_ms)
+                return None if answer is None else Ready(answer, room, found)
+            case Enter() | Welcome():
                 return None
             case _:
                 assert_never(found)
@@ -125,7 +143,7 @@ class Prompt:
     def _placed(self, host: str, target: str) -> Onward | None:
         """Return where an address leads who may go there; None where the others have to look."""
         path = target.partition("?")[0]
-        if "%" in path:
+        if "%" in path and unquote(path).startswith(_OWN[:-1]):
             return None  # %2ewaitroom is an own address in disguise
         route = self._judge.routes.match(host, path)
         if route is None:
@@ -152,16 +170,26 @@ class Prompt:
     def _queued(self, head: Head, room: str, now_ms: int) -> bytes | None:
         """Answer somebody who has to wait."""
         if not is_navigation(head.method, head.headers):
-            return self._waits(room, now_ms // 1000, head.method == "HEAD")
+            return self._refused(head, room, must_wait(room), now_ms)
         ticket = self._line.held_ticket(head, room)
         if ticket is None:
             if "invite=" in head.target:
                 return None
-            self._line.refuse_if_full(room)
+            try:
+                self._line.refuse_if_full(room)
+            except Refused as fault:
+                return self._refused(head, room, fault, now_ms)
         elif ticket.is_slow:
             return None
         return self._pages.prepared(room).on_the_wire(head, now_ms // 1000, is_head=head.method == "HEAD")
 
-
-def _waits(room: str, now_s: int, is_head: bool) -> bytes:
-    return on_the_wire(problem(must_wait(room)), now_s, is_head=is_head)
+    def _refused(self, head: Head, room: str, fault: Refused, now_ms: int) -> bytes | None:
+        """Return a refusal as the others word it, the same to all for a second."""
+        if head.method == "HEAD":
+            return None
+        asked, now_s = (room, fault.kind, is_person(head)), now_ms // 1000
+        made = self._refusals.get(asked)
+        if made is None or made[0] != now_s:
+            answer = self._problems.told(problem(fault), head)
+            made = self._refusals[asked] = now_s, on_the_wire(answer, now_s)
+        return made[1]
