@@ -48,7 +48,7 @@ class FrontPrompt:
         known = self._verdicts.at_once(head, asked)
         if known is None:
             return None
-        return Ready(self._told(head.target, known.told, now_ms // 1000), known.room, known.found)
+        return Ready(self._told(head.target, known.told, now_ms // 1000), known.room, known.kind)
 
 
 def _asked(*told: str | None) -> Asked:

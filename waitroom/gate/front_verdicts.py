@@ -53,11 +53,11 @@ class Sent:
 
 @dataclass(frozen=True, slots=True)
 class Known:
-    """What a front is told, and the verdict behind it, which is to be counted; None outside every room."""
+    """What a front is told, and the kind of verdict behind it, to be counted; None outside every room."""
 
     told: Allowed | Sent
     room: str = ""
-    found: Verdict | None = None
+    kind: type[Verdict] | None = None
 
 
 class FrontVerdicts:
@@ -97,7 +97,7 @@ class FrontVerdicts:
             return Known(_whole(request, Allowed()))
         found = self._judge.found(request, route.room)
         acted = self._known(request, route.room, found, asked)
-        return None if acted is None else Known(_whole(request, acted), route.room, found)
+        return None if acted is None else Known(_whole(request, acted), route.room, type(found))
 
     def origin(self, asked: Asked) -> str:
         """Return where the visitor is: as configured, where that is the host they named."""

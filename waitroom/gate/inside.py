@@ -26,9 +26,9 @@ class Inside:
         """Return the text of the `Waitroom-Pass` that the store is shown."""
         return self._judge.upstream_pass(pass_)
 
-    def carried(self, room: str, pass_: Pass | None) -> None:
+    def carried(self, room: str) -> None:
         """Count a request that was let through."""
-        self._judge.count(room, Forward(pass_))
+        self._judge.count(room, Forward)
 
     def answered(
         self, request: Asking, room: str, pass_: Pass, command: str | None, *, is_new: bool = False

@@ -52,7 +52,7 @@ class Judge:
     def in_room(self, request: Asking, room: str) -> Verdict:
         """Return what to do with who carries this `request` and wants into `room`, and count it."""
         found = self.found(request, room)
-        self.count(room, found)
+        self.count(room, type(found))
         return found
 
     def found(self, request: Asking, room: str) -> Verdict:
@@ -65,9 +65,9 @@ class Judge:
         snapshot, now_ms = self.line.board.get(room), self.line.rooms.now_ms()
         return verdict(rules.queueing, snapshot, pass_, is_fresh=is_fresh, now_ms=now_ms)
 
-    def count(self, room: str, found: Verdict, times: int = 1) -> None:
-        """Count a verdict that is acted on, so many times."""
-        self._given[room, type(found)] += times
+    def count(self, room: str, kind: type[Verdict], times: int = 1) -> None:
+        """Count a verdict of that `kind` that is acted on, so many times."""
+        self._given[room, kind] += times
 
     def pour(self) -> None:
         """Add what was counted to the metrics."""
@@ -89,7 +89,8 @@ class Judge:
         """Note that somebody inside was here; return their pass renewed, where enough of it was used."""
         rules, now_ms = self.line.rooms.rules(room), self.line.rooms.now_ms()
         self.line.sessions.visit(room, pass_.session_id, pass_.expires_ms)
-        if not rules.renews_sessions or self.used_ratio(room, pass_) < _RENEW_RATIO:
+        left_ms = pass_.expires_ms - now_ms
+        if not rules.renews_sessions or left_ms > rules.session_duration_ms * (1 - _RENEW_RATIO):
             return None
         expires_ms = now_ms + rules.session_duration_ms
         self.line.sessions.visit(room, pass_.session_id, expires_ms)

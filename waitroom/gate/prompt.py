@@ -67,7 +67,7 @@ class Prompt:
         self._problems = problems
         self._ways = places.ways
         self._hosts = places.hosts
-        self._places: dict[tuple[str, str], Onward | None] = {}
+        self._places: dict[tuple[str, str], Onward] = {}
         self._verdicts: dict[tuple[str, bool], Verdict] = {}
         self._memos: tuple[Memo, Memo] = ({}, {})  # for everybody, for fronts
         self._refusals: dict[tuple[str, str, bool], tuple[int, bytes]] = {}
@@ -115,8 +115,8 @@ class Prompt:
 
     def _visit(self, head: Head, now_ms: int) -> Ready | Onward | None:
         """Answer a request for the store."""
-        address = head.fields.host, head.target
-        place = self._places[address] if address in self._places else self._placed(*address)
+        host, target = head.fields.host, head.target
+        place = self._places.get((host, target)) or self._placed(host, target)
         if place is None or not place.room:
             return place
         room, pass_ = place.room, self._held(head, place.room)
@@ -131,10 +131,10 @@ class Prompt:
                 return Onward(place.upstream, room, pass_)
             case Wait():
                 answer = self._queued(head, room, now_ms)
-                return None if answer is None else Ready(answer, room, found)
+                return None if answer is None else Ready(answer, room, type(found))
             case Refuse():
                 answer = self._refused(head, room, self._judge.refused(room), now_ms)
-                return None if answer is None else Ready(answer, room, found)
+                return None if answer is None else Ready(answer, room, type(found))
             case Enter() | Welcome():
                 return None
             case _:

@@ -17,11 +17,11 @@ _MOST, _LONGEST = 2048, 2048
 
 @dataclass(slots=True)
 class Ready:
-    """One answer, and the verdict that is counted each time it is given; None for what is no verdict."""
+    """One answer, and the kind of verdict that is counted each time it is given; None for what is no verdict."""
 
     answer: bytes
     room: str = ""
-    found: Verdict | None = None
+    kind: type[Verdict] | None = None
     times: int = 1
 
 
@@ -40,5 +40,5 @@ def remember(memo: Memo, asked: bytes, ready: Ready) -> bool:
 def count(judge: Judge, given: Iterable[Ready]) -> None:
     """Count what was given out."""
     for ready in given:
-        if ready.found is not None:
-            judge.count(ready.room, ready.found, ready.times)
+        if ready.kind is not None:
+            judge.count(ready.room, ready.kind, ready.times)

@@ -41,7 +41,7 @@ class Track:
     clock: Clock
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Journey:
     """A request: as it came, where it goes, and as the upstream gets it."""
 
@@ -128,6 +128,8 @@ class Carriage:
     def on_plain(self, answer: PlainAnswer) -> bool:
         """Take the head of a plain answer; it goes as it is, unless something goes along."""
         self._note(answer.status)
+        if answer.keep_alive:
+            self._track.pool.heed(answer.keep_alive)
         ours = self._additions(None)
         if ours or self._door.is_leaving:
             self._put_head(answer.status, answer.reason, client_headers(answer.raw_headers), ours)
@@ -230,7 +232,7 @@ class Carriage:
         now_s = track.clock.tick_s()
         track.upstream.tally.answered(status, now_s - self._began_s)
         if onward.room:
-            track.inside.carried(onward.room, onward.pass_)
+            track.inside.carried(onward.room)
         if self._seen is not None:
             self._seen(status, now_s)
 

@@ -11,22 +11,25 @@ from waitroom.proxy.headers import client_headers
 _LONGEST = 16_384
 _MOST_LINES = 100
 _REMEMBERED, _LONGEST_REMEMBERED = 4096, 512
+_MOST_KEEP_ALIVES = 64
 _VISIBLE = bytes(range(0x20, 0x7F))
 _LINE_ENDS = [b"\r\n" * count for count in range(_MOST_LINES + 1)]
 _STATUS = re.compile(rb"HTTP/1\.1 ([2-5][0-9]{2}) ([ -~]*)")
 _TOKEN = re.compile(rb"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 _LENGTH = re.compile(rb"[0-9]{1,15}")
 _WITHOUT_BODY = frozenset({204, 304})
-_NOT_PLAIN = frozenset({b"keep-alive", b"transfer-encoding", b"upgrade"})
+_NOT_PLAIN = frozenset({b"transfer-encoding", b"upgrade"})
 
 _known_lines: dict[bytes, bytes | int | None] = {}
+_keep_alives: set[bytes] = set()
+"""The lines seen that say how long a connection may rest: an upstream has one."""
 _known_statuses: dict[bytes, tuple[int, bytes]] = {}
 
 
 class PlainAnswer:
     """What a plain head says; `block` are the header lines that go to the visitor, each with its end."""
 
-    __slots__ = ("block", "length", "lines", "reason", "size", "status")
+    __slots__ = ("block", "keep_alive", "length", "lines", "reason", "size", "status")
 
     def __init__(
         self, status: tuple[int, bytes], lines: list[bytes], block: bytes, length: int | None, size: int
@@ -37,6 +40,9 @@ class PlainAnswer:
         self.block = block
         self.length = length
         self.size = size
+        self.keep_alive = (
+            "" if _keep_alives.isdisjoint(lines) else next(filter(_keep_alives.__contains__, lines)).decode()
+        )
 
     @property
     def raw_headers(self) -> list[tuple[bytes, bytes]]:
@@ -76,6 +82,10 @@ def _learn(line: bytes) -> bytes | int | None:
     else:
         kept = client_headers([(name, value)]).headers
         found = b"%b: %b\r\n" % kept[0] if kept else b""
+    if low == b"keep-alive" and found is not None:
+        if len(_keep_alives) >= _MOST_KEEP_ALIVES:
+            return None
+        _keep_alives.add(line)
     if low != b"set-cookie" and len(line) <= _LONGEST_REMEMBERED:
         if len(_known_lines) >= _REMEMBERED:
             _known_lines.clear()
