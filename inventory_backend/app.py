@@ -27,8 +27,9 @@ from inventory_backend.jobs import Jobs
 from inventory_backend.ledger.ledger import Ledger, LedgerSettings, opened
 from inventory_backend.ledger.news import News
 from inventory_backend.outbox import Outbox
-from inventory_backend.payments.payments import Gateway, SimulatedGateway
+from inventory_backend.payments.payments import Gateway
 from inventory_backend.payments.saga import Saga, SagaSettings
+from inventory_backend.payments.simulated_gateway import SimulatedGateway
 from inventory_backend.stock.counter import Counter
 from inventory_backend.stock.rebuild import Rebuild
 from inventory_backend.stock.reconciler import Reconciler

@@ -1,9 +1,10 @@
 """A payment gateway whose requests or answers get lost when a test says so."""
 
-from collections.abc import Awaitable
+from collections.abc import AsyncIterator, Awaitable
 from typing import Any, TypeVar
 
-from inventory_backend.payments.payments import Charge, GatewayUnavailable, Intent, SimulatedGateway
+from inventory_backend.payments.payments import Charge, GatewayUnavailable, Intent, Listed
+from inventory_backend.payments.simulated_gateway import SimulatedGateway
 
 Found = TypeVar("Found")
 
@@ -47,6 +48,12 @@ class FlakyGateway:
 
     async def refund(self, ref: str, *, key: str) -> None:
         await self._lost("refund", self.real.refund(ref, key=key))
+
+    async def find(self, pid: str) -> Charge | None:
+        return await self._lost("find", self.real.find(pid))
+
+    def listed(self, since_ms: int) -> AsyncIterator[Listed]:
+        return self.real.listed(since_ms)
 
     async def charges(self) -> list[dict[str, Any]]:
         """Return the charges as the gateway has them."""

@@ -27,6 +27,7 @@ log = logging.getLogger(__name__)
 _LONGEST_WAIT_MS = 30_000
 _LATE_POLL_MS = 5_000
 _CLOSE_LIMIT_S = 10
+_PENDING = {ChargeStatus.PROCESSING, ChargeStatus.ACTION_REQUIRED, ChargeStatus.UNCONFIRMED}
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,7 +106,7 @@ class Saga:
         """Ask for the money, or what became of it; past the deadline try to let go of it first (W7)."""
         charge = await self._asked(gateway, attempt)
         now_ms = self._ledger.now_ms()
-        is_pending = charge.status in {ChargeStatus.PROCESSING, ChargeStatus.ACTION_REQUIRED}
+        is_pending = charge.status in _PENDING
         if is_pending and charge.ref is not None and now_ms >= attempt.deadline_ms:
             charge = await gateway.cancel(charge.ref)
         match charge.status:
@@ -116,7 +117,7 @@ class Saga:
                 return await self._write(settlement.declined, attempt, ref=charge.ref, reason="declined")
             case ChargeStatus.CANCELLED:
                 return await self._write(settlement.cancelled, attempt, reason="payment-timeout")
-            case ChargeStatus.PROCESSING | ChargeStatus.ACTION_REQUIRED:
+            case ChargeStatus.PROCESSING | ChargeStatus.ACTION_REQUIRED | ChargeStatus.UNCONFIRMED:
                 return await self._wait(attempt, charge)
             case _:
                 assert_never(charge.status)

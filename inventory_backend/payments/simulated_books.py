@@ -1,4 +1,4 @@
-"""What the simulated gateway remembers: charges, refunds, and the answers given under keys.
+"""What the simulated gateway remembers: charges, refunds, events, and the answers given under keys.
 
 All of it is written to one SQLite file before it is answered, so that a process killed at any moment knows afterwards
 what it had said; without a file it is kept in memory. Power loss may cost the last moment: no real money is in here.
@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from inventory_backend.payments.simulated_cards import Card, PaymentIntent
+from inventory_backend.payments.simulated_events import Event
 
 _TABLE = "CREATE TABLE IF NOT EXISTS kept (kind TEXT, name TEXT, body TEXT NOT NULL, PRIMARY KEY (kind, name))"
 _WRITE = (
@@ -44,11 +45,19 @@ class Refund:
     ref: str
     amount: int
     intent: str
+    currency: str = ""
+    created_ms: int = 0
 
     def as_json(self) -> dict[str, object]:
         """Return it in the shape of Stripe's Refund."""
         about = {"object": "refund", "payment_intent": self.intent, "status": "succeeded"}
-        return {"id": self.ref, "amount": self.amount, **about}
+        return {
+            "id": self.ref,
+            "amount": self.amount,
+            "currency": self.currency,
+            "created": self.created_ms // 1000,
+            **about,
+        }
 
 
 class Books:
@@ -68,6 +77,7 @@ class Books:
         self._rows: list[tuple[str, str, str]] = []
         self.intents = {ref: _intent(found) for ref, found in self._found("intent")}
         self.refunds = {ref: Refund(**found) for ref, found in self._found("refund")}
+        self.events = {ref: Event(**found) for ref, found in self._found("event")}
         self.keyed = {key: _keyed(found) for key, found in self._found("key")}
 
     def note(self, intent: PaymentIntent) -> None:
@@ -79,6 +89,11 @@ class Books:
         """Take down a refund."""
         self.refunds[refund.ref] = refund
         self._rows.append(("refund", refund.ref, json.dumps(asdict(refund))))
+
+    def note_event(self, event: Event) -> None:
+        """Take down an event as it stands now: told, or still to be told."""
+        self.events[event.ref] = event
+        self._rows.append(("event", event.ref, json.dumps(asdict(event))))
 
     def note_answer(self, key: str, keyed: Keyed) -> None:
         """Take down what was answered under `key`."""

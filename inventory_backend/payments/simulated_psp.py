@@ -5,71 +5,91 @@ it remembers its charges when it is started again. Never expose it: it knows nob
 """
 
 import argparse
-import json
 import logging
 import os
-import re
 import sqlite3
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 
 from aiohttp import web
 
-from inventory_backend.payments.simulated_books import Books, Keyed, Refund, Reply
+from inventory_backend.payments.payments import ChargeStatus
+from inventory_backend.payments.simulated_books import Books, Refund, Reply
 from inventory_backend.payments.simulated_cards import Behaviour, Card, PaymentIntent, authorised_ms, whole
+from inventory_backend.payments.simulated_events import Event, Postman
+from inventory_backend.payments.simulated_faults import Faults, Operation, failing
+from inventory_backend.payments.simulated_forms import odd
+from inventory_backend.payments.simulated_journal import Journal
+from inventory_backend.payments.simulated_keys import Form, Keys, error, invalid, sent
+from inventory_backend.payments.simulated_lists import BadQuery, page, searched
+from inventory_backend.payments.simulated_page import ShopperPage
 from waitroom.kernel import logs
-from waitroom.kernel.answers import read_form
+from waitroom.kernel.answers import errors_become_answers
 from waitroom.kernel.clock import Clock, SystemClock
-from waitroom.kernel.errors import Refused
+from waitroom.kernel.errors import ConfigFault
+from waitroom.kernel.settings import read_private
+from waitroom.kernel.tasks import Loop, running
 from waitroom.kernel.units import address, duration_ms
 
 log = logging.getLogger(__name__)
 
-_MOST_LISTED = 100
-_LARGEST_AMOUNT = 99_999_999
-_KEY_LIFETIME_MS = 24 * 60 * 60 * 1000
-_LONGEST_KEY = 255
-
-Form = Mapping[str, str]
-Effect = Callable[[web.Request, Form], Awaitable[Reply]]
-
-
-def _error(status: int, kind: str, code: str, message: str, **more: object) -> Reply:
-    error = {"type": kind, "code": code, "message": message, **more}
-    return Reply(status, {"error": error}, is_kept=False)
-
-
-def _invalid(message: str, param: str) -> Reply:
-    return _error(400, "invalid_request_error", "parameter_invalid", message, param=param)
+_CHARGE = "latest_charge"
+_LOOK_S = 0.1
+"""How soon it sees that a charge moved on with the time, and tells of it."""
 
 
 class SimulatedGatewayServer:
     """The payment intents and refunds in its books."""
 
-    def __init__(self, clock: Clock, behaviour: Behaviour | None = None, books: Books | None = None) -> None:
-        """Go on from `books`; without any, begin with no charges."""
+    def __init__(
+        self,
+        clock: Clock,
+        behaviour: Behaviour | None = None,
+        books: Books | None = None,
+        postman: Postman | None = None,
+    ) -> None:
+        """Go on from `books`; without any, begin with no charges; without a `postman`, tell nobody."""
         self._clock = clock
         self._behaviour = behaviour or Behaviour()
         self._books = books or Books()
+        self._postman = postman or Postman("", b"", clock, self._books.note_event)
+        self.journal = Journal(self._books, self._postman, clock)
+        self._faults = Faults(clock)
+        self._keys = Keys(self._books, clock)
+        self._page = ShopperPage(self._books, clock, self._answered)
         self._stumbled: set[str] = set()
 
     def app(self) -> web.Application:
         """Return the routes."""
-        app = web.Application()
-        intent = "/v1/payment_intents/{ref}"
-        app.router.add_post("/v1/payment_intents", self._under_key(self._create))
-        app.router.add_get("/v1/payment_intents", self.list_intents)
-        app.router.add_get(intent, self.retrieve)
-        app.router.add_post(f"{intent}/capture", self._under_key(self._capture))
-        app.router.add_post(f"{intent}/cancel", self._under_key(self._cancel))
-        app.router.add_post("/v1/refunds", self._under_key(self._refund))
-        app.router.add_get("/v1/refunds", self.list_refunds)
-        app.router.add_get("/healthz", self.healthz)
+        app = web.Application(middlewares=[errors_become_answers])
+        router, met, intent = app.router, self._faults.meeting, "/v1/payment_intents/{ref}"
+        for path, operation, effect in (
+            ("/v1/payment_intents", Operation.CREATE, self._create),
+            (f"{intent}/confirm", Operation.CONFIRM, self._confirm),
+            (f"{intent}/capture", Operation.CAPTURE, self._capture),
+            (f"{intent}/cancel", Operation.CANCEL, self._cancel),
+            ("/v1/refunds", Operation.REFUND, self._refund),
+        ):
+            router.add_post(path, met(operation, self._keys.under(failing(effect))))
+        router.add_get("/v1/payment_intents", met(Operation.LIST, self.list_intents))
+        router.add_get("/v1/payment_intents/search", met(Operation.SEARCH, self.search_intents))
+        router.add_get(intent, met(Operation.RETRIEVE, self.retrieve))
+        router.add_get("/v1/refunds", met(Operation.LIST, self.list_refunds))
+        router.add_get("/v1/events", met(Operation.LIST, self.list_events))
+        router.add_get("/healthz", self.healthz)
+        for part in (self._faults, self._postman, self._page):
+            part.add_to(router)
         app.on_cleanup.append(self._close)
         return app
 
     async def _close(self, _app: web.Application) -> None:
         self._books.close()
+
+    async def telling(self, _app: web.Application) -> AsyncIterator[None]:
+        """Tell of what happens while the application lives."""
+        self.journal.resume()
+        async with running(Loop("events", self.journal.step, period_s=_LOOK_S, limit_s=60), clock=self._clock):
+            yield
 
     async def healthz(self, _request: web.Request) -> web.Response:
         """Say that the process answers."""
@@ -78,108 +98,105 @@ class SimulatedGatewayServer:
     async def retrieve(self, request: web.Request) -> web.Response:
         """Return one payment intent."""
         found = self._books.intents.get(request.match_info["ref"])
-        return self._sent(Reply(200, self._shown(found)) if found else _missing())
+        return sent(Reply(200, self._shown(request, found)) if found else _missing())
 
     async def list_intents(self, request: web.Request) -> web.Response:
         """Return payment intents, newest first, in pages: what a reconciler reads."""
-        return self._sent(_page(request.query, {ref: self._shown(one) for ref, one in self._books.intents.items()}))
+        rows = list(self._books.intents.values())
+        return _listed(lambda: page(request.query, rows, lambda one: self._shown(request, one)))
+
+    async def search_intents(self, request: web.Request) -> web.Response:
+        """Return the payment intents that a query fits."""
+
+        def found() -> dict[str, object]:
+            rows = searched(request.query, list(self._books.intents.values()), self._clock.now_ms())
+            shown = [self._shown(request, one) for one in rows]
+            return {"object": "search_result", "data": shown, "has_more": False, "next_page": None}
+
+        return _listed(found)
 
     async def list_refunds(self, request: web.Request) -> web.Response:
         """Return refunds, newest first, in pages."""
-        return self._sent(_page(request.query, {ref: one.as_json() for ref, one in self._books.refunds.items()}))
+        of = request.query.get("payment_intent")
+        rows = [one for one in self._books.refunds.values() if of in {None, one.intent}]
+        return _listed(lambda: page(request.query, rows, Refund.as_json))
 
-    def _under_key(self, effect: Effect) -> Callable[[web.Request], Awaitable[web.Response]]:
-        """Apply Stripe's rules: same key, same answer; other parameters 400; still running 409.
-
-        Source: https://docs.stripe.com/api/idempotent_requests
-        """
-
-        async def handler(request: web.Request) -> web.Response:
-            try:
-                form = await read_form(request)
-            except Refused as refused:
-                return self._sent(_invalid(refused.public, "body"))
-            key = request.headers.get("Idempotency-Key")
-            if not key:
-                reply = await effect(request, form)
-                self._books.commit()
-                return self._sent(reply)
-            if len(key) > _LONGEST_KEY:
-                return self._sent(_invalid(f"a key has at most {_LONGEST_KEY} characters", "Idempotency-Key"))
-            keyed = self._books.keyed
-            self._books.forget_keys(self._clock.now_ms() - _KEY_LIFETIME_MS)
-            asked = json.dumps([request.path, form], sort_keys=True)
-            known = keyed.get(key)
-            if known is not None:
-                return self._sent(_replay(known, asked), is_replayed=known.reply is not None)
-            keyed[key] = mine = Keyed(asked, self._clock.now_ms())
-            try:
-                reply = await effect(request, form)
-                mine.reply = reply if reply.is_kept else None
-            finally:
-                if mine.reply is None:
-                    del keyed[key]
-                else:
-                    self._books.note_answer(key, mine)
-                self._books.commit()
-            return self._sent(reply)
-
-        return handler
+    async def list_events(self, request: web.Request) -> web.Response:
+        """Return what happened, newest first, in pages."""
+        self.journal.look()
+        kind = request.query.get("type")
+        rows = [one for one in self._books.events.values() if kind in {None, one.kind}]
+        return _listed(lambda: page(request.query, rows, Event.as_json))
 
     async def _create(self, request: web.Request, form: Form) -> Reply:
-        amount, currency = whole(form.get("amount", "")), form.get("currency", "")
-        if amount is None or not 1 <= amount <= _LARGEST_AMOUNT:
-            return _invalid("amount must be a positive integer in minor units", "amount")
-        if not re.fullmatch("[A-Za-z]{3}", currency):
-            return _invalid("currency must be a three-letter code", "currency")
-        if form.get("payment_method") not in set(Card):
-            return _invalid(f"payment_method must be one of {', '.join(Card)}", "payment_method")
+        if (refusal := odd(form)) is not None:
+            return refusal
         card = Card(form["payment_method"])
         metadata = {name[9:-1]: value for name, value in form.items() if name.startswith("metadata[")}
         if card is Card.ERROR and self._stumbles(request.headers.get("Idempotency-Key", "")):
-            return _error(500, "api_error", "internal", "This card makes the first call fail.")
+            return error(500, "api_error", "internal", "This card makes the first call fail.")
         if card is Card.SLOW:
             await self._clock.sleep(self._behaviour.slow_ms / 1000)
-        now_ms = self._clock.now_ms()
-        yes_ms = authorised_ms(card, now_ms, metadata, self._behaviour)
-        made = PaymentIntent(amount, currency.lower(), card, now_ms, yes_ms, metadata)
-        self._books.note(made)
-        if yes_ms is None:
-            return self._kept_error(402, "card_error", "card_declined", "Your card was declined.", made)
-        return Reply(200, self._shown(made))
+        amount, currency = int(form["amount"]), form["currency"].lower()
+        made = PaymentIntent(amount, currency, card, self._clock.now_ms(), None, metadata, is_confirmed=False)
+        made.is_manual = form.get("capture_method") == "manual"
+        made.return_url = form.get("return_url", "")
+        return self._confirmed(request, made) if form.get("confirm") == "true" else self._noted(request, made)
+
+    async def _confirm(self, request: web.Request, form: Form) -> Reply:
+        found = self._books.intents.get(request.match_info["ref"])
+        if found is None:
+            return _missing()
+        if found.status(self._clock.now_ms()) not in {ChargeStatus.UNCONFIRMED, ChargeStatus.DECLINED}:
+            return self._unexpected(request, found, "confirmed")
+        if form.get("payment_method", found.card) not in set(Card):
+            return invalid(f"payment_method must be one of {', '.join(Card)}", "payment_method")
+        found.card = Card(form.get("payment_method", found.card))
+        return self._confirmed(request, found)
+
+    def _confirmed(self, request: web.Request, found: PaymentIntent) -> Reply:
+        found.is_confirmed = True
+        found.authorised_ms = authorised_ms(found.card, self._clock.now_ms(), found.metadata, self._behaviour)
+        reply = self._noted(request, found)
+        if found.authorised_ms is None:
+            return _kept_error(402, "card_error", "card_declined", "Your card was declined.", reply)
+        return reply
 
     async def _capture(self, request: web.Request, _form: Form) -> Reply:
         found = self._books.intents.get(request.match_info["ref"])
         if found is None:
             return _missing()
-        if found.status(self._clock.now_ms()) != "requires_capture":
-            return self._unexpected(found, "captured")
+        if found.status(self._clock.now_ms()) is not ChargeStatus.AUTHORISED:
+            return self._unexpected(request, found, "captured")
         found.captured = found.amount
-        self._books.note(found)
-        return Reply(200, self._shown(found))
+        return self._noted(request, found)
 
     async def _cancel(self, request: web.Request, _form: Form) -> Reply:
         found = self._books.intents.get(request.match_info["ref"])
         if found is None:
             return _missing()
         if not found.can_be_cancelled(self._clock.now_ms()):
-            return self._unexpected(found, "cancelled")
+            return self._unexpected(request, found, "cancelled")
         found.is_cancelled = True
-        self._books.note(found)
-        return Reply(200, self._shown(found))
+        return self._noted(request, found)
 
-    async def _refund(self, _request: web.Request, form: Form) -> Reply:
-        found = self._books.intents.get(form.get("payment_intent", ""))
+    async def _refund(self, request: web.Request, form: Form) -> Reply:
+        found, now_ms = self._books.intents.get(form.get("payment_intent", "")), self._clock.now_ms()
         if found is None:
             return _missing()
-        left = found.captured - found.refunded
+        received = found.received(now_ms)
+        left = received - found.refunded
+        if received and not left:
+            told = "This charge has already been refunded."
+            return error(400, "invalid_request_error", "charge_already_refunded", told, param="payment_intent")
         amount = whole(form["amount"]) if "amount" in form else left
         if amount is None or not 1 <= amount <= left:
-            return _invalid("nothing is left to refund, or less than that", "amount")
+            return invalid("nothing is left to refund, or less than that", "amount")
         found.refunded += amount
-        made = Refund(f"re_{len(self._books.refunds) + 1:012d}", amount, found.ref)
-        self._books.note(found)
+        made = Refund(f"re_{len(self._books.refunds) + 1:012d}", amount, found.ref, found.currency, now_ms)
+        self._noted(request, found)
         self._books.note_refund(made)
+        self.journal.happened("charge.refunded", found.charge_json(now_ms))
         return Reply(200, made.as_json())
 
     def _stumbles(self, key: str) -> bool:
@@ -187,64 +204,80 @@ class SimulatedGatewayServer:
         self._stumbled.add(key)
         return is_first
 
-    def _shown(self, found: PaymentIntent) -> dict[str, object]:
-        return found.as_json(self._clock.now_ms())
+    def _noted(self, request: web.Request, found: PaymentIntent) -> Reply:
+        self.journal.changed(found)
+        return Reply(200, self._shown(request, found))
 
-    def _unexpected(self, found: PaymentIntent, verb: str) -> Reply:
+    def _answered(self, found: PaymentIntent) -> None:
+        self.journal.changed(found)
+        self._books.commit()
+
+    def _shown(self, request: web.Request, found: PaymentIntent) -> dict[str, object]:
+        now_ms = self._clock.now_ms()
+        shown = found.as_json(now_ms, self._page.url(request, found))
+        wanted = {value for name, value in request.query.items() if name.startswith("expand[")}
+        if shown[_CHARGE] and wanted & {_CHARGE, f"data.{_CHARGE}"}:
+            shown[_CHARGE] = found.charge_json(now_ms)
+        return shown
+
+    def _unexpected(self, request: web.Request, found: PaymentIntent, verb: str) -> Reply:
         code = "payment_intent_unexpected_state"
-        return self._kept_error(400, "invalid_request_error", code, f"It cannot be {verb} in this state.", found)
+        about = Reply(400, self._shown(request, found))
+        return _kept_error(400, "invalid_request_error", code, f"It cannot be {verb} in this state.", about)
 
-    def _kept_error(self, status: int, kind: str, code: str, message: str, about: PaymentIntent) -> Reply:
-        error = {"type": kind, "code": code, "message": message, "payment_intent": self._shown(about)}
-        return Reply(status, {"error": error})
 
-    def _sent(self, reply: Reply, *, is_replayed: bool = False) -> web.Response:
-        headers = {"Idempotent-Replayed": "true"} if is_replayed else {}
-        return web.json_response(reply.body, status=reply.status, headers=headers)
+def _kept_error(status: int, kind: str, code: str, message: str, about: Reply) -> Reply:
+    return Reply(status, {"error": {"type": kind, "code": code, "message": message, "payment_intent": about.body}})
 
 
 def _missing() -> Reply:
-    return _error(404, "invalid_request_error", "resource_missing", "There is no such object.")
+    return error(404, "invalid_request_error", "resource_missing", "There is no such object.")
 
 
-def _replay(known: Keyed, asked: str) -> Reply:
-    if known.asked != asked:
-        told = "Keys for idempotent requests can only be used with the parameters they were first used with."
-        return _error(400, "idempotency_error", "idempotency_key_reused", told)
-    told = "Another request under this key is still running."
-    return known.reply or _error(409, "idempotency_error", "idempotency_key_in_use", told)
+def _listed(found: Callable[[], dict[str, object]]) -> web.Response:
+    try:
+        return sent(Reply(200, found()))
+    except BadQuery as fault:
+        return sent(invalid(str(fault), fault.param))
 
 
-def _page(query: Mapping[str, str], found: Mapping[str, Mapping[str, object]]) -> Reply:
-    newest_first = list(found)[::-1]
-    after = query.get("starting_after", "")
-    start = newest_first.index(after) + 1 if after in found else 0
-    limit = min(whole(query.get("limit", "")) or 10, _MOST_LISTED)
-    shown = newest_first[start : start + limit]
-    rows = [found[ref] for ref in shown]
-    return Reply(200, {"object": "list", "data": rows, "has_more": start + limit < len(newest_first)})
-
-
-def main() -> None:
-    """Serve until SIGTERM."""
+def _arguments() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m inventory_backend.payments.simulated_psp", description=__doc__)
     parser.add_argument("--listen", type=address, default=address("127.0.0.1:9100"), help="host:port; loopback only")
     parser.add_argument("--slow", type=duration_ms, default=3000, metavar="3s", help="how long card_slow takes")
     parser.add_argument("--pause", type=duration_ms, default=2000, metavar="2s", help="how long card_3ds takes")
     parser.add_argument("--late", type=duration_ms, default=2000, metavar="2s", help="how late card_late comes")
     parser.add_argument("--file", type=Path, help="where it keeps its charges; without it they end with the process")
+    parser.add_argument("--webhook", default="", metavar="URL", help="whom it tells: http://…/webhooks/simulated")
+    parser.add_argument("--webhook-secret-file", type=Path, help="a file (mode 0600) with the secret it signs with")
+    return parser
+
+
+def main() -> None:
+    """Serve until SIGTERM."""
+    parser = _arguments()
     chosen = parser.parse_args()
     if not chosen.listen.is_loopback:
         parser.error("--listen: it trusts everybody, so it listens on this machine only (127.0.0.1)")
+    if bool(chosen.webhook) != bool(chosen.webhook_secret_file):
+        parser.error("--webhook and --webhook-secret-file go together")
     logs.setup()
     os.umask(0o077)
+    clock = SystemClock()
     try:
         books = Books(chosen.file)
+        secret = read_private(chosen.webhook_secret_file).encode() if chosen.webhook else b""
     except (OSError, sqlite3.Error) as fault:
         parser.error(f"--file: {chosen.file}: {fault}")
-    server = SimulatedGatewayServer(SystemClock(), Behaviour(chosen.slow, chosen.pause, chosen.late), books)
+    except ConfigFault as fault:
+        parser.error(f"--webhook-secret-file: {fault}")
+    postman = Postman(chosen.webhook, secret, clock, books.note_event)
+    server = SimulatedGatewayServer(clock, Behaviour(chosen.slow, chosen.pause, chosen.late), books, postman)
+    app = server.app()
+    if chosen.webhook:
+        app.cleanup_ctx.insert(0, server.telling)
     log.info("simulated gateway listens; no real money moves", extra={"at": str(chosen.listen)})
-    web.run_app(server.app(), host=chosen.listen.host, port=chosen.listen.port, print=None, access_log=None)
+    web.run_app(app, host=chosen.listen.host, port=chosen.listen.port, print=None, access_log=None)
 
 
 if __name__ == "__main__":

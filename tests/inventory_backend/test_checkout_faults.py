@@ -30,9 +30,9 @@ from inventory_backend.ledger.idempotency import asked
 from inventory_backend.ledger.ledger import Ledger, LedgerSettings, opened
 from inventory_backend.ledger.schema import outbox
 from inventory_backend.outbox import Outbox
-from inventory_backend.payments.payments import SimulatedGateway
 from inventory_backend.payments.saga import Saga, SagaSettings
 from inventory_backend.payments.simulated_cards import Behaviour, Card
+from inventory_backend.payments.simulated_gateway import SimulatedGateway
 from inventory_backend.sales import HoldState
 from inventory_backend.stock.counter import Counter
 from inventory_backend.stock.rebuild import Rebuild

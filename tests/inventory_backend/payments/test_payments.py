@@ -1,15 +1,29 @@
-"""The gateway's answers, read; no answer is never taken for a no."""
+"""What every gateway must do, the same for each that the till can talk to: no answer is ever taken for a no."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 
 import aiohttp
 import pytest
 from aiohttp import web
 
-from inventory_backend.payments.payments import Charge, ChargeStatus, GatewayUnavailable, Intent, SimulatedGateway
+from inventory_backend.payments.payments import (
+    Charge,
+    ChargeStatus,
+    Gateway,
+    GatewayBusy,
+    GatewayRefused,
+    GatewayUnavailable,
+    Intent,
+)
+from inventory_backend.payments.simulated_gateway import SimulatedGateway
+from inventory_backend.payments.stripe_shapes import Marks
 from inventory_backend.sales import Money
+from tests.fakes import FakeClock
 from tests.till import gateway, serving
+
+MARKS = Marks("shop-1", "https://shop.example/orders/{order_id}")
+Making = Callable[..., Gateway]
 
 
 @pytest.fixture
@@ -18,13 +32,29 @@ async def session() -> AsyncIterator[aiohttp.ClientSession]:
         yield found
 
 
-def intent(card: str = "card_ok") -> Intent:
-    return Intent("p1", "r1", "o1", Money(12900, "EUR"), card, expires_ms=0)
+@pytest.fixture(params=["simulated"])
+def talking_to(request: pytest.FixtureRequest, session: aiohttp.ClientSession) -> Making:
+    """Give how to make each gateway of the till, to talk to the address of a server of Stripe's shape."""
+
+    def made(url: str, timeout_ms: int = 1000) -> Gateway:
+        return SimulatedGateway(session, url, timeout_ms=timeout_ms, marks=MARKS)
+
+    return made
 
 
-async def test_authorise_capture_refund(session: aiohttp.ClientSession) -> None:
+def intent(card: str = "card_ok", pid: str = "p1") -> Intent:
+    return Intent(pid, "r1", "o1", Money(12900, "EUR"), card, expires_ms=0)
+
+
+async def script(session: aiohttp.ClientSession, url: str, **fault: object) -> None:
+    """Let the gateway meet a fault."""
+    async with session.post(f"{url}/control/faults", json=fault) as answer:
+        assert answer.status == 204
+
+
+async def test_authorise_capture_refund(talking_to: Making) -> None:
     async with gateway() as url:
-        psp = SimulatedGateway(session, url, timeout_ms=1000)
+        psp = talking_to(url)
         charge = await psp.authorise(intent(), key="pay:p1")
 
         assert charge.status is ChargeStatus.AUTHORISED
@@ -35,18 +65,17 @@ async def test_authorise_capture_refund(session: aiohttp.ClientSession) -> None:
         assert (await psp.cancel(charge.ref)).status is ChargeStatus.CAPTURED
         await psp.refund(charge.ref, key="rf:p1")
         await psp.refund(charge.ref, key="rf:p1")
+        await psp.refund(charge.ref, key="a key that was forgotten")
 
 
-async def test_a_declined_card_is_an_answer(session: aiohttp.ClientSession) -> None:
+async def test_a_declined_card_is_an_answer(talking_to: Making) -> None:
     async with gateway() as url:
-        psp = SimulatedGateway(session, url, timeout_ms=1000)
-
-        assert (await psp.authorise(intent("card_declined"), key="k")).status is ChargeStatus.DECLINED
+        assert (await talking_to(url).authorise(intent("card_declined"), key="k")).status is ChargeStatus.DECLINED
 
 
-async def test_a_request_that_the_gateway_does_not_take_is_a_no(session: aiohttp.ClientSession) -> None:
+async def test_a_request_that_the_gateway_does_not_take_is_a_no(talking_to: Making) -> None:
     async with gateway() as url:
-        psp = SimulatedGateway(session, url, timeout_ms=1000)
+        psp = talking_to(url)
 
         assert await psp.authorise(intent("card_gold"), key="k") == Charge(None, ChargeStatus.DECLINED)
         await psp.authorise(intent("card_ok"), key="other")
@@ -54,35 +83,106 @@ async def test_a_request_that_the_gateway_does_not_take_is_a_no(session: aiohttp
             await psp.authorise(intent("card_slow"), key="other")
 
 
-async def test_cancel_twice_is_cancelled(session: aiohttp.ClientSession) -> None:
+async def test_cancel_twice_is_cancelled(talking_to: Making) -> None:
     async with gateway() as url:
-        psp = SimulatedGateway(session, url, timeout_ms=1000)
+        psp = talking_to(url)
         charge = await psp.authorise(intent(), key="k")
         assert charge.ref is not None
 
         assert [(await psp.cancel(charge.ref)).status for _ in range(2)] == [ChargeStatus.CANCELLED] * 2
         assert (await psp.retrieve(charge.ref)).status is ChargeStatus.CANCELLED
         assert (await psp.capture(charge.ref, key="c")).status is ChargeStatus.CANCELLED
+        with pytest.raises(GatewayRefused):
+            await psp.refund(charge.ref, key="rf")
 
 
-async def test_an_error_of_the_gateway_is_not_an_answer(session: aiohttp.ClientSession) -> None:
+async def test_what_asks_the_shopper_says_where(talking_to: Making) -> None:
     async with gateway() as url:
-        psp = SimulatedGateway(session, url, timeout_ms=1000)
+        psp = talking_to(url)
+        charge = await psp.authorise(intent("card_page"), key="k")
+
+        assert charge.status is ChargeStatus.ACTION_REQUIRED
+        assert charge.ref is not None
+        assert (charge.action_url or "").startswith(f"{url}/pay/{charge.ref}?secret=")
+        assert await psp.retrieve(charge.ref) == charge
+
+
+async def test_a_charge_is_found_by_what_was_written_beside_it(talking_to: Making) -> None:
+    async with gateway() as url:
+        psp = talking_to(url)
+        for pid in ("p1", "p2", "p3"):
+            await psp.authorise(intent(pid=pid), key=pid)
+
+        found = await psp.find("p2")
+        assert found is not None
+        assert found == await psp.authorise(intent(pid="p2"), key="p2")
+        assert await psp.find("p4") is None
+
+
+async def test_every_charge_is_listed_with_our_marks_however_many_pages(talking_to: Making, clock: FakeClock) -> None:
+    async with gateway(clock) as url:
+        psp = talking_to(url)
+        await psp.authorise(intent(pid="old"), key="old")
+        await clock.advance(10)
+        refs = [(await psp.authorise(intent(pid=f"p{n}"), key=f"k{n}")).ref or "" for n in range(102)]
+        await psp.capture(refs[7], key="c")
+        await psp.refund(refs[7], key="rf")
+
+        listed = [one async for one in psp.listed(clock.now_ms() - 5000)]
+
+        assert [one.ref for one in listed] == refs[::-1]
+        assert {(one.shop, one.cost) for one in listed} == {("shop-1", Money(12900, "EUR"))}
+        assert [one.pid for one in listed] == [f"p{n}" for n in reversed(range(102))]
+        assert {one.pid: (one.status, one.refunded) for one in listed}["p7"] == (ChargeStatus.CAPTURED, 12900)
+
+
+async def test_an_error_of_the_gateway_is_not_an_answer(talking_to: Making) -> None:
+    async with gateway() as url:
+        psp = talking_to(url)
 
         with pytest.raises(GatewayUnavailable):
             await psp.authorise(intent("card_error"), key="k")
         assert (await psp.authorise(intent("card_error"), key="k")).status is ChargeStatus.AUTHORISED
 
 
-async def test_nobody_there_is_not_an_answer(session: aiohttp.ClientSession) -> None:
+@pytest.mark.parametrize("fate", ["failed", "failed-kept", "lost-before", "lost-after"])
+async def test_a_call_that_failed_is_made_once_however_often_it_is_tried(
+    talking_to: Making, session: aiohttp.ClientSession, fate: str
+) -> None:
+    async with gateway() as url:
+        psp = talking_to(url)
+        await script(session, url, on="create", fate=fate)
+
+        with pytest.raises(GatewayUnavailable):
+            await psp.authorise(intent(), key="k")
+        if fate == "failed-kept":
+            with pytest.raises(GatewayUnavailable):
+                await psp.authorise(intent(), key="k")
+            return
+        charge = await psp.authorise(intent(), key="k")
+        assert [one.ref async for one in psp.listed(0)] == [charge.ref]
+
+
+async def test_a_busy_gateway_says_for_how_long(talking_to: Making, session: aiohttp.ClientSession) -> None:
+    async with gateway() as url:
+        await script(session, url, fate="too-many-requests", retry_after_s=7)
+
+        with pytest.raises(GatewayBusy) as busy:
+            await talking_to(url).authorise(intent(), key="k")
+        assert busy.value.wait_s == 7
+
+
+async def test_nobody_there_is_not_an_answer(talking_to: Making) -> None:
     with pytest.raises(GatewayUnavailable):
-        await SimulatedGateway(session, "http://127.0.0.1:9", timeout_ms=1000).retrieve("pi_1")
+        await talking_to("http://127.0.0.1:9").retrieve("pi_1")
 
 
 @pytest.mark.parametrize(
     ("status", "text", "wait_s"),
     [
         (429, '{"error":{"type":"rate_limit"}}', 7),
+        (401, '{"error":{"type":"invalid_request_error"}}', 1),
+        (404, '{"error":{"type":"invalid_request_error","code":"resource_missing"}}', 1),
         (503, "<html>", 1),
         (200, "<html>", 1),
         (200, "{}", 1),
@@ -92,9 +192,7 @@ async def test_nobody_there_is_not_an_answer(session: aiohttp.ClientSession) -> 
         (400, '{"error":"plain"}', 1),
     ],
 )
-async def test_a_strange_answer_is_not_an_answer(
-    session: aiohttp.ClientSession, status: int, text: str, wait_s: int
-) -> None:
+async def test_a_strange_answer_is_not_an_answer(talking_to: Making, status: int, text: str, wait_s: int) -> None:
     async def strange(_request: web.Request) -> web.Response:
         headers = {"Retry-After": "7"} if status == 429 else {}
         return web.Response(status=status, text=text, content_type="application/json", headers=headers)
@@ -103,11 +201,11 @@ async def test_a_strange_answer_is_not_an_answer(
     app.router.add_get("/v1/payment_intents/pi_1", strange)
     async with serving(app) as url:
         with pytest.raises(GatewayUnavailable) as refused:
-            await SimulatedGateway(session, url, timeout_ms=1000).retrieve("pi_1")
+            await talking_to(url).retrieve("pi_1")
     assert refused.value.wait_s == wait_s
 
 
-async def test_a_gateway_that_hangs_is_given_up_in_time(session: aiohttp.ClientSession) -> None:
+async def test_a_gateway_that_hangs_is_given_up_in_time(talking_to: Making) -> None:
     release = asyncio.Event()
 
     async def hang(_request: web.Request) -> web.Response:
@@ -118,5 +216,5 @@ async def test_a_gateway_that_hangs_is_given_up_in_time(session: aiohttp.ClientS
     app.router.add_get("/v1/payment_intents/pi_1", hang)
     async with serving(app) as url:
         with pytest.raises(GatewayUnavailable):
-            await SimulatedGateway(session, url, timeout_ms=100).retrieve("pi_1")
+            await talking_to(url, timeout_ms=100).retrieve("pi_1")
         release.set()

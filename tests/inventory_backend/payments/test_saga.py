@@ -12,9 +12,10 @@ from inventory_backend.ledger import holds, settlement
 from inventory_backend.ledger.idempotency import Kept
 from inventory_backend.ledger.ledger import Ledger
 from inventory_backend.ledger.orders import Placing, place
-from inventory_backend.payments.payments import Charge, Gateway, Intent, SimulatedGateway
+from inventory_backend.payments.payments import Charge, Gateway, Intent
 from inventory_backend.payments.saga import Saga, SagaSettings
 from inventory_backend.payments.simulated_cards import Behaviour
+from inventory_backend.payments.simulated_gateway import SimulatedGateway
 from inventory_backend.sales import HoldState, PaymentState
 from tests.bookkeeping import NOW_MS, books, wanted
 from tests.fakes import FakeClock

@@ -13,7 +13,14 @@ from inventory_backend.payments.simulated_books import Books, Keyed, Refund, Rep
 from inventory_backend.payments.simulated_cards import Card, PaymentIntent
 
 MODULE = "inventory_backend.payments.simulated_psp"
-FORM = {"amount": "12900", "currency": "eur", "payment_method": "card_ok", "metadata[rid]": "r1"}
+FORM = {
+    "amount": "12900",
+    "currency": "eur",
+    "payment_method": "card_ok",
+    "confirm": "true",
+    "capture_method": "manual",
+    "metadata[rid]": "r1",
+}
 
 
 def charge(ref: str) -> PaymentIntent:

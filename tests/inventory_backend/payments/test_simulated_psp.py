@@ -12,7 +12,14 @@ from inventory_backend.payments.simulated_cards import Behaviour
 from tests.fakes import FakeClock
 from tests.till import gateway
 
-FORM = {"amount": "12900", "currency": "eur", "payment_method": "card_ok", "metadata[rid]": "r1"}
+FORM = {
+    "amount": "12900",
+    "currency": "eur",
+    "payment_method": "card_ok",
+    "confirm": "true",
+    "capture_method": "manual",
+    "metadata[rid]": "r1",
+}
 
 
 class Client:
@@ -173,3 +180,58 @@ async def test_it_refuses_to_listen_for_the_world() -> None:
 
     assert process.returncode == 2
     assert b"this machine only" in said
+
+
+async def test_what_is_not_confirmed_waits_and_is_confirmed_once(psp: Client) -> None:
+    made = (await psp.post("/v1/payment_intents", FORM | {"confirm": "false"}))[1]
+    path = f"/v1/payment_intents/{made['id']}"
+    assert (made["status"], made["latest_charge"]) == ("requires_confirmation", None)
+    assert (await psp.post(f"{path}/capture", {}))[0] == 400
+
+    assert (await psp.post(f"{path}/confirm", {"payment_method": "card_declined"}))[0] == 402
+    assert (await psp.post(f"{path}/confirm", {"payment_method": "card_ok"}))[1]["status"] == "requires_capture"
+    assert (await psp.post(f"{path}/confirm", {}))[1]["error"]["code"] == "payment_intent_unexpected_state"
+    assert (await psp.post("/v1/payment_intents/pi_no/confirm", {}))[0] == 404
+
+
+async def test_without_manual_capture_the_money_is_taken_at_once(psp: Client) -> None:
+    form = {name: value for name, value in FORM.items() if name != "capture_method"}
+    made = (await psp.post("/v1/payment_intents", form))[1]
+
+    assert (made["status"], made["amount_received"]) == ("succeeded", 12900)
+    assert (await psp.post("/v1/refunds", {"payment_intent": made["id"]}))[0] == 200
+
+
+async def test_the_charge_behind_an_intent_is_shown_to_who_asks(psp: Client) -> None:
+    made = await psp.create()
+    path = f"/v1/payment_intents/{made['id']}"
+    await psp.post(f"{path}/capture", {})
+    await psp.post("/v1/refunds", {"payment_intent": made["id"], "amount": "900"})
+
+    shown = (await psp.get(f"{path}?expand[]=latest_charge"))[1]["latest_charge"]
+
+    assert (await psp.get(path))[1]["latest_charge"] == shown["id"]
+    assert (shown["amount_captured"], shown["amount_refunded"], shown["refunded"]) == (12900, 900, False)
+
+
+async def test_refunds_and_events_are_listed_by_what_they_are_about(psp: Client, clock: FakeClock) -> None:
+    first, second = await psp.create(), await psp.create("card_3ds")
+    await psp.post(f"/v1/payment_intents/{first['id']}/capture", {})
+    await psp.post("/v1/refunds", {"payment_intent": first["id"]})
+    await clock.advance(2)
+
+    listed = (await psp.get(f"/v1/refunds?payment_intent={first['id']}"))[1]["data"]
+    assert [one["amount"] for one in listed] == [12900]
+    assert (await psp.get(f"/v1/refunds?payment_intent={second['id']}"))[1]["data"] == []
+    events = (await psp.get("/v1/events?type=payment_intent.amount_capturable_updated"))[1]["data"]
+    assert [one["data"]["object"]["id"] for one in events] == [second["id"], first["id"]]
+    assert (await psp.get("/v1/payment_intents/search?query=nonsense"))[0] == 400
+
+
+async def test_a_webhook_without_a_secret_is_no_way_to_start() -> None:
+    command = ("-m", "inventory_backend.payments.simulated_psp", "--webhook", "http://127.0.0.1:9/")
+    process = await asyncio.create_subprocess_exec(sys.executable, *command, stderr=asyncio.subprocess.PIPE)
+    _, said = await process.communicate()
+
+    assert process.returncode == 2
+    assert b"go together" in said
