@@ -24,12 +24,12 @@ from inventory_backend.door.probes import Probes
 from inventory_backend.door.shop import Shop
 from inventory_backend.door.views import Views
 from inventory_backend.jobs import Jobs
+from inventory_backend.ledger import identity
 from inventory_backend.ledger.ledger import Ledger, LedgerSettings, opened
 from inventory_backend.ledger.news import News
 from inventory_backend.outbox import Outbox
-from inventory_backend.payments.payments import Gateway
+from inventory_backend.payments import opening
 from inventory_backend.payments.saga import Saga, SagaSettings
-from inventory_backend.payments.simulated_gateway import SimulatedGateway
 from inventory_backend.stock.counter import Counter
 from inventory_backend.stock.rebuild import Rebuild
 from inventory_backend.stock.reconciler import Reconciler
@@ -73,7 +73,8 @@ async def built(config: Config, signer: UpstreamPassSigner, clock: Clock) -> Asy
         rebuild = Rebuild(ledger, stock, sales)
         catalogue = Catalogue(ledger, sales)
         counter = Counter(stock, rebuild)
-        saga = Saga(ledger, _gateways(config, session), _saga_settings(config))
+        gateway = opening.gateway(config.payments, session, await ledger.write(identity.shop), clock)
+        saga = Saga(ledger, {config.payments.provider: gateway}, _saga_settings(config))
         checkout = Checkout(ledger, counter, catalogue, saga, _terms(config))
         stack.push_async_callback(counter.close)
         stack.push_async_callback(saga.close)
@@ -149,11 +150,6 @@ def ledger_settings(config: Config) -> LedgerSettings:
         timeout_ms=chosen.timeout_ms,
         readers=chosen.readers,
     )
-
-
-def _gateways(config: Config, session: aiohttp.ClientSession) -> dict[str, Gateway]:
-    chosen = config.payments
-    return {chosen.provider: SimulatedGateway(session, chosen.url, timeout_ms=chosen.timeout_ms)}
 
 
 def _saga_settings(config: Config) -> SagaSettings:

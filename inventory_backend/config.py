@@ -10,6 +10,7 @@ from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError
 
 from inventory_backend import sales
+from inventory_backend.paying import Payments
 from inventory_backend.receivers import Confirmations, Mail, Webhook
 from waitroom.kernel.faults import Fault, Faults, repeated
 from waitroom.kernel.settings import (
@@ -24,7 +25,7 @@ from waitroom.kernel.settings import (
     parse,
     read_secrets,
 )
-from waitroom.kernel.shapes import Name, RedisUrl, SiteUrl
+from waitroom.kernel.shapes import Name, RedisUrl
 from waitroom.kernel.tokens import UpstreamPassSigner
 from waitroom.kernel.units import Address, duration_ms
 from waitroom.verify.passes import UPSTREAM_SECRET_VARIABLE
@@ -88,28 +89,6 @@ class Ledger(Settings):
         duration_ms("5s"), description="How long one transaction may take before the ledger counts as gone."
     )
     readers: int = Field(4, ge=1, le=64, description="Connections that read beside the one that writes.")
-
-
-class Payments(Settings):
-    """The payment gateway, and how long a payment may take."""
-
-    provider: Literal["simulated"] = Field(
-        "simulated", description="simulated: the gateway that moves no money; stripe comes later."
-    )
-    url: SiteUrl = Field("http://127.0.0.1:9100", description="Where the simulated gateway listens.")
-    timeout_ms: Annotated[DurationMs, between("100ms", "1m")] = Field(
-        duration_ms("5s"), description="How long the gateway may take to answer one call, before it is asked again."
-    )
-    window_ms: Annotated[DurationMs, between("1s", "1h")] = Field(
-        duration_ms("1m"), description="How long a payment may take at least, even where the hold ends before."
-    )
-    grace_ms: Annotated[DurationMs, between("0s", "10m")] = Field(
-        duration_ms("10s"), description="After that the hold still stands for so long, while the payment is called off."
-    )
-    poll_ms: Annotated[DurationMs, between("50ms", "1m")] = Field(
-        duration_ms("500ms"), description="How soon a payment that is under way is looked at again."
-    )
-    concurrency: int = Field(64, ge=1, le=1000, description="Payments carried at the same time.")
 
 
 class Secrets(Settings):
@@ -220,7 +199,7 @@ def read(path: Path, environment: Mapping[str, str] = os.environ) -> Config:
     if url := environment.get("REDIS_URL", ""):
         redis = parse({"url": url}, Redis)
         config = config.model_copy(update={"redis": config.redis.model_copy(update={"url": redis.url})})
-    if url := environment.get(GATEWAY_VARIABLE, ""):
+    if (url := environment.get(GATEWAY_VARIABLE, "")) and config.payments.provider == "simulated":
         payments = parse({"url": url}, Payments)
         config = config.model_copy(update={"payments": config.payments.model_copy(update={"url": payments.url})})
     return config

@@ -8,6 +8,7 @@ HOLDS = Counter(
 HOLDS_EXPIRED = Counter("waitroom_till_holds_expired", "Holds that nobody paid in time.")
 PAYMENTS = Counter("waitroom_till_payments", "Payments that came to an end, by the state they ended in.", ["state"])
 GATEWAY_FAILURES = Counter("waitroom_till_gateway_failures", "Calls to the gateway that must be made again.")
+GATEWAY_PAUSES = Counter("waitroom_till_gateway_pauses", "Times that the gateway asked for fewer calls.")
 REBUILDS = Counter("waitroom_till_rebuilds", "How often the stock was put into Redis from the ledger.", ["sale"])
 DRIFT = Gauge(
     "waitroom_till_drift_units",

@@ -31,6 +31,13 @@ metadata = MetaData(
 
 _Serial = BigInteger().with_variant(Integer(), "sqlite")  # SQLite counts up by itself in INTEGER keys only
 
+identity = Table(
+    "identity",
+    metadata,
+    Column("serial", Integer, primary_key=True, autoincrement=False),
+    Column("shop", String(36), nullable=False),  # who this ledger is at a gateway
+)
+
 sale = Table(
     "sale",
     metadata,
@@ -106,6 +113,7 @@ payment = Table(
     Column("deadline_ms", BigInteger, nullable=False),
     Column("tries", Integer, nullable=False),
     Column("next_ms", BigInteger),  # when the saga goes on; NULL once the payment is settled
+    Column("action_url", Text),  # where the shopper has to go before it goes on
     Column("created_ms", BigInteger, nullable=False),
     UniqueConstraint("rid", "attempt"),
 )
@@ -118,7 +126,7 @@ inbox = Table(
     Column("event_id", String(128), primary_key=True),
     Column("rid", String(36)),
     Column("body", Text, nullable=False),
-    Column("received_ms", BigInteger, nullable=False),
+    Column("received_ms", BigInteger, nullable=False, index=True),
 )
 
 outbox = Table(
@@ -188,6 +196,7 @@ audit = Table(
     Column("delta", Integer, nullable=False),  # units: +n when they became allocated, -n when they were given back
     Column("at_ms", BigInteger, nullable=False),
     Column("actor", String(64), nullable=False),
+    Column("why", String(200)),
 )
 
 # Append-only, also for whoever opens the database by hand.

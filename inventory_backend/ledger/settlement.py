@@ -27,6 +27,7 @@ class Attempt:
     cost: Money
     deadline_ms: int
     tries: int
+    created_ms: int
     next_ms: int | None
     hold: HoldState
     expires_ms: int
@@ -110,10 +111,12 @@ def refund_instead(connection: Connection, pid: str) -> Attempt:
     return attempt(connection, pid)
 
 
-def postpone(connection: Connection, pid: str, next_ms: int, ref: str | None = None) -> Attempt:
-    """Ask again at `next_ms`."""
+def postpone(
+    connection: Connection, pid: str, next_ms: int, ref: str | None = None, action_url: str | None = None
+) -> Attempt:
+    """Ask again at `next_ms`; `ref` and `action_url` are what was learned of the charge meanwhile."""
     later = update(payment).where(payment.c.pid == pid, payment.c.next_ms.is_not(None))
-    known = {"provider_ref": ref} if ref else {}
+    known = {"provider_ref": ref, "action_url": action_url} if ref else {}
     connection.execute(later.values(next_ms=next_ms, tries=payment.c.tries + 1, **known))
     return attempt(connection, pid)
 
@@ -145,6 +148,7 @@ def attempt(connection: Connection, pid: str, *, is_locked: bool = False) -> Att
         cost=Money(row.amount, row.currency),
         deadline_ms=row.deadline_ms,
         tries=row.tries,
+        created_ms=row.created_ms,
         next_ms=row.next_ms,
         hold=HoldState(row.hold),
         expires_ms=row.expires_ms,

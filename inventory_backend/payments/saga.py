@@ -17,7 +17,15 @@ from inventory_backend.ledger import settlement
 from inventory_backend.ledger.holds import Note
 from inventory_backend.ledger.ledger import Ledger
 from inventory_backend.ledger.settlement import Attempt
-from inventory_backend.payments.payments import Charge, ChargeStatus, Gateway, GatewayUnavailable, Intent
+from inventory_backend.payments.payments import (
+    Charge,
+    ChargeStatus,
+    Gateway,
+    GatewayBusy,
+    GatewayRefused,
+    GatewayUnavailable,
+    Intent,
+)
 from inventory_backend.sales import HoldState, PaymentState
 from waitroom.kernel.errors import StoreUnavailable
 from waitroom.kernel.tasks import Errands
@@ -26,6 +34,11 @@ log = logging.getLogger(__name__)
 
 _LONGEST_WAIT_MS = 30_000
 _LATE_POLL_MS = 5_000
+_REFUSED_WAIT_MS = 600_000
+_KEY_LIFETIME_MS = 23 * 60 * 60 * 1000
+"""For so long the gateway gives the same answer under a key, with an hour to spare; later it would charge again."""
+_TRIES_BEFORE_SEARCH = 3
+"""A gateway may keep its own failure under a key (Stripe does): then only a search tells what became of the call."""
 _CLOSE_LIMIT_S = 10
 _PENDING = {ChargeStatus.PROCESSING, ChargeStatus.ACTION_REQUIRED, ChargeStatus.UNCONFIRMED}
 
@@ -81,19 +94,10 @@ class Saga:
             self._in_hand.discard(pid)
 
     async def _step(self, attempt: Attempt) -> Attempt:
-        gateway = self._gateways[attempt.provider]
         try:
-            match attempt.state:
-                case PaymentState.INIT:
-                    return await self._authorise(gateway, attempt)
-                case PaymentState.AUTHORIZED:
-                    return await self._capture(gateway, attempt)
-                case PaymentState.VOID_DUE:
-                    return await self._void(gateway, attempt)
-                case PaymentState.REFUND_DUE:
-                    return await self._refund(gateway, attempt)
-                case _:
-                    raise AssertionError(f"a settled payment is not due: {attempt.state}")
+            return await self._moved(attempt)
+        except GatewayBusy as fault:  # it is told where the pause is kept, once for all payments
+            return await self._postpone(attempt, fault.wait_s * 1000)
         except GatewayUnavailable as fault:
             GATEWAY_FAILURES.inc()
             wait_ms = min(_LONGEST_WAIT_MS, max(fault.wait_s * 1000, self._settings.poll_ms << min(attempt.tries, 10)))
@@ -101,6 +105,24 @@ class Saga:
                 "gateway asked again later", extra={"pid": attempt.pid, "fault": str(fault), "wait_ms": wait_ms}
             )
             return await self._postpone(attempt, wait_ms)
+        except GatewayRefused as fault:
+            GATEWAY_FAILURES.inc()
+            log.exception("gateway refuses: look into it there", extra={"pid": attempt.pid, "fault": str(fault)})
+            return await self._postpone(attempt, _REFUSED_WAIT_MS)
+
+    async def _moved(self, attempt: Attempt) -> Attempt:
+        gateway = self._gateways[attempt.provider]
+        match attempt.state:
+            case PaymentState.INIT:
+                return await self._authorise(gateway, attempt)
+            case PaymentState.AUTHORIZED:
+                return await self._capture(gateway, attempt)
+            case PaymentState.VOID_DUE:
+                return await self._void(gateway, attempt)
+            case PaymentState.REFUND_DUE:
+                return await self._refund(gateway, attempt)
+            case _:
+                raise AssertionError(f"a settled payment is not due: {attempt.state}")
 
     async def _authorise(self, gateway: Gateway, attempt: Attempt) -> Attempt:
         """Ask for the money, or what became of it; past the deadline try to let go of it first (W7)."""
@@ -125,6 +147,13 @@ class Saga:
     async def _asked(self, gateway: Gateway, attempt: Attempt) -> Charge:
         if attempt.ref is not None:
             return await gateway.retrieve(attempt.ref)
+        is_key_old = self._ledger.now_ms() - attempt.created_ms >= _KEY_LIFETIME_MS
+        if is_key_old or attempt.tries >= _TRIES_BEFORE_SEARCH:
+            found = await gateway.find(attempt.pid)
+            if found is not None:
+                return found
+            if is_key_old:
+                return Charge(None, ChargeStatus.CANCELLED)
         intent = Intent(attempt.pid, attempt.rid, attempt.order_id, attempt.cost, attempt.method, attempt.expires_ms)
         return await gateway.authorise(intent, key=attempt.key)
 
@@ -136,7 +165,7 @@ class Saga:
                 settlement.lapsed, attempt, next_ms=now_ms + self._settings.poll_ms, reason="payment-timeout"
             )
         poll_ms = min(_LATE_POLL_MS, self._settings.poll_ms * (1 + attempt.tries // 4))
-        return await self._postpone(attempt, poll_ms, ref=charge.ref)
+        return await self._postpone(attempt, poll_ms, charge)
 
     async def _capture(self, gateway: Gateway, attempt: Attempt) -> Attempt:
         assert attempt.ref is not None, "what was authorised has a name"
@@ -169,6 +198,8 @@ class Saga:
 
         return await self._ledger.write(unit)
 
-    async def _postpone(self, attempt: Attempt, wait_ms: int, ref: str | None = None) -> Attempt:
+    async def _postpone(self, attempt: Attempt, wait_ms: int, charge: Charge | None = None) -> Attempt:
         next_ms = self._ledger.now_ms() + wait_ms
-        return await self._ledger.write(partial(settlement.postpone, pid=attempt.pid, next_ms=next_ms, ref=ref))
+        ref, action_url = (charge.ref, charge.action_url) if charge else (None, None)
+        later = partial(settlement.postpone, pid=attempt.pid, next_ms=next_ms, ref=ref, action_url=action_url)
+        return await self._ledger.write(later)

@@ -7,7 +7,8 @@ import pytest
 from pydantic import BaseModel
 
 from inventory_backend import config
-from inventory_backend.config import Config, Ledger, Logs, Payments, Redis, Sale, Secrets, Server, read, upstream_signer
+from inventory_backend.config import Config, Ledger, Logs, Redis, Sale, Secrets, Server, read, upstream_signer
+from inventory_backend.paying import Payments
 from inventory_backend.receivers import Confirmations, Mail, Webhook
 from tests.till import KEYS
 from waitroom.kernel.errors import ConfigFault

@@ -17,6 +17,7 @@ from inventory_backend.payments.payments import (
     Intent,
 )
 from inventory_backend.payments.simulated_gateway import SimulatedGateway
+from inventory_backend.payments.stripe_gateway import StripeGateway
 from inventory_backend.payments.stripe_shapes import Marks
 from inventory_backend.sales import Money
 from tests.fakes import FakeClock
@@ -32,11 +33,13 @@ async def session() -> AsyncIterator[aiohttp.ClientSession]:
         yield found
 
 
-@pytest.fixture(params=["simulated"])
+@pytest.fixture(params=["simulated", "stripe"])
 def talking_to(request: pytest.FixtureRequest, session: aiohttp.ClientSession) -> Making:
     """Give how to make each gateway of the till, to talk to the address of a server of Stripe's shape."""
 
     def made(url: str, timeout_ms: int = 1000) -> Gateway:
+        if request.param == "stripe":
+            return StripeGateway(session, "sk_test_1", url, timeout_ms=timeout_ms, marks=MARKS)
         return SimulatedGateway(session, url, timeout_ms=timeout_ms, marks=MARKS)
 
     return made

@@ -6,12 +6,15 @@ from functools import partial
 
 import aiohttp
 import pytest
+from sqlalchemy import update
 from sqlalchemy.pool import QueuePool
 
 from inventory_backend.ledger import holds, settlement
 from inventory_backend.ledger.idempotency import Kept
 from inventory_backend.ledger.ledger import Ledger
 from inventory_backend.ledger.orders import Placing, place
+from inventory_backend.ledger.schema import payment
+from inventory_backend.payments.pace import Paced
 from inventory_backend.payments.payments import Charge, Gateway, Intent
 from inventory_backend.payments.saga import Saga, SagaSettings
 from inventory_backend.payments.simulated_cards import Behaviour
@@ -157,6 +160,80 @@ async def test_a_process_that_died_is_replaced_and_the_payment_goes_on(till: Til
 
     assert await till.end(pid) == (PaymentState.CAPTURED, HoldState.PAID)
     assert await till.charges() == ["succeeded"]
+
+
+async def fault(till: Till, **what: object) -> None:
+    async with till.session.post(f"{till.url}/control/faults", json=what) as answer:
+        assert answer.status == 204
+
+
+async def test_a_failure_that_the_gateway_keeps_under_the_key_is_looked_up(till: Till) -> None:
+    """The charge was made, and each repetition gets the failure that was kept: only a search tells."""
+    till.gateway.fail(authorise="after")
+    pid = await till.pay()
+    await till.step()
+    await till.ledger.write(lambda c: c.execute(update(payment).values(provider_key="pay:other")))
+    await fault(till, on="create", fate="failed-kept", times=100)
+
+    for _ in range(8):
+        await till.step(4)
+
+    assert await till.end(pid) == (PaymentState.CAPTURED, HoldState.PAID)
+    assert await till.charges() == ["succeeded"]
+
+
+@pytest.mark.parametrize(("when", "end"), [("before", "canceled"), ("after", "paid")])
+async def test_a_key_that_the_gateway_may_have_forgotten_charges_nobody_twice(till: Till, when: str, end: str) -> None:
+    till.gateway.fail(authorise=when)
+    pid = await till.pay()
+    await till.step()
+
+    await till.step(24 * 3600 + 1)
+
+    paid, none = (PaymentState.CAPTURED, HoldState.PAID), (PaymentState.CANCELLED, HoldState.EXPIRED)
+    assert await till.end(pid) == (paid if end == "paid" else none)
+    assert await till.charges() == (["succeeded"] if end == "paid" else [])
+    assert till.gateway.calls.count("authorise") == 1
+
+
+async def test_what_the_gateway_refuses_for_good_is_asked_again_seldom_and_told(
+    till: Till, caplog: pytest.LogCaptureFixture
+) -> None:
+    pid = await late(till)
+    for n in range(10):
+        await till.ledger.write_together(holds.take, wanted(f"s{n}"))
+    await till.step(5)
+    ref = (await till.ledger.read(partial(settlement.attempt, pid=pid))).ref
+    await till.ledger.write(
+        lambda c: c.execute(update(payment).where(payment.c.pid == pid).values(state="refund_due", next_ms=0))
+    )
+    await till.session.post(f"{till.url}/v1/payment_intents/{ref}/cancel")  # nothing was taken: nothing to refund
+
+    for _ in range(25):
+        await till.step(30)
+
+    assert till.gateway.calls.count("refund") == 2
+    assert "gateway refuses" in caplog.text
+
+
+async def test_a_pause_is_shared_by_all_payments(till: Till, clock: FakeClock) -> None:
+    paced = Paced(till.gateway, clock, most=64)
+    till.saga = Saga(till.ledger, {"simulated": paced}, SagaSettings(poll_ms=1000))
+    await fault(till, on="create", fate="too-many-requests", times=3, retry_after_s=20)
+    pids = [await till.pay(shopper=f"s{n}") for n in range(3)]
+    await till.step()
+    await till.session.delete(f"{till.url}/control/faults")
+    asked = len(till.gateway.calls)
+    pids += [await till.pay(shopper=f"s{n}") for n in range(3, 10)]
+
+    for _ in range(19):
+        await till.step(1)
+    assert len(till.gateway.calls) == asked <= 3
+
+    for _ in range(15):
+        await till.step(1)
+    assert {await till.end(pid) for pid in pids} == {(PaymentState.CAPTURED, HoldState.PAID)}
+    assert await till.charges() == ["succeeded"] * 10
 
 
 async def test_a_payment_whose_process_died_before_the_call_goes_on(till: Till) -> None:

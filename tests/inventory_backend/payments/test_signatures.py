@@ -1,8 +1,10 @@
-"""What a gateway signs is believed for a while, and nothing else is."""
+"""What a gateway signs is believed for a while, and nothing else is; Stripe's own library agrees."""
 
 import pytest
+import stripe
 
 from inventory_backend.payments.signatures import TOLERANCE_S, is_genuine, sign
+from waitroom.kernel.clock import SystemClock
 
 NEW, OLD = b"whsec_new", b"whsec_old"
 NOW_S = 1_700_000_000
@@ -49,3 +51,11 @@ def test_anything_else_is_forged(header: str) -> None:
 
 def test_without_a_secret_nothing_is_genuine() -> None:
     assert not is_genuine([], sign(b"", NOW_S, BODY), BODY, NOW_S)
+
+
+def test_the_library_of_stripe_agrees_both_ways() -> None:
+    now_s = SystemClock().now_ms() // 1000
+    assert stripe.WebhookSignature.verify_header(BODY.decode(), sign(NEW, now_s, BODY), NEW.decode(), TOLERANCE_S)
+
+    theirs = stripe.WebhookSignature.generate_signature_header(BODY.decode(), NEW.decode(), NOW_S)
+    assert is_genuine([NEW], theirs, BODY, NOW_S)
