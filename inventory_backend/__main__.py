@@ -1,4 +1,4 @@
-"""Start the till: `python -m inventory_backend -c FILE`; or `migrate` its ledger, or list its `dead-letters`."""
+"""Start the till: `python -m inventory_backend -c FILE`; or do one of the things that are done beside it (docs/payments.md)."""
 
 import argparse
 import asyncio
@@ -8,7 +8,7 @@ from pathlib import Path
 
 import uvloop
 
-from inventory_backend import dead_letters
+from inventory_backend import dead_letters, refund
 from inventory_backend.app import ledger_settings, run
 from inventory_backend.config import Config, read, upstream_signer
 from inventory_backend.ledger.ledger import migrated
@@ -16,11 +16,14 @@ from waitroom.kernel import logs
 from waitroom.kernel.clock import SystemClock
 from waitroom.kernel.errors import ConfigFault
 
+_ACTS = {"dead-letters": dead_letters.main, "refund": refund.main}
+"""What is done beside a till that runs; each reads its own arguments."""
+
 
 def main() -> int:
     """Serve until SIGTERM; 2 when the configuration cannot be used."""
-    if sys.argv[1:2] == ["dead-letters"]:
-        return dead_letters.main(sys.argv[2:])
+    if sys.argv[1:2] and (act := _ACTS.get(sys.argv[1])):
+        return act(sys.argv[2:])
     parser = argparse.ArgumentParser(prog="python -m inventory_backend", description=__doc__)
     parser.add_argument("act", nargs="?", choices=["serve", "migrate"], default="serve", help="what to do")
     parser.add_argument("--to", default="head", metavar="STEP", help="migrate to this step, up or down (0001, 0002, …)")

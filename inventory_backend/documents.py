@@ -43,7 +43,10 @@ def placed(order_id: str) -> dict[str, object]:
 
 
 def order(found: Order) -> dict[str, object]:
-    """Return an order as it stands; `can_retry` says whether another payment may be tried."""
+    """Return an order as it stands.
+
+    `can_retry` says whether another payment may be tried, `action_url` where the shopper's bank wants to ask them.
+    """
     return {
         "order_id": found.order_id,
         "status": order_status(found.hold, found.payment),
@@ -56,6 +59,7 @@ def order(found: Order) -> dict[str, object]:
         "expires_at": spell_instant(found.held_until_ms),
         "can_retry": found.hold is HoldState.HELD,
         "attempts": found.attempts,
+        "action_url": found.action_url,
     }
 
 

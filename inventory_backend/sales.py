@@ -72,7 +72,7 @@ HOLD_MOVES: Mapping[HoldState, frozenset[HoldState]] = {
     # declined with time left: back to held; the gateway confirmed the cancel, or the hard deadline passed: expired
     HoldState.PAYING: frozenset({HoldState.CAPTURING, HoldState.HELD, HoldState.EXPIRED}),
     HoldState.CAPTURING: frozenset({HoldState.PAID, HoldState.EXPIRED}),
-    HoldState.PAID: frozenset(),
+    HoldState.PAID: frozenset({HoldState.REFUND_DUE}),
     # late success: allocated again if the guard lets it, else the money goes back
     HoldState.EXPIRED: frozenset({HoldState.CAPTURING, HoldState.REFUND_DUE}),
     HoldState.CANCELLED: frozenset(),
@@ -91,12 +91,13 @@ PAYMENT_MOVES: Mapping[PaymentState, frozenset[PaymentState]] = {
         }
     ),
     PaymentState.AUTHORIZED: frozenset({PaymentState.CAPTURED, PaymentState.CANCELLED}),
-    PaymentState.CAPTURED: frozenset(),
-    PaymentState.DECLINED: frozenset(),
-    PaymentState.CANCELLED: frozenset(),
+    PaymentState.CAPTURED: frozenset({PaymentState.REFUND_DUE}),
+    # money that the gateway has all the same, after the shopper was told no: it goes back
+    PaymentState.DECLINED: frozenset({PaymentState.VOID_DUE, PaymentState.REFUND_DUE}),
+    PaymentState.CANCELLED: frozenset({PaymentState.VOID_DUE, PaymentState.REFUND_DUE}),
     # the gateway captured it before our void arrived: then the money is sent back
     PaymentState.VOID_DUE: frozenset({PaymentState.VOIDED, PaymentState.REFUND_DUE}),
-    PaymentState.VOIDED: frozenset(),
+    PaymentState.VOIDED: frozenset({PaymentState.VOID_DUE, PaymentState.REFUND_DUE}),
     PaymentState.REFUND_DUE: frozenset({PaymentState.REFUNDED}),
     PaymentState.REFUNDED: frozenset(),
 }

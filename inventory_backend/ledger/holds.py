@@ -138,11 +138,12 @@ def release(
 
 @dataclass(frozen=True, slots=True)
 class Note:
-    """Who made a move, when, and why: it goes into the audit."""
+    """Who made a move, when, and why: it goes into the audit; `reason` is a word for programs, `why` a person's."""
 
     actor: str
     now_ms: int
     reason: str | None = None
+    why: str | None = None
 
 
 Move = tuple[str, HoldState | None, HoldState, int]
@@ -152,8 +153,9 @@ Move = tuple[str, HoldState | None, HoldState, int]
 def record(connection: Connection, moves: Iterable[Move], note: Note) -> None:
     """Append `moves` to the audit, and to the outbox what the world shall hear of them."""
     moves = list(moves)
+    said = {"at_ms": note.now_ms, "actor": note.actor, "why": note.why or note.reason}
     rows = [
-        {"rid": rid, "from_state": before, "to_state": after, "delta": delta, "at_ms": note.now_ms, "actor": note.actor}
+        {"rid": rid, "from_state": before, "to_state": after, "delta": delta, **said}
         for rid, before, after, delta in moves
     ]
     connection.execute(audit.insert(), rows)

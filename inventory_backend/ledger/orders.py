@@ -60,6 +60,7 @@ class Order:
     placed_ms: int
     paid_ms: int | None
     attempts: int
+    action_url: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,9 +146,10 @@ def find(connection: Connection, wanted: Sequence[tuple[str, str]]) -> list[Orde
     mine = [rows.get(order) for order, _ in wanted]
     rids = [row.rid for row in rows.values()]
     lines = lines_of(connection, rids)
-    attempts = select(payment.c.rid, payment.c.state, payment.c.attempt).where(payment.c.rid.in_(rids))
+    attempts = select(payment.c.rid, payment.c.state, payment.c.attempt, payment.c.action_url)
+    attempts = attempts.where(payment.c.rid.in_(rids))
     ordered = connection.execute(attempts.order_by(payment.c.attempt))
-    last = {one.rid: (PaymentState(one.state), int(one.attempt)) for one in ordered}
+    last = {one.rid: one for one in ordered}
     return [
         _order(row, lines[row.rid], last[row.rid]) if row is not None and row.shopper == shopper else None
         for row, (_, shopper) in zip(mine, wanted, strict=True)
@@ -182,8 +184,7 @@ _NOT_OPEN = {
 """What to say about a hold that can be neither paid nor cancelled any more."""
 
 
-def _order(row: "Row[tuple[Any, ...]]", lines: Sequence[Line], last: tuple[PaymentState, int]) -> Order:
-    paying, attempts = last
+def _order(row: "Row[tuple[Any, ...]]", lines: Sequence[Line], last: Any) -> Order:
     return Order(
         order_id=row.order_id,
         rid=row.rid,
@@ -191,11 +192,12 @@ def _order(row: "Row[tuple[Any, ...]]", lines: Sequence[Line], last: tuple[Payme
         lines=tuple(lines),
         cost=Money(row.amount, row.currency),
         hold=HoldState(row.state),
-        payment=paying,
+        payment=PaymentState(last.state),
         held_until_ms=row.held_until_ms,
         placed_ms=row.placed_ms,
         paid_ms=row.paid_ms,
-        attempts=attempts,
+        attempts=last.attempt,
+        action_url=last.action_url if last.state == PaymentState.INIT else None,
     )
 
 

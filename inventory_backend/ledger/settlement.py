@@ -12,6 +12,9 @@ from inventory_backend.ledger.holds import Note, allocate, count_for_shopper, li
 from inventory_backend.ledger.schema import payment, reservation, shopper_qty
 from inventory_backend.sales import PAYMENT_MOVES, HoldState, Money, PaymentState, check_move
 
+UNEXPECTED = frozenset({PaymentState.DECLINED, PaymentState.CANCELLED, PaymentState.VOIDED})
+"""The states of a payment for which nobody expects money any more."""
+
 
 @dataclass(frozen=True, slots=True)
 class Attempt:
