@@ -1,4 +1,4 @@
-"""Start the till: `python -m inventory_backend -c FILE`; or do one of the things that are done beside it (docs/payments.md)."""
+"""Start the till: `python -m inventory_backend -c FILE`; or do one of the things that are done beside it."""
 
 import argparse
 import asyncio

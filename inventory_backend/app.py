@@ -19,6 +19,7 @@ from inventory_backend.confirmations.courier import Courier, Retries
 from inventory_backend.confirmations.letters import Letters
 from inventory_backend.confirmations.mail import MailSink, Server
 from inventory_backend.confirmations.sinks import Sink
+from inventory_backend.door.callbacks import Callbacks
 from inventory_backend.door.guard import Guard
 from inventory_backend.door.probes import Probes
 from inventory_backend.door.shop import Shop
@@ -29,6 +30,7 @@ from inventory_backend.ledger.ledger import Ledger, LedgerSettings, opened
 from inventory_backend.ledger.news import News
 from inventory_backend.outbox import Outbox
 from inventory_backend.payments import opening
+from inventory_backend.payments.listener import Listener
 from inventory_backend.payments.saga import Saga, SagaSettings
 from inventory_backend.stock.counter import Counter
 from inventory_backend.stock.rebuild import Rebuild
@@ -74,14 +76,19 @@ async def built(config: Config, signer: UpstreamPassSigner, clock: Clock) -> Asy
         catalogue = Catalogue(ledger, sales)
         counter = Counter(stock, rebuild)
         gateway = opening.gateway(config.payments, session, await ledger.write(identity.shop), clock)
-        saga = Saga(ledger, {config.payments.provider: gateway}, _saga_settings(config))
+        provider = config.payments.provider
+        saga = Saga(ledger, {provider: gateway}, _saga_settings(config))
         checkout = Checkout(ledger, counter, catalogue, saga, _terms(config))
         stack.push_async_callback(counter.close)
         stack.push_async_callback(saga.close)
         guard = Guard(signer, (one.room for one in sales), clock)
         app = web.Application(middlewares=[errors_become_answers, guard.middleware])
-        _add_routes(app.router, checkout, catalogue, rebuild)
-        Shop(checkout, catalogue, guard, Pages(), clock).add_to(app.router)
+        callbacks = Callbacks(
+            provider, config.payments.webhook_secrets(), Listener(ledger, {provider: gateway}, saga), clock
+        )
+        shop = Shop(checkout, catalogue, guard, Pages(), clock)
+        for part in (Views(checkout, catalogue), Probes(rebuild, catalogue), callbacks, shop):
+            part.add_to(app.router)
         outbox = Outbox(ledger, stock, rebuild)
         courier = Courier(ledger, await _sinks(config, stack, ledger, clock), _retries(config))
         stack.push_async_callback(courier.close)
@@ -111,11 +118,6 @@ async def run(config: Config, signer: UpstreamPassSigner, clock: Clock) -> None:
             log.info("till closing")
         finally:
             await runner.cleanup()
-
-
-def _add_routes(router: web.UrlDispatcher, checkout: Checkout, catalogue: Catalogue, rebuild: Rebuild) -> None:
-    Views(checkout, catalogue).add_to(router)
-    Probes(rebuild, catalogue).add_to(router)
 
 
 async def _load_stock(scripts: ScriptRunner, rebuild: Rebuild) -> None:

@@ -9,6 +9,7 @@ HOLDS_EXPIRED = Counter("waitroom_till_holds_expired", "Holds that nobody paid i
 PAYMENTS = Counter("waitroom_till_payments", "Payments that came to an end, by the state they ended in.", ["state"])
 GATEWAY_FAILURES = Counter("waitroom_till_gateway_failures", "Calls to the gateway that must be made again.")
 GATEWAY_PAUSES = Counter("waitroom_till_gateway_pauses", "Times that the gateway asked for fewer calls.")
+GATEWAY_NEWS = Counter("waitroom_till_gateway_news", "Genuine webhooks of the gateway: new, known, unknown.", ["word"])
 REBUILDS = Counter("waitroom_till_rebuilds", "How often the stock was put into Redis from the ledger.", ["sale"])
 DRIFT = Gauge(
     "waitroom_till_drift_units",

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from inventory_backend.catalogue import Catalogue
 from inventory_backend.checkout import Checkout
 from inventory_backend.confirmations.courier import Courier
-from inventory_backend.ledger import contacts
+from inventory_backend.ledger import contacts, inbox
 from inventory_backend.ledger.idempotency import LIFETIME_MS, forget
 from inventory_backend.ledger.ledger import Ledger
 from inventory_backend.outbox import Outbox
@@ -13,6 +13,8 @@ from inventory_backend.payments.saga import Saga
 from inventory_backend.stock.rebuild import Rebuild
 from inventory_backend.stock.reconciler import Reconciler
 from waitroom.kernel.tasks import Loop
+
+_KEEP_NEWS_MS = 30 * 24 * 60 * 60 * 1000
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +46,8 @@ class Jobs:
         ]
 
     async def forget_answers(self) -> None:
-        """Drop the answers kept under idempotency keys that are older than a day, and addresses past their time."""
+        """Drop what is past its time: answers under idempotency keys, addresses, what the gateway told."""
         now_ms = self.ledger.now_ms()
         await self.ledger.write(lambda connection: forget(connection, now_ms - LIFETIME_MS))
         await self.ledger.write(lambda connection: contacts.forget(connection, now_ms - self.keep_addresses_ms))
+        await self.ledger.write(lambda connection: inbox.forget(connection, now_ms - _KEEP_NEWS_MS))

@@ -15,6 +15,9 @@ _SAID: dict[str, tuple[int, str]] = {
     "already-paid": (409, "These items are paid for already."),
     "too-many-attempts": (409, "This was tried too often. Let go of these items and choose them again."),
     "unknown-provider": (422, "There is no such way to pay."),
+    "unknown-provider-webhook": (404, "Nobody is heard here."),
+    "forged-webhook": (400, "The signature is not that of the payment gateway, or not of now."),
+    "malformed-webhook": (400, "This is no event."),
     "idempotency-key-reused": (422, "This Idempotency-Key was used before. Use a new key for a new request."),
 }
 

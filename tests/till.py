@@ -132,9 +132,16 @@ class Shop:
     session: aiohttp.ClientSession
     url: str
     clock: Clock
+    gateway_url: str
 
     def shopper(self, name: str = "alice") -> Shopper:
         return Shopper(self.session, self.url, name, self.clock)
+
+    async def charges(self) -> list[dict[str, Any]]:
+        """Return the charges as the gateway has them, newest first."""
+        async with self.session.get(f"{self.gateway_url}/v1/payment_intents?limit=100") as answer:
+            found: list[dict[str, Any]] = (await answer.json())["data"]
+        return found
 
     async def available(self) -> int:
         await self.till.jobs.catalogue.refresh()
@@ -144,9 +151,9 @@ class Shop:
 
 
 @asynccontextmanager
-async def serving(app: web.Application) -> AsyncIterator[str]:
-    """Serve `app` on a free port and give its address."""
-    async with TestServer(app) as server:
+async def serving(app: web.Application, port: int | None = None) -> AsyncIterator[str]:
+    """Serve `app` on `port`, or on a free one, and give its address."""
+    async with TestServer(app, port=port) as server:
         yield str(server.make_url("")).rstrip("/")
 
 
@@ -158,13 +165,15 @@ async def gateway(clock: Clock | None = None, behaviour: Behaviour = QUICK) -> A
 
 
 @asynccontextmanager
-async def shop(chosen: Config, *, clock: Clock | None = None, with_jobs: bool = True) -> AsyncIterator[Shop]:
+async def shop(
+    chosen: Config, *, clock: Clock | None = None, with_jobs: bool = True, port: int | None = None
+) -> AsyncIterator[Shop]:
     """Open the till of `chosen`; without its jobs, the test takes each step itself."""
     time = clock or SystemClock()
     async with (
         aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0)) as session,
         built(chosen, SIGNER, time) as till,
         running(*(till.jobs.loops() if with_jobs else ()), clock=time),
-        serving(till.app) as url,
+        serving(till.app, port) as url,
     ):
-        yield Shop(till, session, url, time)
+        yield Shop(till, session, url, time, chosen.payments.address)

@@ -43,10 +43,10 @@ def authorised(connection: Connection, pid: str, ref: str, note: Note, *, is_cap
     if found.state is not PaymentState.INIT:
         return found
     if _is_counted(connection, found, note):
-        _move_payment(connection, found, PaymentState.AUTHORIZED, provider_ref=ref, tries=0)
+        _move_payment(connection, found, PaymentState.AUTHORIZED, provider_ref=ref, tries=0, next_ms=note.now_ms)
         return captured(connection, pid, note) if is_captured else attempt(connection, pid)
     due = PaymentState.REFUND_DUE if is_captured else PaymentState.VOID_DUE
-    _move_payment(connection, found, due, provider_ref=ref, tries=0)
+    _move_payment(connection, found, due, provider_ref=ref, tries=0, next_ms=note.now_ms)
     if move(connection, found.rid, HoldState.EXPIRED, HoldState.REFUND_DUE, reason="late-payment"):
         record(connection, [(found.rid, HoldState.EXPIRED, HoldState.REFUND_DUE, 0)], note)
     return attempt(connection, pid)

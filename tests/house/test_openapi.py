@@ -13,6 +13,8 @@ from aiohttp import web
 from aiohttp.test_utils import TestClient, TestServer
 from openapi_spec_validator import validate
 
+from inventory_backend.paying import WEBHOOK_SECRET_VARIABLE
+from inventory_backend.payments.signatures import HEADER, sign
 from inventory_backend.sales import HoldState, OrderStatus, SaleState
 from tests.described import FOLDER, Described
 from tests.edges import EVENT, Front, Store, as_app, front
@@ -22,6 +24,7 @@ from tests.till import Shop, config, gateway, shop
 from waitroom.console.door import Console
 from waitroom.console.guard import Guard
 from waitroom.console.sign_ins import Role
+from waitroom.kernel.clock import SystemClock
 from waitroom.kernel.pages import Pages
 from waitroom.kernel.redis import ScriptRunner
 from waitroom.kernel.tasks import running
@@ -173,9 +176,14 @@ async def test_the_listener_for_operators_is_described(console: Client) -> None:
 
 # The till
 
+SECRET = "whsec_of-the-gateway"
+
 
 @pytest.fixture
-async def till(tmp_path: Path, valkey_url: str, redis: ScriptRunner) -> AsyncIterator[Shop]:
+async def till(
+    tmp_path: Path, valkey_url: str, redis: ScriptRunner, monkeypatch: pytest.MonkeyPatch
+) -> AsyncIterator[Shop]:
+    monkeypatch.setenv(WEBHOOK_SECRET_VARIABLE, SECRET)
     async with gateway() as gateway_url, shop(config(tmp_path, f"{valkey_url}?db=1", gateway_url)) as found:
         yield found
 
@@ -194,6 +202,12 @@ async def test_the_till_is_described(till: Shop) -> None:
             return await described.fits(method.lower(), template, answer)
 
     wanted = {"sale": "drop", "lines": [{"sku": "sneaker", "qty": 1}]}
+    secret, event = SECRET.encode(), b'{"id":"evt_1","type":"customer.created"}'
+    genuine = {HEADER: sign(secret, SystemClock().now_ms() // 1000, event)}
+    for headers in ({}, genuine, genuine):
+        async with till.session.post(f"{till.url}/webhooks/simulated", data=event, headers=headers) as answer:
+            await described.fits("post", "/webhooks/{provider}", answer)
+    await asked("POST", "/webhooks/stripe", template="/webhooks/{provider}", data=event)
     for path in ("/healthz", "/readyz"):
         await asked("GET", path, is_in=False)
     for name in ("drop", "nothing"):

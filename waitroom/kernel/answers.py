@@ -76,7 +76,7 @@ async def read_json(request: web.Request, model: type[Model], *, max_bytes: int 
         raise Refused(415, "not-json", "Send the body as application/json.")
     if request.headers.get("Content-Encoding", "identity").strip().lower() != "identity":
         raise Refused(415, "encoded-body", "Send the body without a Content-Encoding.")
-    body = await _read_bounded(request, max_bytes)
+    body = await read_bounded(request, max_bytes)
     try:
         return model.model_validate_json(body)
     except ValidationError as fault:
@@ -101,11 +101,16 @@ async def read_form(
         return {}
     if request.content_type != "application/x-www-form-urlencoded":
         raise Refused(415, "not-a-form", "Send the form as application/x-www-form-urlencoded.")
-    body = await _read_bounded(request, max_bytes, limit_s)
+    body = await read_bounded(request, max_bytes, limit_s)
     return dict(parse_qsl(body.decode("utf-8", "replace"), keep_blank_values=True))
 
 
-async def _read_bounded(request: web.Request, max_bytes: int, limit_s: float = BODY_LIMIT_S) -> bytes:
+async def read_bounded(request: web.Request, max_bytes: int, limit_s: float = BODY_LIMIT_S) -> bytes:
+    """Return the body of `request`, byte for byte.
+
+    Raises:
+        Refused: 413 too large, 408 too slow, 400 not whole.
+    """
     body = bytearray()
     try:
         async with asyncio.timeout(limit_s):
