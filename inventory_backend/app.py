@@ -31,6 +31,7 @@ from inventory_backend.ledger.news import News
 from inventory_backend.outbox import Outbox
 from inventory_backend.payments import opening
 from inventory_backend.payments.listener import Listener
+from inventory_backend.payments.reconciliation import Account, Reconciliation
 from inventory_backend.payments.saga import Saga, SagaSettings
 from inventory_backend.stock.counter import Counter
 from inventory_backend.stock.rebuild import Rebuild
@@ -75,8 +76,8 @@ async def built(config: Config, signer: UpstreamPassSigner, clock: Clock) -> Asy
         rebuild = Rebuild(ledger, stock, sales)
         catalogue = Catalogue(ledger, sales)
         counter = Counter(stock, rebuild)
-        gateway = opening.gateway(config.payments, session, await ledger.write(identity.shop), clock)
-        provider = config.payments.provider
+        provider, name = config.payments.provider, await ledger.write(identity.shop)
+        gateway = opening.gateway(config.payments, session, name, clock)
         saga = Saga(ledger, {provider: gateway}, _saga_settings(config))
         checkout = Checkout(ledger, counter, catalogue, saga, _terms(config))
         stack.push_async_callback(counter.close)
@@ -93,7 +94,18 @@ async def built(config: Config, signer: UpstreamPassSigner, clock: Clock) -> Asy
         courier = Courier(ledger, await _sinks(config, stack, ledger, clock), _retries(config))
         stack.push_async_callback(courier.close)
         reconciler = Reconciler(ledger, stock, rebuild, sales)
-        jobs = Jobs(ledger, rebuild, reconciler, catalogue, checkout, saga, outbox, courier, config.mail.keep_ms)
+        jobs = Jobs(
+            ledger=ledger,
+            rebuild=rebuild,
+            reconciler=reconciler,
+            catalogue=catalogue,
+            checkout=checkout,
+            saga=saga,
+            reconciliation=Reconciliation(ledger, Account(provider, gateway, name), saga.start),
+            outbox=outbox,
+            courier=courier,
+            keep_addresses_ms=config.mail.keep_ms,
+        )
         await catalogue.seed()
         await catalogue.refresh()
         await _load_stock(scripts, rebuild)

@@ -10,6 +10,12 @@ PAYMENTS = Counter("waitroom_till_payments", "Payments that came to an end, by t
 GATEWAY_FAILURES = Counter("waitroom_till_gateway_failures", "Calls to the gateway that must be made again.")
 GATEWAY_PAUSES = Counter("waitroom_till_gateway_pauses", "Times that the gateway asked for fewer calls.")
 GATEWAY_NEWS = Counter("waitroom_till_gateway_news", "Genuine webhooks of the gateway: new, known, unknown.", ["word"])
+GATEWAY_DIFFERENCES = Gauge(
+    "waitroom_till_gateway_differences",
+    "Differences between the ledger and the gateway's books in the last comparison, by kind.",
+    ["kind"],
+    multiprocess_mode="mostrecent",
+)
 REBUILDS = Counter("waitroom_till_rebuilds", "How often the stock was put into Redis from the ledger.", ["sale"])
 DRIFT = Gauge(
     "waitroom_till_drift_units",

@@ -9,6 +9,7 @@ from inventory_backend.ledger import contacts, inbox
 from inventory_backend.ledger.idempotency import LIFETIME_MS, forget
 from inventory_backend.ledger.ledger import Ledger
 from inventory_backend.outbox import Outbox
+from inventory_backend.payments.reconciliation import Reconciliation
 from inventory_backend.payments.saga import Saga
 from inventory_backend.stock.rebuild import Rebuild
 from inventory_backend.stock.reconciler import Reconciler
@@ -27,6 +28,7 @@ class Jobs:
     catalogue: Catalogue
     checkout: Checkout
     saga: Saga
+    reconciliation: Reconciliation
     outbox: Outbox
     courier: Courier
     keep_addresses_ms: int
@@ -40,6 +42,7 @@ class Jobs:
             Loop("expire", self.checkout.expire, period_s=0.25, limit_s=10),
             Loop("outbox", self.outbox.deliver, period_s=0.1, limit_s=10),
             Loop("payments", self.saga.resume, period_s=0.2, limit_s=10),
+            Loop("gateway's books", self.reconciliation.step, period_s=600, limit_s=300),
             Loop("time", self.ledger.ask_time, period_s=60, limit_s=30),
             Loop("forget", self.forget_answers, period_s=300, limit_s=30),
             *self.courier.loops(),

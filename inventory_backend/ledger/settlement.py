@@ -4,7 +4,9 @@ Each function is one transaction's worth of SQL; none of them talks to the gatew
 """
 
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from sqlalchemy import Connection, select, update
 
@@ -137,9 +139,42 @@ def _locked(connection: Connection, pid: str) -> Attempt:
 
 def attempt(connection: Connection, pid: str, *, is_locked: bool = False) -> Attempt:
     """Return one payment with its hold."""
-    wanted = select(payment, reservation.c.state.label("hold"), reservation.c.expires_ms, reservation.c.order_id)
-    wanted = wanted.join(reservation).where(payment.c.pid == pid)
-    row = connection.execute(wanted.with_for_update() if is_locked else wanted).one()
+    wanted = _PAYMENTS.where(payment.c.pid == pid)
+    return _attempt(connection.execute(wanted.with_for_update() if is_locked else wanted).one())
+
+
+def named(connection: Connection, provider: str, pids: Sequence[str]) -> dict[str, Attempt]:
+    """Return those of `pids` that are payments through `provider`."""
+    wanted = _PAYMENTS.where(payment.c.pid.in_(pids), payment.c.provider == provider)
+    return {row.pid: _attempt(row) for row in connection.execute(wanted)}
+
+
+def with_money(connection: Connection, provider: str, since_ms: int) -> list[Attempt]:
+    """Return the payments begun since then for which the gateway must have a charge."""
+    own = (payment.c.provider == provider, payment.c.created_ms >= since_ms, payment.c.state.in_(_WITH_MONEY))
+    return [_attempt(row) for row in connection.execute(_PAYMENTS.where(*own))]
+
+
+def wake(connection: Connection, pid: str, now_ms: int) -> None:
+    """Let the saga go on with a payment now, if it is not settled."""
+    connection.execute(
+        update(payment).where(payment.c.pid == pid, payment.c.next_ms.is_not(None)).values(next_ms=now_ms)
+    )
+
+
+_PAYMENTS = select(payment, reservation.c.state.label("hold"), reservation.c.expires_ms, reservation.c.order_id).join(
+    reservation
+)
+_WITH_MONEY = (
+    PaymentState.AUTHORIZED,
+    PaymentState.CAPTURED,
+    PaymentState.VOID_DUE,
+    PaymentState.REFUND_DUE,
+    PaymentState.REFUNDED,
+)
+
+
+def _attempt(row: Any) -> Attempt:
     return Attempt(
         pid=row.pid,
         rid=row.rid,

@@ -5,7 +5,7 @@ makes it worse for all (https://docs.stripe.com/rate-limits).
 """
 
 import logging
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from math import ceil
 from typing import TypeVar
 
@@ -59,12 +59,16 @@ class Paced:
         """Return the charge that was made for our payment `pid`."""
         return await self._through(lambda: self._real.find(pid))
 
-    async def listed(self, since_ms: int) -> AsyncIterator[Listed]:
+    async def look(self, ref: str) -> Listed:
+        """Return the charge as it stands in the gateway's own books."""
+        return await self._through(lambda: self._real.look(ref))
+
+    async def pages(self, since_ms: int) -> AsyncIterator[Sequence[Listed]]:
         """Yield every charge made since then."""
-        rows = self._real.listed(since_ms)
+        found = self._real.pages(since_ms)
         while True:
             try:
-                yield await self._through(lambda: anext(rows))
+                yield await self._through(lambda: anext(found))
             except StopAsyncIteration:
                 return
 

@@ -4,7 +4,7 @@ Every call may be repeated: the gateway gives the same answer under the same ide
 capture, cancel and refund of what is done already say so.
 """
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Protocol
@@ -102,6 +102,10 @@ class Gateway(Protocol):
         """Return the charge that was made for our payment `pid`, as far as the gateway's search knows yet."""
         ...
 
-    def listed(self, since_ms: int) -> AsyncIterator[Listed]:
-        """Yield every charge made since then, newest first."""
+    async def look(self, ref: str) -> Listed:
+        """Return the charge as it stands in the gateway's own books."""
+        ...
+
+    def pages(self, since_ms: int) -> AsyncIterator[Sequence[Listed]]:
+        """Yield every charge made since then, newest first, page by page."""
         ...

@@ -6,7 +6,7 @@ Source: https://docs.stripe.com/payments/place-a-hold-on-a-payment-method
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Mapping, Sequence
 from typing import Any
 
 import aiohttp
@@ -84,7 +84,12 @@ class StripeGateway:
         found = await self._answer("search", self._stripe.payment_intents.search_async({"query": search_for(pid)}))
         return next(map(charge_in, rows_in(found)), None)
 
-    async def listed(self, since_ms: int) -> AsyncIterator[Listed]:
+    async def look(self, ref: str) -> Listed:
+        """Return the payment intent with the charge behind it."""
+        call = self._stripe.payment_intents.retrieve_async(ref, {"expand": ["latest_charge"]})
+        return listed_in(await self._answer("look", call))
+
+    async def pages(self, since_ms: int) -> AsyncIterator[Sequence[Listed]]:
         """Read the list page by page."""
         asked: stripe.params.PaymentIntentListParams = {
             "limit": MOST_LISTED,
@@ -94,8 +99,7 @@ class StripeGateway:
         while True:
             found = await self._answer("list", self._stripe.payment_intents.list_async(asked))
             rows = rows_in(found)
-            for row in rows:
-                yield listed_in(row)
+            yield [listed_in(row) for row in rows]
             if not found.get("has_more") or not rows:
                 return
             asked["starting_after"] = rows[-1]["id"]

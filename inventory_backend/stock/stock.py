@@ -103,6 +103,19 @@ class Stock:
         word, number = await self._run("reconcile", key, ("st", "x"), (key.epoch, seen, free))
         return Reconcile(word), int(number)
 
+    async def look(self, key: StockKey) -> tuple[int, bool]:
+        """Return the free units as they are counted, and whether no soft hold is on its way into the ledger.
+
+        Raises:
+            StoreUnavailable: Redis does not answer.
+        """
+        st, soft = key.names("st", "x")
+        try:
+            counted, waiting = await self._scripts.client.hget(st, "avail"), await self._scripts.client.zcard(soft)
+        except (RedisError, OSError) as fault:
+            raise StoreUnavailable(f"redis does not answer: {fault!r}") from fault
+        return int(counted or 0), waiting == 0
+
     async def server_id(self) -> str:
         """Return what changes when the server restarts, or when another takes its place.
 

@@ -4,11 +4,11 @@ from pathlib import Path
 
 from inventory_backend.ledger.idempotency import LIFETIME_MS
 from tests.fakes import FakeClock
-from tests.till import config, shop
+from tests.till import config, gateway, shop
 
 
 async def test_every_job_takes_a_step(tmp_path: Path, redis_url: str) -> None:
-    async with shop(config(tmp_path, redis_url), with_jobs=False) as drop:
+    async with gateway() as url, shop(config(tmp_path, redis_url, url), with_jobs=False) as drop:
         loops = drop.till.jobs.loops()
         for loop in loops:
             await loop.step()
@@ -20,6 +20,7 @@ async def test_every_job_takes_a_step(tmp_path: Path, redis_url: str) -> None:
         "expire",
         "outbox",
         "payments",
+        "gateway's books",
         "time",
         "forget",
         "spread",

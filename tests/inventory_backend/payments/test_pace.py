@@ -99,9 +99,9 @@ async def test_the_pages_of_a_list_keep_the_pace_too(psp: Psp) -> None:
     await psp.ask()
 
     with pytest.raises(GatewayBusy):
-        [one async for one in psp.paced.listed(0)]
+        [one async for page in psp.paced.pages(0) for one in page]
     await psp.clock.advance(1)
-    assert [one async for one in psp.paced.listed(0)] == []
+    assert [one async for page in psp.paced.pages(0) for one in page] == []
 
 
 async def test_every_call_goes_through_as_it_is(psp: Psp, clock: FakeClock) -> None:
@@ -111,7 +111,8 @@ async def test_every_call_goes_through_as_it_is(psp: Psp, clock: FakeClock) -> N
     assert made.ref is not None
     assert await psp.paced.retrieve(made.ref) == made
     assert await psp.paced.find("p1") == made
+    assert (await psp.paced.look(made.ref)).ref == made.ref
     assert await psp.paced.capture(made.ref, key="c") == Charge(made.ref, ChargeStatus.CAPTURED)
     assert (await psp.paced.cancel(made.ref)).status is ChargeStatus.CAPTURED
     await psp.paced.refund(made.ref, key="rf")
-    assert [one.refunded async for one in psp.paced.listed(0)] == [12900]
+    assert [one.refunded async for page in psp.paced.pages(0) for one in page] == [12900]
