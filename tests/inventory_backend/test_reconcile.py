@@ -12,9 +12,7 @@ from tests.till import Shop, config, gateway, shop
 def file_for(folder: Path, ledger_url: str, redis_url: str, gateway_url: str) -> Path:
     """Return the settings by which a command finds what the till uses."""
     path = folder / "till.toml"
-    skus = (
-        '[{ sku = "sneaker", name = "S", price = 1, total = 10 }, { sku = "laces", name = "L", price = 1, total = 10 }]'
-    )
+    skus = ", ".join(f'{{ sku = "{name}", name = "S", price = 1, total = 10 }}' for name in ("sneaker", "laces"))
     path.write_text(
         f'[ledger]\nurl = "{ledger_url}"\n[redis]\nurl = "{redis_url}"\n[payments]\nurl = "{gateway_url}"\n'
         f'[[sales]]\nname = "drop"\nskus = [{skus}]\n'
