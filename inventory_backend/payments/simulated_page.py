@@ -41,18 +41,15 @@ class ShopperPage:
     async def show(self, request: web.Request) -> web.Response:
         """Ask; or say that there is nothing to ask."""
         found = self._found(request, request.query.get("secret", ""))
-        return self._page(found, "asking" if self._is_asking(found) else "gone")
+        return self._page(found, "asking" if found and self._is_asking(found) else "gone")
 
     async def answer(self, request: web.Request) -> web.StreamResponse:
         """Take the answer once, and send the shopper back to where the shop wants them."""
         if is_from_elsewhere(request):
-            raise web.HTTPForbidden(text="Please use the buttons of the page itself.")
-        try:
-            form = await read_form(request)
-        except Refused as refused:
-            return web.Response(status=refused.status, text=refused.public)
+            raise Refused(403, "foreign-origin", "Please use the buttons of the page itself.")
+        form = await read_form(request)
         found = self._found(request, form.get("secret", ""))
-        if not self._is_asking(found):
+        if found is None or not self._is_asking(found):
             return self._page(found, "gone")
         has_agreed = form.get("answer") == "yes"
         found.authorised_ms = self._clock.now_ms() if has_agreed else None
@@ -61,31 +58,27 @@ class ShopperPage:
             raise web.HTTPSeeOther(found.return_url, headers={"Cache-Control": "no-store"})
         return self._page(found, "agreed" if has_agreed else "refused")
 
-    def _found(self, request: web.Request, secret: str) -> PaymentIntent:
+    def _found(self, request: web.Request, secret: str) -> PaymentIntent | None:
         found = self._books.intents.get(request.match_info["ref"])
-        if found is None or not hmac.compare_digest(found.secret.encode(), secret.encode()):
-            raise web.HTTPNotFound(text="There is no such payment.")
-        return found
+        return found if found and hmac.compare_digest(found.secret.encode(), secret.encode()) else None
 
     def _is_asking(self, found: PaymentIntent) -> bool:
         return found.status(self._clock.now_ms()) is ChargeStatus.ACTION_REQUIRED
 
-    def _page(self, found: PaymentIntent, state: str) -> web.Response:
-        mark = nonce()
-        amount = price_text({"amount": found.amount, "currency": found.currency.upper()})
-        html = self._pages.render(
-            "gateway/pay.html",
-            nonce=mark,
-            title=_TITLE,
-            amount=amount,
-            secret=found.secret,
-            return_url=found.return_url,
-            state=state,
-        )
+    def _page(self, found: PaymentIntent | None, state: str) -> web.Response:
+        """Return the page of a payment; who has not its secret learns nothing of one, not even that it is there."""
+        mark, shown = nonce(), {"amount": "", "secret": "", "return_url": ""}
+        if found is not None:
+            amount = price_text({"amount": found.amount, "currency": found.currency.upper()})
+            shown = {"amount": amount, "secret": found.secret, "return_url": found.return_url}
+        html = self._pages.render("gateway/pay.html", nonce=mark, title=_TITLE, state=state, **shown)
         headers = {
             "Content-Security-Policy": csp(mark, form_action="'self' http: https:"),  # also where it sends them back
             "Cache-Control": "no-store",
-            "Referrer-Policy": "no-referrer",
+            "Referrer-Policy": "same-origin",  # with none at all, the form would say that it comes from nowhere
             "X-Content-Type-Options": "nosniff",
         }
-        return web.Response(body=html.encode(), content_type="text/html", charset="utf-8", headers=headers)
+        status = 200 if found is not None else 404
+        return web.Response(
+            status=status, body=html.encode(), content_type="text/html", charset="utf-8", headers=headers
+        )

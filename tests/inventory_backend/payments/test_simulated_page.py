@@ -5,9 +5,12 @@ from typing import Any
 
 import aiohttp
 import pytest
+from playwright.async_api import async_playwright, expect
 
+from tests.conftest import CHROMIUM_FLAGS
 from tests.fakes import FakeClock
 from tests.inventory_backend.payments.test_simulated_psp import FORM, Client
+from tests.journeys.test_accessibility import CONTRAST
 from tests.till import gateway
 
 ASKING = FORM | {"payment_method": "card_page"}
@@ -76,6 +79,26 @@ async def test_a_page_of_another_site_answers_for_nobody(shopper: Shopper, heade
     assert await shopper.status(ref) == "requires_action"
 
 
+@pytest.mark.browser
+async def test_a_phone_pays_by_keyboard_alone_and_can_read_it(shopper: Shopper, chromium: str) -> None:
+    ref, url = await shopper.sent()
+    async with async_playwright() as playwright:
+        browser = await playwright.chromium.launch(executable_path=chromium, args=CHROMIUM_FLAGS)
+        page = await browser.new_page(viewport={"width": 320, "height": 640})
+        await page.goto(url)
+        assert await page.evaluate("document.documentElement.scrollWidth") <= 320
+        assert await page.evaluate(CONTRAST) == []
+        assert await page.locator("h1").count() == await page.locator("main").count() == 1
+
+        await page.keyboard.press("Tab")
+        await page.keyboard.press("Enter")
+
+        await expect(page.get_by_role("status")).to_have_text("Your bank agreed to this payment.")
+        assert await page.evaluate(CONTRAST) == []
+        await browser.close()
+    assert await shopper.status(ref) == "requires_capture"
+
+
 async def test_the_page_may_run_nothing_and_be_framed_by_nobody(shopper: Shopper) -> None:
     _, url = await shopper.sent()
 
@@ -83,5 +106,5 @@ async def test_the_page_may_run_nothing_and_be_framed_by_nobody(shopper: Shopper
         policy = answer.headers["Content-Security-Policy"]
         assert "frame-ancestors 'none'" in policy
         assert "default-src 'none'" in policy
-        assert answer.headers["Referrer-Policy"] == "no-referrer"
+        assert answer.headers["Referrer-Policy"] == "same-origin"
         assert answer.headers["Cache-Control"] == "no-store"
