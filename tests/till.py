@@ -143,6 +143,12 @@ class Shop:
             found: list[dict[str, Any]] = (await answer.json())["data"]
         return found
 
+    async def refunds(self) -> list[dict[str, Any]]:
+        """Return the refunds as the gateway has them, newest first."""
+        async with self.session.get(f"{self.gateway_url}/v1/refunds?limit=100") as answer:
+            found: list[dict[str, Any]] = (await answer.json())["data"]
+        return found
+
     async def available(self) -> int:
         await self.till.jobs.catalogue.refresh()
         async with self.session.get(f"{self.url}/sales/drop") as answer:

@@ -29,6 +29,7 @@ Answering = Callable[[web.Request], Awaitable[web.StreamResponse]]
 CARDS = (
     ("card_ok", "Card that works", "4242 4242 4242 4242"),
     ("card_3ds", "Card that asks the bank first", "4000 0000 0000 3220"),
+    ("card_page", "Card whose bank asks you", "4000 0000 0000 3063"),
     ("card_slow", "Card with a slow bank", "4000 0000 0000 0077"),
     ("card_declined", "Card that is declined", "4000 0000 0000 0002"),
 )

@@ -154,6 +154,7 @@ class Saga:
                 return found
             if is_key_old:
                 return Charge(None, ChargeStatus.CANCELLED)
+        # the row with this key is committed (W3): whoever comes after us asks for the same charge
         intent = Intent(attempt.pid, attempt.rid, attempt.order_id, attempt.cost, attempt.method, attempt.expires_ms)
         return await gateway.authorise(intent, key=attempt.key)
 
@@ -168,6 +169,7 @@ class Saga:
         return await self._postpone(attempt, poll_ms, charge)
 
     async def _capture(self, gateway: Gateway, attempt: Attempt) -> Attempt:
+        """Take the money, from a hold that counts and is written down as being taken (W8)."""
         assert attempt.ref is not None, "what was authorised has a name"
         charge = await gateway.capture(attempt.ref, key=f"cap:{attempt.pid}")
         if charge.status is ChargeStatus.CAPTURED:
@@ -177,6 +179,7 @@ class Saga:
         return await self._postpone(attempt, self._settings.poll_ms)
 
     async def _void(self, gateway: Gateway, attempt: Attempt) -> Attempt:
+        """Let go of money that was set aside; that it must go is on record (W9)."""
         assert attempt.ref is not None, "what was authorised has a name"
         charge = await gateway.cancel(attempt.ref)
         if charge.status is ChargeStatus.CANCELLED:
@@ -186,6 +189,7 @@ class Saga:
         return await self._postpone(attempt, self._settings.poll_ms)
 
     async def _refund(self, gateway: Gateway, attempt: Attempt) -> Attempt:
+        """Send money back; that it must go is on record, and its key is one for ever (W9)."""
         assert attempt.ref is not None, "what was taken has a name"
         await gateway.refund(attempt.ref, key=f"rf:{attempt.pid}")
         return await self._write(settlement.returned, attempt)

@@ -83,6 +83,9 @@ drain_timeout = "5s"
 [ledger]
 file = "ledger.sqlite"
 
+[payments]
+return_url = "http://127.0.0.1:{port}/drop/orders/{{order_id}}"
+
 [[sales]]
 name = "drop"
 title = "The Drop"

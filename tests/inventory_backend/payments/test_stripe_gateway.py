@@ -1,16 +1,55 @@
 """What only the gateway of Stripe does; what all do is in test_payments.py."""
 
+import asyncio
+from pathlib import Path
+
 import aiohttp
 import pytest
 from aiohttp import web
 
+from inventory_backend.ledger.holds import Note
+from inventory_backend.ledger.refunds import refund
+from inventory_backend.paying import API_KEY_VARIABLE
 from inventory_backend.payments.payments import GatewayUnavailable, Intent
 from inventory_backend.payments.stripe_gateway import StripeGateway
 from inventory_backend.payments.stripe_shapes import Marks
 from inventory_backend.sales import Money
-from tests.till import serving
+from tests.till import Shop, config, gateway, serving, shop
 
 INTENT = Intent("p1", "r1", "o1", Money(12900, "EUR"), "pm_card_visa", expires_ms=0)
+
+
+async def test_a_till_on_stripe_sells_and_sends_back(
+    tmp_path: Path, redis_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(API_KEY_VARIABLE, "sk_test_1")
+    async with gateway() as url:
+        chosen = config(tmp_path, redis_url, url)
+        paying = chosen.payments.model_copy(update={"provider": "stripe"})
+        async with shop(chosen.model_copy(update={"payments": paying})) as till:
+            alice, bob = till.shopper("alice"), till.shopper("bob")
+            for shopper, card, end in ((alice, "card_ok", "paid"), (bob, "card_declined", "declined")):
+                body = {
+                    "reservation_id": (await shopper.reserve()).body["reservation_id"],
+                    "payment": {"provider": "stripe", "method": card},
+                }
+                placed = await shopper.post("/checkout/commit", body, "pay")
+                assert placed.status == 202
+                assert (await shopper.settled(placed.body["order_id"]))["status"] == end
+            order = (await alice.post("/checkout/commit", body, "other")).kind
+            assert order == "not-found", "what is somebody else's is not there"
+            [paid] = [one for one in await till.charges() if one["status"] == "succeeded"]
+            assert set(paid["metadata"]) == {"shop", "pid", "rid", "order_id", "expires_ms"}
+            note = Note("ops:ann", till.till.jobs.ledger.now_ms(), "refunded")
+            await till.till.jobs.ledger.write(lambda c: refund(c, order=paid["metadata"]["order_id"], note=note))
+            await alice.settled(paid["metadata"]["order_id"], "refunded")
+            await eventually_refunded(till)
+
+
+async def eventually_refunded(till: Shop) -> None:
+    async with asyncio.timeout(20):
+        while not (await till.refunds()):
+            await asyncio.sleep(0.05)
 
 
 async def test_it_asks_in_the_words_of_stripe_and_only_once() -> None:
