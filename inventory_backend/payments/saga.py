@@ -111,7 +111,9 @@ class Saga:
             return await self._postpone(attempt, _REFUSED_WAIT_MS)
 
     async def _moved(self, attempt: Attempt) -> Attempt:
-        gateway = self._gateways[attempt.provider]
+        gateway = self._gateways.get(attempt.provider)
+        if gateway is None:  # the provider was changed while payments of the old one were under way
+            raise GatewayRefused(f"gateway: {attempt.provider} is not configured any more")
         match attempt.state:
             case PaymentState.INIT:
                 return await self._authorise(gateway, attempt)

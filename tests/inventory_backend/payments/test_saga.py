@@ -216,6 +216,22 @@ async def test_what_the_gateway_refuses_for_good_is_asked_again_seldom_and_told(
     assert "gateway refuses" in caplog.text
 
 
+async def test_a_payment_of_a_provider_that_was_changed_waits_for_it(
+    till: Till, caplog: pytest.LogCaptureFixture
+) -> None:
+    pid = await till.pay()
+    till.saga = Saga(till.ledger, {"stripe": till.gateway}, SagaSettings(poll_ms=1000))
+    for _ in range(30):
+        await till.step(1)
+    assert caplog.text.count("simulated is not configured any more") == 1
+    assert await till.end(pid) == (PaymentState.INIT, HoldState.PAYING)
+
+    till.restarted()
+    await till.step(600)
+
+    assert await till.end(pid) == (PaymentState.CAPTURED, HoldState.PAID)
+
+
 async def test_a_pause_is_shared_by_all_payments(till: Till, clock: FakeClock) -> None:
     paced = Paced(till.gateway, clock, most=64)
     till.saga = Saga(till.ledger, {"simulated": paced}, SagaSettings(poll_ms=1000))
