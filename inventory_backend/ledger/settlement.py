@@ -90,11 +90,11 @@ def cancelled(connection: Connection, pid: str, note: Note) -> Attempt:
     return attempt(connection, pid)
 
 
-def lapsed(connection: Connection, pid: str, next_ms: int, note: Note) -> Attempt:
+def lapsed(connection: Connection, pid: str, next_ms: int, note: Note, ref: str | None = None) -> Attempt:
     """The hard deadline passed and the gateway cannot cancel: the units go back, the payment is watched on (W7)."""
     found = _locked(connection, pid)
     release(connection, [found.rid], HoldState.PAYING, HoldState.EXPIRED, note)
-    return postpone(connection, pid, next_ms)
+    return postpone(connection, pid, next_ms, ref)
 
 
 def returned(connection: Connection, pid: str, note: Note) -> Attempt:

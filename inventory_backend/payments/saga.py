@@ -40,7 +40,6 @@ _KEY_LIFETIME_MS = 23 * 60 * 60 * 1000
 _TRIES_BEFORE_SEARCH = 3
 """A gateway may keep its own failure under a key (Stripe does): then only a search tells what became of the call."""
 _CLOSE_LIMIT_S = 10
-_PENDING = {ChargeStatus.PROCESSING, ChargeStatus.ACTION_REQUIRED, ChargeStatus.UNCONFIRMED}
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,10 +128,12 @@ class Saga:
     async def _authorise(self, gateway: Gateway, attempt: Attempt) -> Attempt:
         """Ask for the money, or what became of it; past the deadline try to let go of it first (W7)."""
         charge = await self._asked(gateway, attempt)
-        now_ms = self._ledger.now_ms()
-        is_pending = charge.status in _PENDING
-        if is_pending and charge.ref is not None and now_ms >= attempt.deadline_ms:
-            charge = await gateway.cancel(charge.ref)
+        ref = charge.ref
+        if ref is not None and _is_pending(charge) and self._ledger.now_ms() >= attempt.deadline_ms:
+            if attempt.ref is None:  # a process that died had asked: under its key, the answer is as old as that
+                charge = await gateway.retrieve(ref)
+            if _is_pending(charge):
+                charge = await gateway.cancel(ref)
         match charge.status:
             case ChargeStatus.AUTHORISED | ChargeStatus.CAPTURED:
                 is_captured = charge.status is ChargeStatus.CAPTURED
@@ -165,7 +166,11 @@ class Saga:
         if attempt.hold is HoldState.PAYING and now_ms >= attempt.expires_ms:
             log.warning("hold given back while its payment is pending", extra={"pid": attempt.pid})
             return await self._write(
-                settlement.lapsed, attempt, next_ms=now_ms + self._settings.poll_ms, reason="payment-timeout"
+                settlement.lapsed,
+                attempt,
+                ref=charge.ref,
+                next_ms=now_ms + self._settings.poll_ms,
+                reason="payment-timeout",
             )
         poll_ms = min(_LATE_POLL_MS, self._settings.poll_ms * (1 + attempt.tries // 4))
         return await self._postpone(attempt, poll_ms, charge)
@@ -209,3 +214,7 @@ class Saga:
         ref, action_url = (charge.ref, charge.action_url) if charge else (None, None)
         later = partial(settlement.postpone, pid=attempt.pid, next_ms=next_ms, ref=ref, action_url=action_url)
         return await self._ledger.write(later)
+
+
+def _is_pending(charge: Charge) -> bool:
+    return charge.status in {ChargeStatus.PROCESSING, ChargeStatus.ACTION_REQUIRED, ChargeStatus.UNCONFIRMED}

@@ -162,6 +162,17 @@ async def test_a_process_that_died_is_replaced_and_the_payment_goes_on(till: Til
     assert await till.charges() == ["succeeded"]
 
 
+async def test_what_the_bank_said_while_no_process_ran_is_asked_for_before_it_is_called_off(till: Till) -> None:
+    till.gateway.fail(authorise="after")
+    pid = await till.pay("card_3ds")
+    await till.step()
+
+    till.restarted()  # under its key, the gateway repeats what it said then: the shopper must still agree
+    await till.step(605)
+
+    assert await till.end(pid) == (PaymentState.CAPTURED, HoldState.PAID)
+
+
 async def fault(till: Till, **what: object) -> None:
     async with till.session.post(f"{till.url}/control/faults", json=what) as answer:
         assert answer.status == 204
