@@ -1,6 +1,6 @@
 """A payment gateway whose requests or answers get lost when a test says so."""
 
-from collections.abc import AsyncIterator, Awaitable, Sequence
+from collections.abc import AsyncIterator, Awaitable
 from typing import Any, TypeVar
 
 from inventory_backend.payments.payments import Charge, GatewayUnavailable, Intent, Listed
@@ -55,8 +55,8 @@ class FlakyGateway:
     async def look(self, ref: str) -> Listed:
         return await self._lost("look", self.real.look(ref))
 
-    def pages(self, since_ms: int) -> AsyncIterator[Sequence[Listed]]:
-        return self.real.pages(since_ms)
+    def listed(self, since_ms: int) -> AsyncIterator[Listed]:
+        return self.real.listed(since_ms)
 
     async def charges(self) -> list[dict[str, Any]]:
         """Return the charges as the gateway has them."""

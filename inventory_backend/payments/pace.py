@@ -5,7 +5,7 @@ makes it worse for all (https://docs.stripe.com/rate-limits).
 """
 
 import logging
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable
 from math import ceil
 from typing import TypeVar
 
@@ -63,32 +63,37 @@ class Paced:
         """Return the charge as it stands in the gateway's own books."""
         return await self._through(lambda: self._real.look(ref))
 
-    async def pages(self, since_ms: int) -> AsyncIterator[Sequence[Listed]]:
-        """Yield every charge made since then."""
-        found = self._real.pages(since_ms)
+    async def listed(self, since_ms: int) -> AsyncIterator[Listed]:
+        """Yield every charge made since then; a list is read page by page, one call after the other."""
+        rows = self._real.listed(since_ms)
         while True:
             try:
-                yield await self._through(lambda: anext(found))
+                row = await self._heeding(lambda: anext(rows))
             except StopAsyncIteration:
                 return
+            yield row
 
     async def _through(self, call: Callable[[], Awaitable[Found]]) -> Found:
-        began_s = self._clock.tick_s()
-        if began_s < self._until_s:
-            raise GatewayBusy("gateway: it asked for a pause", retry_after_s=ceil(self._until_s - began_s))
         if self._under_way >= self._allowed:
             raise GatewayBusy("gateway: enough calls for now, after it was busy")
         self._under_way += 1
         try:
-            found = await call()
-        except GatewayBusy as busy:
-            self._pause(busy.wait_s, began_s)
-            raise
+            found = await self._heeding(call)
         finally:
             self._under_way -= 1
         self._strikes = 0
         self._allowed = min(self._most, self._allowed + 1)
         return found
+
+    async def _heeding(self, call: Callable[[], Awaitable[Found]]) -> Found:
+        began_s = self._clock.tick_s()
+        if began_s < self._until_s:
+            raise GatewayBusy("gateway: it asked for a pause", retry_after_s=ceil(self._until_s - began_s))
+        try:
+            return await call()
+        except GatewayBusy as busy:
+            self._pause(busy.wait_s, began_s)
+            raise
 
     def _pause(self, asked_s: int, began_s: float) -> None:
         """Wait as long as it asks, longer each time in a row; calls that were under way together are one time."""

@@ -4,7 +4,7 @@ Every call may be repeated: the gateway gives the same answer under the same ide
 capture, cancel and refund of what is done already say so.
 """
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Protocol
@@ -36,14 +36,14 @@ class Charge:
 
 @dataclass(frozen=True, slots=True)
 class Listed:
-    """A charge in the gateway's own books; `shop` and `pid` are what we wrote beside it: whose it is, and its name."""
+    """A charge in the gateway's own books; `pid` and `shop` are what we wrote beside it: its name, and whose it is."""
 
     ref: str
     status: ChargeStatus
     cost: Money
     refunded: int
-    shop: str
     pid: str
+    shop: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,6 +106,6 @@ class Gateway(Protocol):
         """Return the charge as it stands in the gateway's own books."""
         ...
 
-    def pages(self, since_ms: int) -> AsyncIterator[Sequence[Listed]]:
-        """Yield every charge made since then, newest first, page by page."""
+    def listed(self, since_ms: int) -> AsyncIterator[Listed]:
+        """Yield every charge made since then, newest first."""
         ...

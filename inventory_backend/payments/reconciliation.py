@@ -17,6 +17,7 @@ from inventory_backend.ledger.holds import Note
 from inventory_backend.ledger.ledger import Ledger
 from inventory_backend.ledger.settlement import UNEXPECTED, Attempt
 from inventory_backend.payments.payments import ChargeStatus, Gateway, Listed
+from inventory_backend.payments.stripe_shapes import MOST_LISTED
 from inventory_backend.sales import PaymentState
 
 log = logging.getLogger(__name__)
@@ -72,7 +73,7 @@ class Reconciliation:
         provider = self._account.provider
         money = await self._ledger.read(partial(settlement.with_money, provider=provider, since_ms=since_ms))
         listed = set[str]()
-        async for page in self._account.gateway.pages(max(0, since_ms - _SKEW_MS)):
+        async for page in _pages(self._account.gateway.listed(max(0, since_ms - _SKEW_MS))):
             listed |= {one.ref for one in page}
             for found in await self._compared(page):
                 yield found
@@ -139,6 +140,17 @@ class Found:
     difference: Difference
     charge: Listed | None
     payment: Attempt | None
+
+
+async def _pages(rows: AsyncIterator[Listed]) -> AsyncIterator[list[Listed]]:
+    """Yield `rows` by the hundred: so many are looked up in the ledger at once."""
+    page = list[Listed]()
+    async for row in rows:
+        page.append(row)
+        if len(page) == MOST_LISTED:
+            yield page
+            page = []
+    yield page
 
 
 def judge(charge: Listed, payment: Attempt | None, now_ms: int) -> tuple[Kind, Repair] | None:

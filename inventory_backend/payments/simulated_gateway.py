@@ -1,6 +1,6 @@
 """Ask the simulated gateway, by its Stripe-shaped HTTP."""
 
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping
 from typing import Any
 from urllib.parse import quote
 
@@ -76,14 +76,15 @@ class SimulatedGateway:
         """Return the payment intent with the charge behind it."""
         return listed_in(await self._call("GET", f"/v1/payment_intents/{ref}?expand[]=latest_charge"))
 
-    async def pages(self, since_ms: int) -> AsyncIterator[Sequence[Listed]]:
+    async def listed(self, since_ms: int) -> AsyncIterator[Listed]:
         """Read the list page by page."""
         asked = f"/v1/payment_intents?limit={MOST_LISTED}&created[gte]={since_ms // 1000}&expand[]=data.latest_charge"
         after = ""
         while True:
             found = await self._call("GET", asked + after)
             rows = rows_in(found)
-            yield [listed_in(row) for row in rows]
+            for row in rows:
+                yield listed_in(row)
             if not found.get("has_more") or not rows:
                 return
             after = f"&starting_after={rows[-1]['id']}"

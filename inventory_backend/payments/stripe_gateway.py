@@ -6,7 +6,7 @@ Source: https://docs.stripe.com/payments/place-a-hold-on-a-payment-method
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Mapping
 from typing import Any
 
 import aiohttp
@@ -89,7 +89,7 @@ class StripeGateway:
         call = self._stripe.payment_intents.retrieve_async(ref, {"expand": ["latest_charge"]})
         return listed_in(await self._answer("look", call))
 
-    async def pages(self, since_ms: int) -> AsyncIterator[Sequence[Listed]]:
+    async def listed(self, since_ms: int) -> AsyncIterator[Listed]:
         """Read the list page by page."""
         asked: stripe.params.PaymentIntentListParams = {
             "limit": MOST_LISTED,
@@ -99,7 +99,8 @@ class StripeGateway:
         while True:
             found = await self._answer("list", self._stripe.payment_intents.list_async(asked))
             rows = rows_in(found)
-            yield [listed_in(row) for row in rows]
+            for row in rows:
+                yield listed_in(row)
             if not found.get("has_more") or not rows:
                 return
             asked["starting_after"] = rows[-1]["id"]

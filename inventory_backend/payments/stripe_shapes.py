@@ -88,8 +88,8 @@ def listed_in(found: Mapping[str, Any]) -> Listed:
             status=ChargeStatus(found["status"]),
             cost=Money(int(found["amount"]), str(found["currency"]).upper()),
             refunded=int(taken.get("amount_refunded") or 0),
-            shop=str(marks.get("shop", "")),
             pid=str(marks.get("pid", "")),
+            shop=str(marks.get("shop", "")),
         )
     except (KeyError, TypeError, ValueError) as fault:
         raise _strange(fault) from fault

@@ -33,7 +33,7 @@ async def test_each_provider_is_asked_at_its_address_and_marked_with_the_shop(
         psp = gateway(chosen, session, "shop-1", clock)
 
         assert (await psp.authorise(intent(), key="k")).status is ChargeStatus.AUTHORISED
-        assert [one.shop async for page in psp.pages(0) for one in page] == ["shop-1"]
+        assert [one.shop async for one in psp.listed(0)] == ["shop-1"]
 
 
 async def test_stripe_without_its_library_is_told_how_to_get_it(

@@ -99,9 +99,9 @@ async def test_the_pages_of_a_list_keep_the_pace_too(psp: Psp) -> None:
     await psp.ask()
 
     with pytest.raises(GatewayBusy):
-        [one async for page in psp.paced.pages(0) for one in page]
+        [one async for one in psp.paced.listed(0)]
     await psp.clock.advance(1)
-    assert [one async for page in psp.paced.pages(0) for one in page] == []
+    assert [one async for one in psp.paced.listed(0)] == []
 
 
 async def test_every_call_goes_through_as_it_is(psp: Psp, clock: FakeClock) -> None:
@@ -115,4 +115,4 @@ async def test_every_call_goes_through_as_it_is(psp: Psp, clock: FakeClock) -> N
     assert await psp.paced.capture(made.ref, key="c") == Charge(made.ref, ChargeStatus.CAPTURED)
     assert (await psp.paced.cancel(made.ref)).status is ChargeStatus.CAPTURED
     await psp.paced.refund(made.ref, key="rf")
-    assert [one.refunded async for page in psp.paced.pages(0) for one in page] == [12900]
+    assert [one.refunded async for one in psp.paced.listed(0)] == [12900]

@@ -131,7 +131,7 @@ async def test_every_charge_is_listed_with_our_marks_however_many_pages(talking_
         await psp.capture(refs[7], key="c")
         await psp.refund(refs[7], key="rf")
 
-        listed = [one async for page in psp.pages(clock.now_ms() - 5000) for one in page]
+        listed = [one async for one in psp.listed(clock.now_ms() - 5000)]
 
         assert [one.ref for one in listed] == refs[::-1]
         assert {(one.shop, one.cost) for one in listed} == {("shop-1", Money(12900, "EUR"))}
@@ -164,7 +164,7 @@ async def test_a_call_that_failed_is_made_once_however_often_it_is_tried(
                 await psp.authorise(intent(), key="k")
             return
         charge = await psp.authorise(intent(), key="k")
-        assert [one.ref async for page in psp.pages(0) for one in page] == [charge.ref]
+        assert [one.ref async for one in psp.listed(0)] == [charge.ref]
 
 
 async def test_a_busy_gateway_says_for_how_long(talking_to: Making, session: aiohttp.ClientSession) -> None:

@@ -174,15 +174,14 @@ async def test_an_order_whose_charge_is_gone_is_for_people_to_look_into(till: Co
 async def test_what_moved_while_the_list_was_read_does_not_differ(till: Compared) -> None:
     pid = await till.pay("card_3ds")
     await till.step()
-    pages, gateway_ = till.gateway.pages, till.gateway
+    listed, gateway_ = till.gateway.listed, till.gateway
 
-    async def slow(since_ms: int) -> AsyncIterator[list[Listed]]:
-        async for page in pages(since_ms):
-            rows = list(page)
+    async def slow(since_ms: int) -> AsyncIterator[Listed]:
+        async for row in listed(since_ms):
             await till.step(5)  # it is captured and written down before the page is looked at
-            yield rows
+            yield row
 
-    gateway_.pages = slow  # type: ignore[method-assign]  # the gateway is ours to steer: it stands at the edge
+    gateway_.listed = slow  # type: ignore[method-assign]  # the gateway is ours to steer: it stands at the edge
 
     assert await till.told() == []
     assert await till.end(pid) == (PaymentState.CAPTURED, HoldState.PAID)
@@ -202,7 +201,7 @@ async def test_a_round_that_could_not_be_ended_begins_again_where_it_began(till:
     assert await till.end(pid) == (PaymentState.REFUNDED, HoldState.REFUNDED)
 
 
-CHARGE = Listed("pi_1", ChargeStatus.CAPTURED, Money(12900, "EUR"), 0, SHOP, "p1")
+CHARGE = Listed("pi_1", ChargeStatus.CAPTURED, Money(12900, "EUR"), 0, "p1", SHOP)
 OVER = (PaymentState.DECLINED, PaymentState.CANCELLED, PaymentState.VOIDED)
 NO_MONEY = (ChargeStatus.CANCELLED, ChargeStatus.DECLINED, ChargeStatus.UNCONFIRMED)
 MAYBE = (ChargeStatus.AUTHORISED, ChargeStatus.PROCESSING, ChargeStatus.ACTION_REQUIRED)

@@ -20,4 +20,4 @@ async def test_a_list_that_ends_in_the_middle_is_not_a_whole_one() -> None:
     app.router.add_get("/v1/payment_intents", page)
     async with serving(app) as url, aiohttp.ClientSession() as session:
         with pytest.raises(GatewayUnavailable):
-            [one async for page in SimulatedGateway(session, url, timeout_ms=1000).pages(0) for one in page]
+            [one async for one in SimulatedGateway(session, url, timeout_ms=1000).listed(0)]
