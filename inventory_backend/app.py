@@ -25,9 +25,9 @@ from inventory_backend.door.probes import Probes
 from inventory_backend.door.shop import Shop
 from inventory_backend.door.views import Views
 from inventory_backend.jobs import Jobs
-from inventory_backend.ledger import identity
 from inventory_backend.ledger.ledger import Ledger, LedgerSettings, opened
 from inventory_backend.ledger.news import News
+from inventory_backend.ledger.own_name import own_name
 from inventory_backend.outbox import Outbox
 from inventory_backend.payments import opening
 from inventory_backend.payments.listener import Listener
@@ -76,7 +76,7 @@ async def built(config: Config, signer: UpstreamPassSigner, clock: Clock) -> Asy
         rebuild = Rebuild(ledger, stock, sales)
         catalogue = Catalogue(ledger, sales)
         counter = Counter(stock, rebuild)
-        provider, name = config.payments.provider, await ledger.write(identity.shop)
+        provider, name = config.payments.provider, await ledger.write(own_name)
         gateway = opening.gateway(config.payments, session, name, clock)
         saga = Saga(ledger, {provider: gateway}, _saga_settings(config))
         checkout = Checkout(ledger, counter, catalogue, saga, _terms(config))

@@ -13,8 +13,8 @@ import aiohttp
 from inventory_backend.app import ledger_settings
 from inventory_backend.config import Config, read
 from inventory_backend.differences import Difference, Repair
-from inventory_backend.ledger import identity
 from inventory_backend.ledger.ledger import Ledger, opened
+from inventory_backend.ledger.own_name import own_name
 from inventory_backend.payments import opening
 from inventory_backend.payments.reconciliation import WINDOW_MS, Account, Reconciliation
 from inventory_backend.stock.comparison import compared
@@ -48,7 +48,7 @@ def main(arguments: Sequence[str]) -> int:
 
 async def _reconciled(config: Config, since_ms: int, clock: Clock, *, is_dry: bool) -> int:
     async with opened(ledger_settings(config), clock) as ledger, aiohttp.ClientSession() as session:
-        shop = await ledger.write(identity.shop)
+        shop = await ledger.write(own_name)
         gateway = opening.gateway(config.payments, session, shop, clock)
         books = Reconciliation(ledger, Account(config.payments.provider, gateway, shop), lambda _pid: None)
         told = list[Difference]()

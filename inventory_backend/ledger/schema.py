@@ -31,11 +31,11 @@ metadata = MetaData(
 
 _Serial = BigInteger().with_variant(Integer(), "sqlite")  # SQLite counts up by itself in INTEGER keys only
 
-identity = Table(
-    "identity",
+shop = Table(
+    "shop",
     metadata,
     Column("serial", Integer, primary_key=True, autoincrement=False),
-    Column("shop", String(36), nullable=False),  # who this ledger is at a gateway
+    Column("name", String(36), nullable=False),  # who this ledger is at a gateway
 )
 
 sale = Table(

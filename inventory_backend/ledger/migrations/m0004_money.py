@@ -10,9 +10,9 @@ down_revision = "0003"
 def upgrade() -> None:
     """Add them."""
     op.create_table(
-        "identity",
+        "shop",
         sa.Column("serial", sa.Integer, primary_key=True, autoincrement=False),
-        sa.Column("shop", sa.String(36), nullable=False),
+        sa.Column("name", sa.String(36), nullable=False),
     )
     op.add_column("payment", sa.Column("action_url", sa.Text))
     op.add_column("audit", sa.Column("why", sa.String(200)))
@@ -24,4 +24,4 @@ def downgrade() -> None:
     op.drop_index("ix_inbox_received_ms", "inbox")
     op.drop_column("audit", "why")
     op.drop_column("payment", "action_url")
-    op.drop_table("identity")
+    op.drop_table("shop")

@@ -5,13 +5,13 @@ from uuid import uuid4
 from sqlalchemy import Connection, select
 from sqlalchemy.dialects import postgresql, sqlite
 
-from inventory_backend.ledger.schema import identity
+from inventory_backend.ledger.schema import shop
 
 _ONE = 1
 
 
-def shop(connection: Connection) -> str:
+def own_name(connection: Connection) -> str:
     """Return the name of this ledger, made when it is asked for the first time."""
     insert = postgresql.insert if connection.dialect.name == "postgresql" else sqlite.insert
-    connection.execute(insert(identity).values(serial=_ONE, shop=str(uuid4())).on_conflict_do_nothing())
-    return str(connection.execute(select(identity.c.shop)).scalar_one())
+    connection.execute(insert(shop).values(serial=_ONE, name=str(uuid4())).on_conflict_do_nothing())
+    return str(connection.execute(select(shop.c.name)).scalar_one())
