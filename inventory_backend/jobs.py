@@ -42,7 +42,7 @@ class Jobs:
             Loop("expire", self.checkout.expire, period_s=0.25, limit_s=10),
             Loop("outbox", self.outbox.deliver, period_s=0.1, limit_s=10),
             Loop("payments", self.saga.resume, period_s=0.2, limit_s=10),
-            Loop("gateway's books", self.reconciliation.step, period_s=600, limit_s=300),
+            Loop("gateway", self.reconciliation.step, period_s=600, limit_s=300),
             Loop("time", self.ledger.ask_time, period_s=60, limit_s=30),
             Loop("forget", self.forget_answers, period_s=300, limit_s=30),
             *self.courier.loops(),

@@ -49,6 +49,7 @@ def test_an_order_as_it_stands() -> None:
         "expires_at": "2023-11-14T22:13:20Z",
         "can_retry": False,
         "attempts": 1,
+        "action_url": None,
     }
     found = documents.order(declined)
     assert (found["status"], found["can_retry"], found["paid_at"], found["attempts"]) == ("declined", True, None, 2)

@@ -20,7 +20,7 @@ async def test_every_job_takes_a_step(tmp_path: Path, redis_url: str) -> None:
         "expire",
         "outbox",
         "payments",
-        "gateway's books",
+        "gateway",
         "time",
         "forget",
         "spread",
