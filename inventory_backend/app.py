@@ -32,6 +32,7 @@ from inventory_backend.payments.saga import Saga, SagaSettings
 from inventory_backend.stock.counter import Counter
 from inventory_backend.stock.rebuild import Rebuild
 from inventory_backend.stock.reconciler import Reconciler
+from inventory_backend.stock.restock import Restock
 from inventory_backend.stock.stock import Stock
 from waitroom.kernel.answers import errors_become_answers
 from waitroom.kernel.clock import Clock
@@ -84,7 +85,10 @@ async def built(config: Config, signer: UpstreamPassSigner, clock: Clock) -> Asy
         courier = Courier(ledger, await _sinks(config, stack, ledger, clock), _retries(config))
         stack.push_async_callback(courier.close)
         reconciler = Reconciler(ledger, stock, rebuild, sales)
-        jobs = Jobs(ledger, rebuild, reconciler, catalogue, checkout, saga, outbox, courier, config.mail.keep_ms)
+        restock = Restock(ledger, stock, rebuild, sales)
+        jobs = Jobs(
+            ledger, rebuild, reconciler, restock, catalogue, checkout, saga, outbox, courier, config.mail.keep_ms
+        )
         await catalogue.seed()
         await catalogue.refresh()
         await _load_stock(scripts, rebuild)

@@ -12,7 +12,8 @@ from sqlalchemy import Connection, select, update
 
 from inventory_backend.counters import REBUILDS
 from inventory_backend.ledger.ledger import Ledger
-from inventory_backend.ledger.schema import line, reservation, sale, sku
+from inventory_backend.ledger.schema import line, reservation, sale
+from inventory_backend.ledger.supply import Supply, supplies
 from inventory_backend.sales import COUNTED, Sale
 from inventory_backend.stock.stock import Stock, StockKey, StockNotLoaded
 from waitroom.kernel.errors import StoreUnavailable
@@ -25,7 +26,7 @@ class Snapshot:
     """The stock of one sale as the ledger has it, at the beginning of a life."""
 
     epoch: int
-    free: Mapping[str, int]
+    units: Mapping[str, Supply]
     holds: Mapping[str, list[tuple[str, str, int]]]
 
 
@@ -75,9 +76,9 @@ class Rebuild:
 
     async def _load(self, one: Sale) -> int:
         snapshot = await self._ledger.write(lambda connection: _new_life(connection, one.name))
-        for name, free in snapshot.free.items():
+        for name, units in snapshot.units.items():
             key = StockKey(one.name, name, snapshot.epoch)
-            await self._stock.load(key, free=free, holds=snapshot.holds.get(name, []))
+            await self._stock.load(key, units, snapshot.holds.get(name, []))
         REBUILDS.labels(one.name).inc()
         log.info("stock loaded", extra={"sale": one.name, "epoch": snapshot.epoch})
         return snapshot.epoch
@@ -86,7 +87,7 @@ class Rebuild:
 def _new_life(connection: Connection, name: str) -> Snapshot:
     connection.execute(update(sale).where(sale.c.sale == name).values(epoch=sale.c.epoch + 1))
     epoch = connection.execute(select(sale.c.epoch).where(sale.c.sale == name)).scalar_one()
-    lines = connection.execute(select(sku).where(sku.c.sale == name)).all()
+    units = {sku: found for (of, sku), found in supplies(connection).items() if of == name}
     live = (
         select(line.c.sku, reservation.c.rid, reservation.c.shopper, line.c.qty)
         .join(reservation)
@@ -95,4 +96,4 @@ def _new_life(connection: Connection, name: str) -> Snapshot:
     holds: dict[str, list[tuple[str, str, int]]] = {}
     for row in connection.execute(live):
         holds.setdefault(row.sku, []).append((row.rid, row.shopper, row.qty))
-    return Snapshot(epoch, {row.sku: row.total - row.allocated for row in lines}, holds)
+    return Snapshot(epoch, units, holds)

@@ -11,6 +11,7 @@ from typing import Any
 
 from redis.exceptions import RedisError
 
+from inventory_backend.ledger.supply import Supply
 from waitroom.kernel.errors import StoreUnavailable
 from waitroom.kernel.redis import ScriptRunner
 
@@ -87,20 +88,26 @@ class Stock:
         reply = await self._run("sweep", key, ("st", "h", "x", "u"), (key.epoch, _SWEPT, self._now_ms))
         return int(reply[1])
 
-    async def load(self, key: StockKey, *, free: int, holds: Sequence[tuple[str, str, int]]) -> None:
+    async def load(self, key: StockKey, units: Supply, holds: Sequence[tuple[str, str, int]]) -> None:
         """Put the stock as the ledger has it: `holds` are (reservation id, shopper, qty)."""
-        await self._load(key, "begin", free, [])
+        await self._load(key, "begin", units, [])
         for start in range(0, len(holds), _CHUNK):
-            await self._load(key, "add", 0, holds[start : start + _CHUNK])
-        await self._load(key, "open", 0, [])
+            await self._load(key, "add", units, holds[start : start + _CHUNK])
+        await self._load(key, "open", units, [])
+
+    async def resize(self, key: StockKey, units: Supply) -> int:
+        """Take over how many units there are, and return by how many more, or fewer, are free; 0 when it was known."""
+        reply = await self._run("resize", key, ("st",), (key.epoch, units.total, units.version))
+        return int(reply[1]) if reply[0] == "resized" else 0
 
     async def mutations(self, key: StockKey) -> int:
         """Return the number of changes so far, to tell `reconcile` what was seen."""
-        return int((await self._run("reconcile", key, ("st", "x"), (key.epoch, -1, 0)))[1])
+        return int((await self._run("reconcile", key, ("st", "x"), (key.epoch, -1, 0, 0, 0)))[1])
 
-    async def reconcile(self, key: StockKey, *, seen: int, free: int) -> tuple[Reconcile, int]:
-        """Set the free units to `free` if nothing moved since `seen`; the number is the drift when it was mended."""
-        word, number = await self._run("reconcile", key, ("st", "x"), (key.epoch, seen, free))
+    async def reconcile(self, key: StockKey, units: Supply, *, seen: int) -> tuple[Reconcile, int]:
+        """Take over `units` if nothing moved since `seen`; the number is the drift when it was mended."""
+        args = (key.epoch, seen, units.free, units.total, units.version)
+        word, number = await self._run("reconcile", key, ("st", "x"), args)
         return Reconcile(word), int(number)
 
     async def server_id(self) -> str:
@@ -116,8 +123,9 @@ class Stock:
             raise StoreUnavailable(f"redis does not answer: {fault!r}") from fault
         return f"{server['run_id']} {replication['role']} {replication['master_replid']}"
 
-    async def _load(self, key: StockKey, stage: str, free: int, holds: Sequence[tuple[str, str, int]]) -> None:
-        await self._run("load", key, ("st", "h", "x", "u"), (key.epoch, stage, free, json.dumps(holds)))
+    async def _load(self, key: StockKey, stage: str, units: Supply, holds: Sequence[tuple[str, str, int]]) -> None:
+        args = (key.epoch, stage, units.free, units.total, units.version, json.dumps(holds))
+        await self._run("load", key, ("st", "h", "x", "u"), args)
 
     async def _run(self, move: str, key: StockKey, keys: Sequence[str], args: Sequence[str | int]) -> Any:
         reply = await self._scripts.run(f"stock/{move}", keys=key.names(*keys), args=args)
