@@ -30,6 +30,7 @@ from inventory_backend.outbox import Outbox
 from inventory_backend.payments.payments import Gateway, SimulatedGateway
 from inventory_backend.payments.saga import Saga, SagaSettings
 from inventory_backend.stock.counter import Counter
+from inventory_backend.stock.fence import Fence
 from inventory_backend.stock.rebuild import Rebuild
 from inventory_backend.stock.reconciler import Reconciler
 from inventory_backend.stock.restock import Restock
@@ -67,9 +68,10 @@ async def built(config: Config, signer: UpstreamPassSigner, clock: Clock) -> Asy
     sales = [one.as_rules() for one in config.sales]
     async with AsyncExitStack() as stack:
         ledger = await stack.enter_async_context(opened(ledger_settings(config), clock))
-        scripts = await stack.enter_async_context(_scripts(config))
+        fence = Fence()
+        scripts = await stack.enter_async_context(_scripts(config, fence))
         session = await stack.enter_async_context(aiohttp.ClientSession(cookie_jar=aiohttp.DummyCookieJar()))
-        stock = Stock(scripts)
+        stock = Stock(scripts, fence=fence)
         rebuild = Rebuild(ledger, stock, sales)
         catalogue = Catalogue(ledger, sales)
         counter = Counter(stock, rebuild)
@@ -130,7 +132,7 @@ async def _load_stock(scripts: ScriptRunner, rebuild: Rebuild) -> None:
 
 
 @asynccontextmanager
-async def _scripts(config: Config) -> AsyncIterator[ScriptRunner]:
+async def _scripts(config: Config, fence: Fence) -> AsyncIterator[ScriptRunner]:
     async with AsyncExitStack() as stack:
         url = config.redis.url
         if not url:
@@ -139,7 +141,7 @@ async def _scripts(config: Config) -> AsyncIterator[ScriptRunner]:
             stack.push_async_callback(server.stop)
             url = server.url
         settings = RedisSettings(url, config.redis.max_connections, config.redis.timeout_ms)
-        yield await stack.enter_async_context(connected(settings))
+        yield await stack.enter_async_context(connected(settings, fence.admits))
 
 
 def ledger_settings(config: Config) -> LedgerSettings:

@@ -37,6 +37,7 @@ sale = Table(
     metadata,
     Column("sale", String(64), primary_key=True),
     Column("epoch", BigInteger, nullable=False),  # the life of this sale's stock in Redis
+    Column("server", String(160)),  # where that life is open; NULL while it is being loaded
 )
 
 sku = Table(
@@ -189,6 +190,14 @@ audit = Table(
     Column("delta", Integer, nullable=False),  # units: +n when they became allocated, -n when they were given back
     Column("at_ms", BigInteger, nullable=False),
     Column("actor", String(64), nullable=False),
+)
+
+lease = Table(
+    "lease",
+    metadata,
+    Column("name", String(32), primary_key=True),
+    Column("holder", String(36), nullable=False),
+    Column("until_ms", BigInteger, nullable=False),
 )
 
 stock_change = Table(
