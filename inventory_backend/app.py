@@ -20,6 +20,7 @@ from inventory_backend.confirmations.letters import Letters
 from inventory_backend.confirmations.mail import MailSink, Server
 from inventory_backend.confirmations.sinks import Sink
 from inventory_backend.door.guard import Guard
+from inventory_backend.door.live import Live
 from inventory_backend.door.probes import Probes
 from inventory_backend.door.shop import Shop
 from inventory_backend.door.views import Views
@@ -82,14 +83,23 @@ async def built(config: Config, signer: UpstreamPassSigner, clock: Clock) -> Asy
         guard = Guard(signer, (one.room for one in sales), clock)
         app = web.Application(middlewares=[errors_become_answers, guard.middleware])
         _add_routes(app.router, checkout, catalogue, rebuild)
+        Live(catalogue, clock, most=config.server.max_streams).add_to(app)
         Shop(checkout, catalogue, guard, Pages(), clock).add_to(app.router)
         outbox = Outbox(ledger, stock, rebuild)
         courier = Courier(ledger, await _sinks(config, stack, ledger, clock), _retries(config))
         stack.push_async_callback(courier.close)
         reconciler = Reconciler(ledger, stock, rebuild, sales)
-        restock = Restock(ledger, stock, rebuild, sales)
         jobs = Jobs(
-            ledger, rebuild, reconciler, restock, catalogue, checkout, saga, outbox, courier, config.mail.keep_ms
+            ledger,
+            rebuild,
+            reconciler,
+            Restock(ledger, stock, rebuild, sales),
+            catalogue,
+            checkout,
+            saga,
+            outbox,
+            courier,
+            config.mail.keep_ms,
         )
         await catalogue.seed()
         await catalogue.refresh()

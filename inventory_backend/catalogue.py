@@ -1,5 +1,6 @@
 """What is for sale and how much is left, answered from memory: no shopper's look at the shop costs a query."""
 
+import asyncio
 import json
 from collections.abc import Mapping, Sequence
 
@@ -25,6 +26,8 @@ class Catalogue:
         self._supplies: Mapping[supply.Name, Supply] = {}
         self._documents: dict[str, Prepared] = {}
         self._read_ms = 0
+        self.beat = asyncio.Event()
+        """Set once a document has changed; then another takes its place."""
 
     async def seed(self) -> None:
         """Write sales and skus into the ledger, and apply what changed in the configuration.
@@ -39,11 +42,20 @@ class Catalogue:
         """Read the units of every sku, and prepare the documents anew where they changed."""
         self._supplies = await self._ledger.read(supply.supplies)
         self._read_ms = self._ledger.now_ms()
+        is_news = False
         for name in self.sales:
             body = json.dumps(self.as_json(name), separators=(",", ":")).encode()
             known = self._documents.get(name)
             if known is None or known.body != body:
                 self._documents[name] = Prepared(body, "application/json", headers=_HEADERS)
+                is_news = True
+        if is_news:
+            self.wake()
+
+    def wake(self) -> None:
+        """Let whoever waits for news look again."""
+        beat, self.beat = self.beat, asyncio.Event()
+        beat.set()
 
     @property
     def is_fresh(self) -> bool:

@@ -56,6 +56,9 @@ class Server(Settings):
     drain_timeout_ms: Annotated[DurationMs, between("0s", "10m")] = Field(
         duration_ms("30s"), description="How long requests in flight may take when it is asked to stop."
     )
+    max_streams: int = Field(
+        1000, ge=0, le=100_000, description="Browsers that may watch the stock as it changes; more get 503."
+    )
 
 
 class Redis(Settings):

@@ -328,6 +328,23 @@ async def test_what_one_shopper_is_told_no_cache_keeps(till: Shop) -> None:
     assert {answer.headers["Cache-Control"] for answer in answers} == {"no-store"}
 
 
+async def test_who_holds_every_stream_keeps_no_buyer_out(tmp_path: Path, redis: ScriptRunner, valkey_url: str) -> None:
+    chosen = config(tmp_path, f"{valkey_url}?db=1", tables={"server": {"max_streams": 5}})
+    async with shop(chosen) as till:
+        port = int(till.url.rpartition(":")[2])
+        for _ in range(3):  # and each time all of them hang up, and come back at once
+            held = [await asyncio.open_connection("127.0.0.1", port) for _ in range(20)]
+            statuses = []
+            for reader, writer in held:
+                writer.write(request("GET /sales/drop/events"))
+                statuses.append((await reader.readline()).split()[1])
+            assert sorted(statuses) == [b"200"] * 5 + [b"503"] * 15
+            assert (await till.shopper().reserve()).status == 201
+            for _, writer in held:
+                writer.close()
+                await writer.wait_closed()
+
+
 async def test_holds_and_cancels_in_turn_gain_nothing(till: Shop) -> None:
     eve = till.shopper("eve")
     for number in range(5):
