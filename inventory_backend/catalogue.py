@@ -3,6 +3,8 @@
 import asyncio
 import json
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
 
 from inventory_backend.ledger import supply
 from inventory_backend.ledger.ledger import Ledger
@@ -12,8 +14,20 @@ from waitroom.kernel.prepared import Prepared
 from waitroom.kernel.units import spell_instant
 
 _STALE_MS = 5000
+_TRUST_MS = 1000
+"""From then on "all is gone" is not said from memory any more."""
+_LOOK_MS = 1000
+"""How often it is looked up at most who had a hold, while the last units go to and fro."""
 _HEADERS = {"Cache-Control": "public, max-age=1"}
 _NONE = Supply(total=0, allocated=0, version=0)
+
+
+@dataclass(frozen=True, slots=True)
+class Gone:
+    """A sale of which nothing is left: its units as they then were, and who ever had a hold."""
+
+    units: Sequence[Supply]
+    had: frozenset[str]
 
 
 class Catalogue:
@@ -26,6 +40,8 @@ class Catalogue:
         self._supplies: Mapping[supply.Name, Supply] = {}
         self._documents: dict[str, Prepared] = {}
         self._read_ms = 0
+        self._gone: dict[str, Gone] = {}
+        self._looked_ms = 0
         self.beat = asyncio.Event()
         """Set once a document has changed; then another takes its place."""
 
@@ -42,6 +58,7 @@ class Catalogue:
         """Read the units of every sku, and prepare the documents anew where they changed."""
         self._supplies = await self._ledger.read(supply.supplies)
         self._read_ms = self._ledger.now_ms()
+        await self._look_who_had_some()
         is_news = False
         for name in self.sales:
             body = json.dumps(self.as_json(name), separators=(",", ":")).encode()
@@ -56,6 +73,27 @@ class Catalogue:
         """Let whoever waits for news look again."""
         beat, self.beat = self.beat, asyncio.Event()
         beat.set()
+
+    async def _look_who_had_some(self) -> None:
+        """Keep in mind who ever had a hold of a sale that is gone, as long as nothing moves in it."""
+        for name, one in self.sales.items():
+            units = [self._supply(name, sku) for sku in one.skus]
+            known = self._gone.get(name)
+            if any(each.free > 0 for each in units):
+                self._gone.pop(name, None)
+            elif known is None or known.units != units:
+                self._gone.pop(name, None)
+                if self._read_ms >= self._looked_ms + _LOOK_MS:
+                    had = await self._ledger.read(partial(supply.had_some, sale_name=name))
+                    self._gone[name], self._looked_ms = Gone(units, had), self._read_ms
+
+    def is_gone(self, name: str, shopper: str) -> bool:
+        """Tell whether nothing is left for `shopper`, who never had a hold of this sale: from memory, a moment old.
+
+        False wherever that is not certain; who had a hold may ask for the answer of that time again.
+        """
+        known = self._gone.get(name)
+        return known is not None and shopper not in known.had and self._ledger.now_ms() - self._read_ms < _TRUST_MS
 
     @property
     def is_fresh(self) -> bool:

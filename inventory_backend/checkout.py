@@ -20,7 +20,7 @@ from inventory_backend.ledger.orders import Placed, Placing
 from inventory_backend.payments.saga import Saga
 from inventory_backend.refusals import refused
 from inventory_backend.sales import Line, Sale, order_id, reservation_id
-from inventory_backend.stock.counter import Counter
+from inventory_backend.stock.counter import Counter, Passed
 from inventory_backend.stock.stock import Hold
 from waitroom.kernel.errors import Refused, WaitroomError
 from waitroom.kernel.tokens import Pass
@@ -67,7 +67,8 @@ class Checkout:
             StoreUnavailable: nothing was promised; the same request may be sent again.
         """
         try:
-            answer = await self._replays.once(ask, lambda: self._reserve(shopper, sale, wanted, ask))
+            self._refuse_newcomer(shopper, sale, wanted)
+            answer = await self._replays.first(ask, lambda: self._reserve(shopper, sale, wanted, ask))
         except WaitroomError as refusal:
             HOLDS.labels(refusal.kind).inc()
             raise
@@ -131,21 +132,40 @@ class Checkout:
     async def _reserve(self, shopper: Pass, name: str, wanted: Sequence[tuple[str, int]], ask: Asked) -> Answer:
         sale, lines = self._checked(shopper, name, wanted)
         rid = reservation_id(name, shopper.session_id, ask.key)
-        word = await self._counter.hold(sale, lines, rid, shopper.session_id)
-        if word is not Hold.HELD:
-            raise _refused(word, sale)
+        passed = await self._counter.hold(sale, lines, rid, shopper.session_id)
+        if passed.word in {Hold.SOLD_OUT, Hold.LIMIT_REACHED}:
+            raise _refused(passed.word, sale)
+        if passed.word is Hold.AGAIN and (before := await self._kept(sale, passed, rid, ask)) is not None:
+            return before
         asked = self._wanted(sale, lines, rid, shopper, ask)
         match taken := await self._ledger.write_together(holds.take, asked):
             case Taken.HELD:
                 self._counter.confirm(sale, lines, rid)
                 return Answer(asked.kept.status, asked.kept.body)
             case Taken.KNOWN:  # another process was faster under this key, or its answer was forgotten after a day
-                if (before := await self._replays.known(ask)) is not None:
+                if (before := await self._kept(sale, passed, rid, ask)) is not None:
                     return before
                 raise refused("idempotency-key-reused")
             case Taken.SOLD_OUT | Taken.LIMIT_REACHED:
                 self._counter.release(sale, lines, rid)
                 raise _refused(taken, sale)
+
+    async def _kept(self, sale: Sale, passed: Passed, rid: str, ask: Asked) -> Answer | None:
+        """Return the answer kept for `ask`; where there is one, or it had another body, nothing is held for it anew."""
+        try:
+            before = await self._replays.known(ask)
+        except Refused:
+            self._counter.release(sale, passed.fresh, rid)
+            raise
+        if before is not None:
+            self._counter.release(sale, passed.fresh, rid)
+        return before
+
+    def _refuse_newcomer(self, shopper: Pass, name: str, wanted: Sequence[tuple[str, int]]) -> None:
+        """Say no from memory where all is gone: a crowd that came too late costs Redis and the ledger nothing."""
+        if self._catalogue.is_gone(name, shopper.session_id):
+            sale, _ = self._checked(shopper, name, wanted)
+            raise _refused(Taken.SOLD_OUT, sale)
 
     def _checked(self, shopper: Pass, name: str, wanted: Sequence[tuple[str, int]]) -> tuple[Sale, tuple[Line, ...]]:
         sale = self._catalogue.sales.get(name)

@@ -11,7 +11,7 @@ from enum import StrEnum
 from sqlalchemy import ColumnElement, Connection, Table, and_, func, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 
-from inventory_backend.ledger.schema import line, reservation, sale, sku, stock_change
+from inventory_backend.ledger.schema import line, reservation, sale, shopper_qty, sku, stock_change
 from inventory_backend.sales import COUNTED, MOST_UNITS, HoldState, Sale, Wave
 from waitroom.kernel.errors import ConfigFault
 
@@ -81,6 +81,12 @@ def taken(connection: Connection, name: Name) -> tuple[int, int]:
     counted = {state: int(qty) for state, qty in connection.execute(wanted)}
     sold = counted.pop(HoldState.PAID, 0)
     return sum(counted.values()), sold
+
+
+def had_some(connection: Connection, sale_name: str) -> frozenset[str]:
+    """Return who ever had a hold of a sale."""
+    wanted = select(shopper_qty.c.shopper).where(shopper_qty.c.sale == sale_name)
+    return frozenset(connection.execute(wanted).scalars())
 
 
 def entries(connection: Connection, name: Name) -> list[Entry]:
