@@ -24,6 +24,7 @@ from inventory_backend.door.live import Live
 from inventory_backend.door.probes import Probes
 from inventory_backend.door.shop import Shop
 from inventory_backend.door.views import Views
+from inventory_backend.identities import Identities, secrets_of
 from inventory_backend.jobs import Jobs
 from inventory_backend.ledger.ledger import Ledger, LedgerSettings, opened
 from inventory_backend.ledger.news import News
@@ -177,7 +178,8 @@ def _saga_settings(config: Config) -> SagaSettings:
 
 def _terms(config: Config) -> Terms:
     chosen = config.payments
-    return Terms(chosen.window_ms, chosen.grace_ms, frozenset({chosen.provider}), bool(config.mail.host))
+    identities = Identities(secrets_of(config))
+    return Terms(chosen.window_ms, chosen.grace_ms, frozenset({chosen.provider}), bool(config.mail.host), identities)
 
 
 async def _sinks(config: Config, stack: AsyncExitStack, ledger: Ledger, clock: Clock) -> list[Sink]:

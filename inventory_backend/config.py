@@ -119,6 +119,7 @@ class Secrets(Settings):
     """The secret of the room; WAITROOM_UPSTREAM_SECRET and WAITROOM_SECRET in the environment override it."""
 
     file: OptionalPath = Field(None, description="The room's signing secret (mode 0600), one or two, newest last.")
+    identity_file: OptionalPath = Field(None, description="The secret (mode 0600) by which the store says who buys.")
 
 
 class Logs(Settings):
@@ -186,6 +187,10 @@ class Sale(Settings):
         duration_ms("10m"), description="How long units stay set aside for a shopper."
     )
     limit_per_shopper: int = Field(1, ge=1, le=10_000, description="Units of this sale that one shopper may have.")
+    limit_per_identity: Annotated[int, Field(ge=1, le=10_000)] | None = Field(
+        None,
+        description="Units that one account of the store may have, whatever its passes; without it, none is asked.",
+    )
     skus: Annotated[Many[Sku], Field(min_length=1)] = Field(description="What is sold.")
 
     @model_validator(mode="after")
@@ -215,6 +220,7 @@ class Sale(Settings):
             ends_ms=self.ends_at,
             hold_ms=self.hold_ms,
             limit_per_shopper=self.limit_per_shopper,
+            limit_per_identity=self.limit_per_identity,
             skus={one.sku: one.as_rules() for one in self.skus},
         )
 

@@ -163,6 +163,7 @@ class Sale:
     hold_ms: int
     limit_per_shopper: int
     skus: Mapping[str, Sku]
+    limit_per_identity: int | None = None
 
     def is_open(self, now_ms: int) -> bool:
         """Tell whether holds may be taken at `now_ms`."""

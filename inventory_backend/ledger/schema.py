@@ -68,6 +68,9 @@ reservation = Table(
     Column("placed_ms", BigInteger),
     Column("paid_ms", BigInteger),
     Column("reason", String(64)),
+    Column(
+        "identity", String(80)
+    ),  # who the store said the shopper is, hashed; it counts in shopper_qty like a shopper
     CheckConstraint("amount >= 0", name="amount"),
 )
 Index(None, reservation.c.state, reservation.c.expires_ms)
