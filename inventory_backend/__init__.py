@@ -3,7 +3,7 @@
     door/ (shoppers)      jobs (the clock)
         └───────┬────────────┘
             checkout                    reserve, commit, cancel
-       catalogue, documents, outbox
+       catalogue, documents, identities, outbox
         stock/      payments/           Redis admits; the gateway takes the money
         └───────┬───────┘
              ledger/                    SQL: the truth about holds, orders and money

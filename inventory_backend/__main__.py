@@ -1,4 +1,4 @@
-"""Start the till: `python -m inventory_backend -c FILE`; or `migrate` its ledger, or list its `dead-letters`."""
+"""Start the till: `python -m inventory_backend -c FILE`; or `migrate`, `dead-letters`, `stock`, each with -h."""
 
 import argparse
 import asyncio
@@ -8,7 +8,7 @@ from pathlib import Path
 
 import uvloop
 
-from inventory_backend import dead_letters
+from inventory_backend import dead_letters, stocktaking
 from inventory_backend.app import ledger_settings, run
 from inventory_backend.config import Config, read, upstream_signer
 from inventory_backend.ledger.ledger import migrated
@@ -21,6 +21,8 @@ def main() -> int:
     """Serve until SIGTERM; 2 when the configuration cannot be used."""
     if sys.argv[1:2] == ["dead-letters"]:
         return dead_letters.main(sys.argv[2:])
+    if sys.argv[1:2] == ["stock"]:
+        return stocktaking.main(sys.argv[2:])
     parser = argparse.ArgumentParser(prog="python -m inventory_backend", description=__doc__)
     parser.add_argument("act", nargs="?", choices=["serve", "migrate"], default="serve", help="what to do")
     parser.add_argument("--to", default="head", metavar="STEP", help="migrate to this step, up or down (0001, 0002, …)")

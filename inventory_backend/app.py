@@ -20,9 +20,11 @@ from inventory_backend.confirmations.letters import Letters
 from inventory_backend.confirmations.mail import MailSink, Server
 from inventory_backend.confirmations.sinks import Sink
 from inventory_backend.door.guard import Guard
+from inventory_backend.door.live import Live
 from inventory_backend.door.probes import Probes
 from inventory_backend.door.shop import Shop
 from inventory_backend.door.views import Views
+from inventory_backend.identities import Identities, secrets_of
 from inventory_backend.jobs import Jobs
 from inventory_backend.ledger.ledger import Ledger, LedgerSettings, opened
 from inventory_backend.ledger.news import News
@@ -30,8 +32,10 @@ from inventory_backend.outbox import Outbox
 from inventory_backend.payments.payments import Gateway, SimulatedGateway
 from inventory_backend.payments.saga import Saga, SagaSettings
 from inventory_backend.stock.counter import Counter
+from inventory_backend.stock.fence import Fence
 from inventory_backend.stock.rebuild import Rebuild
 from inventory_backend.stock.reconciler import Reconciler
+from inventory_backend.stock.restock import Restock
 from inventory_backend.stock.stock import Stock
 from waitroom.kernel.answers import errors_become_answers
 from waitroom.kernel.clock import Clock
@@ -66,9 +70,10 @@ async def built(config: Config, signer: UpstreamPassSigner, clock: Clock) -> Asy
     sales = [one.as_rules() for one in config.sales]
     async with AsyncExitStack() as stack:
         ledger = await stack.enter_async_context(opened(ledger_settings(config), clock))
-        scripts = await stack.enter_async_context(_scripts(config))
+        fence = Fence()
+        scripts = await stack.enter_async_context(_scripts(config, fence))
         session = await stack.enter_async_context(aiohttp.ClientSession(cookie_jar=aiohttp.DummyCookieJar()))
-        stock = Stock(scripts)
+        stock = Stock(scripts, fence=fence)
         rebuild = Rebuild(ledger, stock, sales)
         catalogue = Catalogue(ledger, sales)
         counter = Counter(stock, rebuild)
@@ -79,12 +84,24 @@ async def built(config: Config, signer: UpstreamPassSigner, clock: Clock) -> Asy
         guard = Guard(signer, (one.room for one in sales), clock)
         app = web.Application(middlewares=[errors_become_answers, guard.middleware])
         _add_routes(app.router, checkout, catalogue, rebuild)
+        Live(catalogue, clock, most=config.server.max_streams).add_to(app)
         Shop(checkout, catalogue, guard, Pages(), clock).add_to(app.router)
         outbox = Outbox(ledger, stock, rebuild)
         courier = Courier(ledger, await _sinks(config, stack, ledger, clock), _retries(config))
         stack.push_async_callback(courier.close)
         reconciler = Reconciler(ledger, stock, rebuild, sales)
-        jobs = Jobs(ledger, rebuild, reconciler, catalogue, checkout, saga, outbox, courier, config.mail.keep_ms)
+        jobs = Jobs(
+            ledger,
+            rebuild,
+            reconciler,
+            Restock(ledger, stock, rebuild, sales),
+            catalogue,
+            checkout,
+            saga,
+            outbox,
+            courier,
+            config.mail.keep_ms,
+        )
         await catalogue.seed()
         await catalogue.refresh()
         await _load_stock(scripts, rebuild)
@@ -126,7 +143,7 @@ async def _load_stock(scripts: ScriptRunner, rebuild: Rebuild) -> None:
 
 
 @asynccontextmanager
-async def _scripts(config: Config) -> AsyncIterator[ScriptRunner]:
+async def _scripts(config: Config, fence: Fence) -> AsyncIterator[ScriptRunner]:
     async with AsyncExitStack() as stack:
         url = config.redis.url
         if not url:
@@ -135,7 +152,7 @@ async def _scripts(config: Config) -> AsyncIterator[ScriptRunner]:
             stack.push_async_callback(server.stop)
             url = server.url
         settings = RedisSettings(url, config.redis.max_connections, config.redis.timeout_ms)
-        yield await stack.enter_async_context(connected(settings))
+        yield await stack.enter_async_context(connected(settings, fence.admits))
 
 
 def ledger_settings(config: Config) -> LedgerSettings:
@@ -161,7 +178,8 @@ def _saga_settings(config: Config) -> SagaSettings:
 
 def _terms(config: Config) -> Terms:
     chosen = config.payments
-    return Terms(chosen.window_ms, chosen.grace_ms, frozenset({chosen.provider}), bool(config.mail.host))
+    identities = Identities(secrets_of(config))
+    return Terms(chosen.window_ms, chosen.grace_ms, frozenset({chosen.provider}), bool(config.mail.host), identities)
 
 
 async def _sinks(config: Config, stack: AsyncExitStack, ledger: Ledger, clock: Clock) -> list[Sink]:

@@ -15,6 +15,7 @@ DRIFT = Gauge(
     ["sale", "sku"],
     multiprocess_mode="mostrecent",
 )
+STREAMS = Gauge("waitroom_till_streams", "Browsers that watch the stock as it changes.", multiprocess_mode="livesum")
 DELIVERIES = Counter("waitroom_till_deliveries", "Tries to deliver a confirmation, by what became.", ["sink", "fate"])
 DELIVERIES_WAITING = Gauge(
     "waitroom_till_deliveries_waiting",

@@ -12,6 +12,7 @@ from inventory_backend.outbox import Outbox
 from inventory_backend.payments.saga import Saga
 from inventory_backend.stock.rebuild import Rebuild
 from inventory_backend.stock.reconciler import Reconciler
+from inventory_backend.stock.restock import Restock
 from waitroom.kernel.tasks import Loop
 
 
@@ -22,6 +23,7 @@ class Jobs:
     ledger: Ledger
     rebuild: Rebuild
     reconciler: Reconciler
+    restock: Restock
     catalogue: Catalogue
     checkout: Checkout
     saga: Saga
@@ -34,6 +36,7 @@ class Jobs:
         return [
             Loop("rebuild", self.rebuild.step, period_s=0.25, limit_s=60),
             Loop("reconcile", self.reconciler.step, period_s=1, limit_s=10),
+            Loop("restock", self.restock.step, period_s=0.25, limit_s=10),
             Loop("catalogue", self.catalogue.refresh, period_s=0.2, limit_s=5),
             Loop("expire", self.checkout.expire, period_s=0.25, limit_s=10),
             Loop("outbox", self.outbox.deliver, period_s=0.1, limit_s=10),

@@ -10,7 +10,7 @@ from sqlalchemy import Connection, select, update
 from inventory_backend.ledger.ledger import Ledger
 from inventory_backend.ledger.schema import outbox
 from inventory_backend.stock.rebuild import Rebuild
-from inventory_backend.stock.stock import Stock
+from inventory_backend.stock.stock import Stock, StockKey, StockNotLoaded
 from waitroom.kernel.errors import StoreUnavailable
 
 _MOST = 200
@@ -47,12 +47,20 @@ class Outbox:
             await self._ledger.write(lambda connection: _mark_done(connection, done))
 
     async def _delivered(self, told: Told) -> bool:
-        try:
-            for sku in told.skus:
-                await self._stock.release(self._rebuild.key(told.sale, sku), told.rid)
-        except StoreUnavailable:  # Redis is gone, or is being loaded: the next round tells it again
-            return False
+        for sku in told.skus:
+            try:
+                key = self._rebuild.key(told.sale, sku)
+                await self._released(key, told.rid)
+            except StoreUnavailable:  # Redis is gone, or is being loaded: the next round tells it again
+                return False
         return True
+
+    async def _released(self, key: StockKey, rid: str) -> None:
+        try:
+            await self._stock.release(key, rid)
+        except StockNotLoaded:
+            self._rebuild.ask(key)
+            raise
 
 
 def _due(connection: Connection) -> list[Told]:

@@ -4,6 +4,8 @@ from waitroom.kernel.errors import Refused
 
 _SAID: dict[str, tuple[int, str]] = {
     "no-pass": (403, "Come in through the waiting room: this sale is open to those who were let in."),
+    "identity-missing": (403, "This sale is for shoppers whom the shop knows: sign in there."),
+    "identity-refused": (403, "The shop's word on who you are is not good, or has run out: load its page again."),
     "unknown-sale": (404, "There is no such sale."),
     "unknown-sku": (404, "This sale has no such item."),
     "sale-not-active": (409, "The sale is not open at the moment."),

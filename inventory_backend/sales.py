@@ -64,6 +64,9 @@ class OrderStatus(StrEnum):
     REFUNDED = "refunded"
 
 
+MOST_UNITS = 100_000_000
+"""More than that of one sku is a slip of the finger."""
+
 COUNTED = frozenset({HoldState.HELD, HoldState.PAYING, HoldState.CAPTURING, HoldState.PAID})
 """The states whose units are in `sku.allocated` and in the shopper's quantity."""
 
@@ -124,14 +127,27 @@ class Line:
 
 
 @dataclass(frozen=True, slots=True)
+class Wave:
+    """Units that come later; a wave is known by its time."""
+
+    at_ms: int
+    units: int
+
+
+@dataclass(frozen=True, slots=True)
 class Sku:
-    """A stock line: one thing that is sold."""
+    """A stock line: one thing that is sold; `total` is how many there are to begin with, before waves and ops."""
 
     sku: str
     name: str
     price: int
     total: int
     description: str = ""
+    waves: tuple[Wave, ...] = ()
+
+    def next_wave_ms(self, now_ms: int) -> int | None:
+        """Return when more units come; None when none are to come."""
+        return min((wave.at_ms for wave in self.waves if wave.at_ms > now_ms), default=None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,6 +163,7 @@ class Sale:
     hold_ms: int
     limit_per_shopper: int
     skus: Mapping[str, Sku]
+    limit_per_identity: int | None = None
 
     def is_open(self, now_ms: int) -> bool:
         """Tell whether holds may be taken at `now_ms`."""

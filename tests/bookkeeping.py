@@ -38,6 +38,8 @@ def _balanced(connection: Connection) -> Books:
         for line in lines[row.rid] if row.state in COUNTED else ():
             counted[line.sku] += line.qty
             has[row.shopper] += line.qty
+            if row.identity is not None:
+                has[row.identity] += line.qty
     assert +counted == +Counter(allocated), "allocated is what counted holds have"
     assert +has == +Counter({row.shopper: row.qty for row in connection.execute(select(shopper_qty))})
     assert sum(connection.execute(select(audit.c.delta)).scalars()) == sum(allocated.values())

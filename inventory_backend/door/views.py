@@ -37,6 +37,7 @@ class ReserveAsked(_Body):
 
     sale: Word
     lines: Annotated[list[LineAsked], Field(min_length=1, max_length=_MOST_LINES)]
+    identity: Annotated[str, Field(max_length=2000)] | None = None
 
 
 class PaymentAsked(_Body):
@@ -81,9 +82,12 @@ class Views:
         """Set units aside: 201."""
         shopper = admitted(request)
         body = await read_json(request, ReserveAsked)
-        ask = asked("reserve", shopper.session_id, request.headers.get("Idempotency-Key"), body.model_dump())
+        said = body.model_dump(
+            exclude={"identity"}
+        )  # its dates change from one try to the next, what is wanted does not
+        ask = asked("reserve", shopper.session_id, request.headers.get("Idempotency-Key"), said)
         lines = [(line.sku, line.qty) for line in body.lines]
-        return _sent(await self._checkout.reserve(shopper, body.sale, lines, ask))
+        return _sent(await self._checkout.reserve(shopper, body.sale, lines, ask, body.identity))
 
     async def commit(self, request: web.Request) -> web.Response:
         """Begin to pay: 202, and where to ask how it went."""

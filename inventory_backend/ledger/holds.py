@@ -6,7 +6,7 @@ Everything in here runs inside a transaction of the ledger's writer. Each move t
 
 import json
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
@@ -43,6 +43,8 @@ class Wanted:
     now_ms: int
     expires_ms: int
     kept: Kept
+    identity: str | None = None
+    limit_per_identity: int = 0
 
 
 def take(connection: Connection, wanted: Sequence[Wanted]) -> list[Taken | Exception]:
@@ -128,12 +130,18 @@ def release(
     for (sale, name), qty in sorted(units.items()):
         given_back = update(sku).where(sku.c.sale == sale, sku.c.sku == name)
         connection.execute(given_back.values(allocated=sku.c.allocated - qty, version=sku.c.version + 1))
-    for row in sorted(found, key=lambda row: (row.sale, row.shopper)):
-        has = update(shopper_qty).where(shopper_qty.c.sale == row.sale, shopper_qty.c.shopper == row.shopper)
-        connection.execute(has.values(qty=shopper_qty.c.qty - _qty(lines[row.rid])))
+    given = [(row.sale, name, _qty(lines[row.rid])) for row in found for name in names_of(row)]
+    for of_sale, name, qty in sorted(given):
+        has = update(shopper_qty).where(shopper_qty.c.sale == of_sale, shopper_qty.c.shopper == name)
+        connection.execute(has.values(qty=shopper_qty.c.qty - qty))
     connection.execute(outbox.insert(), [_told(row, lines[row.rid], note.now_ms) for row in found])
     record(connection, [(row.rid, before, after, -_qty(lines[row.rid])) for row in found], note)
     return released
+
+
+def names_of(row: "Row[tuple[Any, ...]]") -> list[str]:
+    """Return under whose names the units of a reservation are counted: the shopper's, and the store's for them."""
+    return [row.shopper] if row.identity is None else [row.shopper, row.identity]
 
 
 @dataclass(frozen=True, slots=True)
@@ -202,7 +210,7 @@ def _write(connection: Connection, wanted: Sequence[Wanted]) -> Taken:
             units[one.sale, each.sku] += each.qty
     if not allocate(connection, units):
         return Taken.SOLD_OUT
-    if not count_for_shopper(connection, [_counted(one) for one in wanted]):
+    if not count_for_shopper(connection, [row for one in wanted for row in _counted(one)]):
         return Taken.LIMIT_REACHED
     try:
         connection.execute(reservation.insert(), [_row(one) for one in wanted])
@@ -219,8 +227,10 @@ def _qty(lines: Iterable[Line]) -> int:
     return sum(each.qty for each in lines)
 
 
-def _counted(one: Wanted) -> dict[str, Any]:
-    return {"sale": one.sale, "shopper": one.shopper, "qty": _qty(one.lines), "cap": one.limit}
+def _counted(one: Wanted) -> Iterator[dict[str, Any]]:
+    yield {"sale": one.sale, "shopper": one.shopper, "qty": _qty(one.lines), "cap": one.limit}
+    if one.identity is not None:
+        yield {"sale": one.sale, "shopper": one.identity, "qty": _qty(one.lines), "cap": one.limit_per_identity}
 
 
 def _row(one: Wanted) -> dict[str, object]:
@@ -235,6 +245,7 @@ def _row(one: Wanted) -> dict[str, object]:
         "created_ms": one.now_ms,
         "held_until_ms": one.expires_ms,
         "expires_ms": one.expires_ms,
+        "identity": one.identity,
     }
 
 

@@ -198,6 +198,9 @@ async def test_the_till_is_described(till: Shop) -> None:
         await asked("GET", path, is_in=False)
     for name in ("drop", "nothing"):
         await asked("GET", f"/sales/{name}", template="/sales/{sale}", is_in=False)
+    await asked("GET", "/sales/nothing/events", template="/sales/{sale}/events", is_in=False)
+    async with till.session.get(f"{till.url}/sales/drop/events") as stream:
+        assert stream.content_type == "text/event-stream"
     await asked("POST", "/checkout/reserve", json=wanted, key="k", is_in=False)
     held = await asked("POST", "/checkout/reserve", json=wanted, key="k")
     await asked("POST", "/checkout/reserve", json=wanted, key="k")

@@ -1,14 +1,15 @@
 """What is for sale, from memory."""
 
 import json
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
 from inventory_backend.catalogue import Catalogue
-from inventory_backend.ledger import holds
+from inventory_backend.ledger import holds, supply
 from inventory_backend.ledger.ledger import Ledger
-from inventory_backend.sales import SaleState
+from inventory_backend.sales import SaleState, Wave
 from tests.bookkeeping import NOW_MS, wanted
 from tests.fakes import FakeClock
 from tests.till import sale
@@ -52,6 +53,23 @@ async def test_the_state_follows_time_and_stock(ledger: Ledger, clock: FakeClock
     assert (await document(catalogue))["state"] == SaleState.SOLD_OUT
     await clock.advance(8)
     assert (await document(catalogue))["state"] == SaleState.ENDED
+
+
+async def test_a_sale_tells_when_more_comes_and_counts_what_came(ledger: Ledger, clock: FakeClock) -> None:
+    waves = (Wave(NOW_MS + 1000, 5), Wave(NOW_MS + 9000, 5))
+    one = sale()
+    catalogue = Catalogue(ledger, [replace(one, skus={"sneaker": replace(one.skus["sneaker"], waves=waves)})])
+
+    async def told() -> tuple[object, object, object]:
+        found = (await document(catalogue))["skus"][0]
+        return found["next_wave_at"], found["available"], found["total"]
+
+    assert await told() == ("2023-11-14T22:13:21Z", 10, 10)
+    await clock.advance(1)
+    await ledger.write(lambda c: supply.arrive(c, ("drop", "sneaker"), waves[0], NOW_MS))
+    assert await told() == ("2023-11-14T22:13:29Z", 15, 15)
+    await clock.advance(8)
+    assert (await told())[0] is None
 
 
 async def test_a_document_that_did_not_change_is_not_made_again(ledger: Ledger) -> None:

@@ -7,7 +7,19 @@ import pytest
 from pydantic import BaseModel
 
 from inventory_backend import config
-from inventory_backend.config import Config, Ledger, Logs, Payments, Redis, Sale, Secrets, Server, read, upstream_signer
+from inventory_backend.config import (
+    Config,
+    Ledger,
+    Logs,
+    Payments,
+    Redis,
+    Sale,
+    Secrets,
+    Server,
+    Wave,
+    read,
+    upstream_signer,
+)
 from inventory_backend.receivers import Confirmations, Mail, Webhook
 from tests.till import KEYS
 from waitroom.kernel.errors import ConfigFault
@@ -28,13 +40,13 @@ def test_the_shipped_file_says_the_defaults() -> None:
 
 
 @pytest.mark.parametrize(
-    "model", [Server, Redis, Ledger, Payments, Confirmations, Mail, Webhook, Secrets, Logs, Sale, config.Sku]
+    "model", [Server, Redis, Ledger, Payments, Confirmations, Mail, Webhook, Secrets, Logs, Sale, config.Sku, Wave]
 )
 def test_the_shipped_file_names_every_setting_with_a_comment(model: type[BaseModel]) -> None:
     text = SHIPPED.read_text("utf-8")
     for field in model.model_fields.values():
         key = field.validation_alias
-        if key != "skus":
+        if key not in {"skus", "waves"}:
             assert re.search(rf"^(# )?{key} = .+ +# .+$", text, re.MULTILINE), key
         assert field.description
 
@@ -95,6 +107,24 @@ def test_a_sale_must_fit_together() -> None:
         parse({"sales": [{"name": "drop", "skus": [sku, sku], **times}]}, Config)
 
     assert [fault.partition(": ")[0] for fault in refused.value.faults] == ["sales[0].skus[1].sku", "sales[0].ends_at"]
+
+
+def test_a_wave_comes_once_at_a_time_and_before_the_end() -> None:
+    at = ["2026-11-28T09:30:00Z", "2026-11-28T10:30:00+01:00", "2026-11-28T10:00:00Z"]
+    waves = [{"at": one, "add": 5} for one in at]
+    sku = {"sku": "a", "name": "A", "price": 1, "total": 1}
+
+    with pytest.raises(ConfigFault) as refused:
+        parse({"sales": [{"name": "drop", "skus": [sku | {"waves": waves}]}]}, Config)
+    assert [fault.partition(": ")[0] for fault in refused.value.faults] == ["sales[0].skus[0].waves[1].at"]
+
+    late = {"ends_at": "2026-11-28T10:00:00Z", "skus": [sku | {"waves": [waves[0], waves[2]]}]}
+    with pytest.raises(ConfigFault) as refused:
+        parse({"sales": [{"name": "drop", **late}]}, Config)
+    assert [fault.partition(": ")[0] for fault in refused.value.faults] == ["sales[0].skus[0].waves[1].at"]
+
+    with pytest.raises(ConfigFault, match="more than"):
+        parse({"sales": [{"name": "drop", "skus": [sku | {"waves": [waves[0] | {"add": 10**8}]}]}]}, Config)
 
 
 def test_the_environment_overrides_the_file(tmp_path: Path) -> None:
