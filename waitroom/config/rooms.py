@@ -97,6 +97,19 @@ class Health(Settings):
     )
 
 
+class Stock(Settings):
+    """How admission follows what the store reports of its stock (docs/stock.md)."""
+
+    report_lifetime_ms: Annotated[DurationMs, between("0s", "10m")] = Field(
+        duration_ms("15s"),
+        description='How long a report counts; without a later one the room goes on as without any. "0s" heeds none.',
+    )
+    decision_time_ms: Annotated[DurationMs, between("0s", "10m")] = Field(
+        duration_ms("20s"),
+        description="How long somebody who came in is counted on to buy: so many fewer are called for the last units.",
+    )
+
+
 class Event(Settings):
     """One scheduled opening of a room."""
 
@@ -185,6 +198,7 @@ class Room(Settings):
     poll: Poll = Field(Poll(), description="How often a waiting browser asks.")
     lanes: Lanes = Field(Lanes(), description="How its lanes share the admissions.")
     health: Health = Field(Health(), description="Whether admission heeds how the upstream does.")
+    stock: Stock = Field(Stock(), description="How admission follows what the store has left.")
     beacon: Beacon = Field(Beacon(), description="Where the spin of its draws comes from.")
     events: Many[Event] = Field((), description="Scheduled openings; without any the room is always on.")
 
