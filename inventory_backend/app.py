@@ -33,6 +33,7 @@ from inventory_backend.stock.counter import Counter
 from inventory_backend.stock.rebuild import Rebuild
 from inventory_backend.stock.reconciler import Reconciler
 from inventory_backend.stock.stock import Stock
+from inventory_backend.stock_reports import StockReports, Way
 from waitroom.kernel.answers import errors_become_answers
 from waitroom.kernel.clock import Clock
 from waitroom.kernel.embedded import EmbeddedServer
@@ -84,7 +85,10 @@ async def built(config: Config, signer: UpstreamPassSigner, clock: Clock) -> Asy
         courier = Courier(ledger, await _sinks(config, stack, ledger, clock), _retries(config))
         stack.push_async_callback(courier.close)
         reconciler = Reconciler(ledger, stock, rebuild, sales)
-        jobs = Jobs(ledger, rebuild, reconciler, catalogue, checkout, saga, outbox, courier, config.mail.keep_ms)
+        way = Way(config.room.url, config.room.timeout_ms)
+        reports = StockReports(ledger, sales, signer.reports, session, way, clock)
+        parts = (ledger, rebuild, reconciler, catalogue, checkout, saga, outbox, courier, reports)
+        jobs = Jobs(*parts, config.mail.keep_ms)
         await catalogue.seed()
         await catalogue.refresh()
         await _load_stock(scripts, rebuild)

@@ -15,6 +15,9 @@ DRIFT = Gauge(
     ["sale", "sku"],
     multiprocess_mode="mostrecent",
 )
+STOCK_REPORTS = Counter(
+    "waitroom_till_stock_reports", "Reports of the stock to a room, by outcome: heard or failed.", ["room", "outcome"]
+)
 DELIVERIES = Counter("waitroom_till_deliveries", "Tries to deliver a confirmation, by what became.", ["sink", "fate"])
 DELIVERIES_WAITING = Gauge(
     "waitroom_till_deliveries_waiting",

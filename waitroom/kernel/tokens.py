@@ -200,6 +200,11 @@ class UpstreamPassSigner(PassSigner):
 
     purpose = "upstream-pass"
 
+    def __init__(self, keys: Keys | Sequence[bytes]) -> None:
+        """Take the upstream keys out of `keys`; `reports` signs with them what the store says of its stock."""
+        super().__init__(keys)
+        self.reports = StockReportSigner(keys)
+
     @staticmethod
     def upstream_secret(keys: Keys) -> str:
         """Return the upstream keys in hex, newest last, for `WAITROOM_UPSTREAM_SECRET` of the store behind."""
