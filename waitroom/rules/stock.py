@@ -31,12 +31,17 @@ def told(stock: Stock | None) -> dict[str, int] | None:
     return None if stock is None else {"left": stock.left, "held": stock.held}
 
 
+def is_short(stock: Stock, ahead: int) -> bool:
+    """Whether there may be nothing for who has `ahead` people before them: then nobody can say how long they wait."""
+    return stock.left == 0 or ahead >= stock.left + stock.held
+
+
 def in_line(stock: Stock, ahead: int) -> str:
     """Return what somebody with `ahead` people before them reads; the page's JavaScript has the same rule."""
     if stock.left == 0:
         return f"Nothing is free this moment. {stock.held:,} set aside may come back: then the line moves on."
     before = f"{ahead:,}" if ahead else "nobody"
-    doubt = ": it may sell out before your turn." if ahead >= stock.left + stock.held else "."
+    doubt = ": it may sell out before your turn." if is_short(stock, ahead) else "."
     return f"{about(stock.left)} left, {before} ahead of you{doubt}"
 
 
