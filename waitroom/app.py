@@ -47,7 +47,7 @@ from waitroom.kernel.pages import Pages
 from waitroom.kernel.ports import Place
 from waitroom.kernel.redis import RedisSettings, ScriptRunner, connected
 from waitroom.kernel.tasks import Errands, Loop, running
-from waitroom.kernel.tokens import Keys, PassSigner, StockReportSigner, TicketSigner, UpstreamPassSigner
+from waitroom.kernel.tokens import Keys, PassSigner, TicketSigner, UpstreamPassSigner
 from waitroom.proxy.behind import all_connected, ways
 from waitroom.proxy.forward import Forwarder
 from waitroom.proxy.headers import identify
@@ -144,8 +144,7 @@ class Edge:
     ) -> None:
         """Build each part once; nothing runs yet."""
         rules = [room_rules(room) for room in config.rooms]
-        self._config = config
-        self._clock = clock
+        self._config, self._clock = config, clock
         self.errands = Errands()
         self.board = Board(clock)
         self.rooms = Rooms(runner, rules, keys, clock)
@@ -167,7 +166,7 @@ class Edge:
             trusted=self._trusted,
         )
         self._upstream_passes = UpstreamPassSigner(keys)
-        self._stock_reports = StockReports(self.rooms, Stocks(runner), StockReportSigner(keys))
+        self._stock_reports = StockReports(self.rooms, Stocks(runner), self._upstream_passes.reports)
         self._watches = watches = {room.name: Watch(room.health) for room in rules if room.health}
         self._build_proxy(upstreams)
         draws = Draws(runner, secrets.token_hex(6))
