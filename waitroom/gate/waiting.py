@@ -8,7 +8,7 @@ from waitroom.gate.looks import Look, look
 from waitroom.gate.squeeze import squeezed
 from waitroom.kernel.pages import Pages, csp, nonce
 from waitroom.kernel.prepared import Prepared
-from waitroom.rules.stock import Stock, in_line, is_short
+from waitroom.rules.stock import Stock, about, in_line, is_short
 
 HTML = "text/html; charset=utf-8"
 
@@ -98,7 +98,9 @@ class WaitingPage:
         shown, wait = None if state in _NAMELESS_PLACE else visitor.place, visitor.wait
         if shown is None or state in {"paused", "down"} or (stock is not None and is_short(stock, shown - 1)):
             wait = None
-        if stock is not None and shown is not None and state == "waiting":
+        if stock is not None and state == "prequeue":
+            lead = f"{about(stock.left)} to sell. {lead}"
+        elif stock is not None and shown is not None and state == "waiting":
             lead = f"{in_line(stock, shown - 1)} {lead}"
         slow = {
             "state": state,

@@ -136,6 +136,12 @@ def test_a_slow_page_says_what_is_left_and_makes_no_wait_up(
     assert told not in waiting.for_slow("drop", SlowVisitor(1204, None, 20, "paused", stock=stock)).body
 
 
+def test_before_the_opening_a_slow_page_says_how_many_there_are_to_sell(waiting: WaitingPage) -> None:
+    page = waiting.for_slow("drop", SlowVisitor(None, None, 20, "prequeue", stock=Stock(104, 0, 0)))
+
+    assert "About 100 to sell. The doors are not open yet." in page.body
+
+
 @pytest.mark.parametrize(
     ("low_s", "high_s", "text"),
     [

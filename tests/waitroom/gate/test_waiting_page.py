@@ -662,7 +662,9 @@ async def test_what_is_left_is_told_and_no_wait_is_made_up_for_what_may_be_gone(
     await expect(lead).to_have_text(re.compile("^Your place is kept: should something come back"))
     room.stock, room.phase, room.called = {"left": 2, "held": 0}, "open", 1202
     await expect(lead).to_have_text(re.compile("^2 left, 1 ahead of you. This page"))
-    room.stock = None
+    room.stock, room.phase = {"left": 104, "held": 0}, "prequeue"
+    await expect(lead).to_have_text(re.compile("^About 100 to sell. Your place is kept."))
+    room.stock, room.phase = None, "open"
     await expect(lead).to_have_text(re.compile("^This page lets you in"))
     assert faults == []
 
