@@ -89,10 +89,11 @@ class StockReports:
                     _ = group.create_task(self._tell(room, units))
 
     def _by_room(self, counted: dict[str, Units]) -> dict[str, Units]:
-        """Add up what each room's sales have; of one that has ended nobody can buy, and none may say it is sold out."""
-        found = dict[str, Units]()
+        """Add up each room's sales that are open, else those to come; of one whose sales are over, nothing."""
+        now_ms, found = self._ledger.now_ms(), dict[str, Units]()
+        busy = {one.room for one in self._sales if one.is_open(now_ms)}
         for one in self._sales:
-            if not one.has_ended(self._ledger.now_ms()):
+            if one.is_open(now_ms) or (one.room not in busy and not one.has_ended(now_ms)):
                 found[one.room] = found.get(one.room, Units()) + counted.get(one.name, Units())
         return found
 

@@ -3,6 +3,7 @@
 import asyncio
 import logging
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,7 @@ from waitroom.kernel.clock import SystemClock
 from waitroom.kernel.redis import ScriptRunner
 
 NOWHERE = "http://127.0.0.1:9"
+EARLIER, LATER = 1_000, 2**52
 
 
 @pytest.fixture
@@ -148,20 +150,25 @@ async def test_a_clock_that_was_put_back_is_heard_again_when_it_has_caught_up(
     assert "drop" in restarted._told
 
 
-async def test_a_sale_that_has_ended_says_nothing_of_its_room(ledger: Ledger, edge: Front, clock: FakeClock) -> None:
-    async with aiohttp.ClientSession() as session:
-        await reporting(ledger, session, url_of(edge), clock, ends_ms=clock.now_ms()).step()
-
-    assert (await seen(edge))[1] is None
-
-
-async def test_the_sales_of_one_room_are_added_up(ledger_url: str, edge: Front, clock: FakeClock) -> None:
-    sales = [sale(), sale(total=3)]
-    object.__setattr__(sales[1], "name", "second")
+@pytest.mark.parametrize(
+    ("first", "second", "told"),
+    [
+        ({}, {}, 26),
+        ({"starts_ms": LATER}, {"starts_ms": LATER}, 26),
+        ({}, {"starts_ms": LATER}, 20),
+        ({"ends_ms": EARLIER}, {"starts_ms": LATER}, 6),
+        ({"ends_ms": EARLIER}, {}, 6),
+        ({"ends_ms": EARLIER}, {"ends_ms": EARLIER}, None),
+    ],
+)
+async def test_of_the_sales_of_one_room_those_count_that_are_open_else_those_to_come(
+    ledger_url: str, edge: Front, clock: FakeClock, first: Any, second: Any, told: int | None
+) -> None:
+    sales = [sale(**first), replace(sale(total=3, **second), name="second")]
     async with opened(LedgerSettings(ledger_url), clock) as ledger, aiohttp.ClientSession() as session:
         await Catalogue(ledger, sales).seed()
         counted = await ledger.read(units_of)
         await StockReports(ledger, sales, SIGNER.reports, session, Way(url_of(edge), 2000), clock).step()
 
     assert counted == {"drop": Units(20, 0), "second": Units(6, 0)}
-    assert (await seen(edge))[1] == {"left": 26, "held": 0}
+    assert (await seen(edge))[1] == (None if told is None else {"left": told, "held": 0})
