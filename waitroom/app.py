@@ -144,7 +144,8 @@ class Edge:
     ) -> None:
         """Build each part once; nothing runs yet."""
         rules = [room_rules(room) for room in config.rooms]
-        self._config, self._clock = config, clock
+        self._config = config
+        self._clock = clock
         self.errands = Errands()
         self.board = Board(clock)
         self.rooms = Rooms(runner, rules, keys, clock)

@@ -190,15 +190,14 @@ local function sum(name)
   return all
 end
 
--- how many more may come in, so that there is something to buy for each, beside those on their way and those who came in a
--- moment ago; while nothing is free, nobody more
+-- how many more may come in, so that a unit is left for each, beside those on their way and those who are about to buy.
+-- What is set aside counts once it is back: then somebody is called for it.
 local function may_buy_of(supply, came, expected)
   local admitted = 0
   for _, lane in ipairs(lanes) do
     admitted = admitted + (lane.is_used and tonumber(redis.call('HGET', lane.line, 'admitted') or 0) or 0)
   end
-  local fresh = fresh_in(room, came, admitted, now, deciding)
-  return supply.left > 0 and math.max(0, supply.left + supply.held - expected - fresh) or 0
+  return math.max(0, supply.left - expected - undecided(room, came, admitted, supply.left, now, deciding))
 end
 
 -- let `due` more come in; returns how many were called, and how many of them are counted on

@@ -1,8 +1,9 @@
 -- supply: what the store behind still has to sell, as it reports itself (`rooms/stock`); whoever admits heeds it.
 --
 -- In the room: stock, "left:held:said_ms:heard_ms" (units that are free, units that are set aside and may come back).
--- While that counts: may_buy (how many more may be called, or come straight in, until the next tick), came ("ms:count" a
--- few times: how many had come in by then), gone (1 while nothing is left and nothing can come back).
+-- While that counts: may_buy (how many more may be called, or come straight in, until the next tick), gone (1 while nothing is
+-- left and nothing can come back), came ("left:taken;" as of the last tick, then "ms:count:taken" a few times: how many had
+-- come in by then, and how many units had been taken since the store reports).
 local MARKS = 4 -- in so many steps those who came in a moment ago are forgotten
 
 local function supply_of(text)
@@ -27,23 +28,28 @@ local function recall_supply(room, text)
   end
 end
 
--- how many of all who were `admitted` came in a moment ago: they have not had the time to buy
-local function fresh_in(room, came, admitted, now, deciding)
+-- how many of all who were `admitted` came in a moment ago and may still buy: so many have not taken a unit since
+local function undecided(room, came, admitted, left, now, deciding)
+  local before, taken = string.match(came or '', '^(%d+):(%d+);')
   local marks, text = {}, {}
-  for ms, count in string.gmatch(came or '', '(%d+):(%d+)') do
+  taken = tonumber(taken or 0) + math.max(0, tonumber(before or left) - left)
+  for ms, count, by_then in string.gmatch(came or '', '(%d+):(%d+):(%d+)') do
     if tonumber(count) <= admitted then -- else it was counted in another event, or before a loss
-      marks[#marks + 1] = { ms = tonumber(ms), count = tonumber(count) }
+      marks[#marks + 1] = { ms = tonumber(ms), count = tonumber(count), taken = tonumber(by_then) }
     end
   end
   while marks[2] and now - marks[2].ms >= deciding do
     table.remove(marks, 1)
   end
   if not marks[1] or now - marks[#marks].ms >= deciding / MARKS then
-    marks[#marks + 1] = { ms = now, count = admitted }
-    for i, mark in ipairs(marks) do
-      text[i] = string.format('%d:%d', mark.ms, mark.count)
-    end
-    redis.call('HSET', room, 'came', table.concat(text, ' '))
+    marks[#marks + 1] = { ms = now, count = admitted, taken = taken }
   end
-  return admitted - marks[1].count
+  for i, mark in ipairs(marks) do
+    text[i] = string.format('%d:%d:%d', mark.ms, mark.count, mark.taken)
+  end
+  local told = string.format('%d:%d;%s', left, taken, table.concat(text, ' '))
+  if told ~= came then
+    redis.call('HSET', room, 'came', told)
+  end
+  return math.max(0, admitted - marks[1].count - (taken - marks[1].taken))
 end

@@ -331,9 +331,11 @@ class Model:
     supply: Supply | None = None
     counting: Supply | None = None
     may_buy: int = 0
-    came: list[tuple[int, int]] = field(default_factory=list)
+    came: list[tuple[int, int, int]] = field(default_factory=list)
     is_gone: bool = False
-    fresh: int = 0
+    undecided: int = 0
+    left: int = 0
+    taken: int = 0
 
     def __post_init__(self) -> None:
         self.lanes = {name: Lane(name, self.times) for name in LANES}
@@ -482,26 +484,28 @@ class Model:
             for lane in self.lanes.values():
                 lane.call_again(now)
         if not self.counting:
-            self.came, self.may_buy = [], 0
+            self.came, self.may_buy, self.taken = [], 0, 0
 
     def _mark(self, now: int) -> None:
         """Note how many had come in by now, four times in the time that somebody is counted on to buy."""
         if not self.counting:
             return
+        self.taken += max(0, self.left - self.counting.left) if self.came else 0
+        self.left = self.counting.left
         self.came = [mark for mark in self.came if mark[1] <= self.admitted()]
         past = [mark for mark in self.came if now - mark[0] >= self.times.deciding_ms]
         kept = [*past[-1:], *(mark for mark in self.came if mark not in past)]
         if not kept or now - kept[-1][0] >= self.times.deciding_ms / 4:
-            self.came = [*kept, (now, self.admitted())]
-        self.fresh = self.admitted() - (kept or self.came)[0][1]
+            self.came = [*kept, (now, self.admitted(), self.taken)]
+        _, admitted, taken = (kept or self.came)[0]
+        self.undecided = max(0, self.admitted() - admitted - (self.taken - taken))
 
     def _limited(self, now: int) -> int:
         """Return how many may be called for what the store has; any number where it does not say."""
         self._mark(now)
         if not self.counting:
             return 2**53
-        there_is = self.counting.left + self.counting.held
-        self.may_buy = max(0, there_is - self.expected() - self.fresh) if self.counting.left else 0
+        self.may_buy = max(0, self.counting.left - self.expected() - self.undecided)
         return self.may_buy
 
     def admitted(self) -> int:

@@ -252,9 +252,17 @@ MUTANTS: dict[str, Patch] = {
         )
     },
     "people are called for whom there is nothing": {"rooms/tick": ("- expected), may_buy)", "- expected), math.huge)")},
-    "people are called while nothing is free": {"rooms/tick": ("return supply.left > 0 and", "return true and")},
-    "who is on the way buys nothing": {"rooms/tick": ("supply.held - expected - fresh", "supply.held - fresh")},
-    "who came in has bought at once": {"rooms/tick": ("supply.held - expected - fresh", "supply.held - expected")},
+    "people are called for what is held": {
+        "rooms/tick": ("supply.left - expected -", "supply.left + supply.held - expected -")
+    },
+    "who is on the way buys nothing": {"rooms/tick": ("supply.left - expected -", "supply.left -")},
+    "who came in has bought at once": {
+        "rooms/tick": ("return math.max(0, admitted - marks[1].count", "return math.min(0, 0")
+    },
+    "who has bought may still buy": {"rooms/tick": ("marks[1].count - (taken - marks[1].taken))", "marks[1].count)")},
+    "units that return make people buy": {
+        "rooms/tick": ("math.max(0, tonumber(before or left) - left)", "tonumber(before or left) - left")
+    },
     "who came in buys for ever": {
         "rooms/tick": ("while marks[2] and now - marks[2].ms >= deciding do", "while false do")
     },

@@ -14,6 +14,8 @@ from waitroom.kernel.units import duration_ms
 from waitroom.rules.beacons import BeaconKind
 from waitroom.rules.rooms import ALWAYS, Queueing
 
+_SHORTEST_REPORT_MS = duration_ms("10s")
+
 
 class Challenge(Settings):
     """The proof of work that a browser solves to join."""
@@ -108,6 +110,12 @@ class Stock(Settings):
         duration_ms("20s"),
         description="How long somebody who came in is counted on to buy: so many fewer are called for the last units.",
     )
+
+    @model_validator(mode="after")
+    def _outlives_a_silence(self) -> Self:
+        if 0 < self.report_lifetime_ms < _SHORTEST_REPORT_MS:
+            raise Faults([Fault(("report_lifetime",), 'must be "0s", or at least 10s: the till reports every 5s')])
+        return self
 
 
 class Event(Settings):

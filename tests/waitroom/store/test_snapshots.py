@@ -26,4 +26,4 @@ async def test_the_stock_is_told_where_the_store_reports_it(redis: ScriptRunner,
     async with front(redis, keys, store) as shop:
         await Stocks(redis).hear(StockReport("drop", 40, 3, 1))
 
-        assert (await shop.edge.rooms.tick("drop")).stock == Stock(40, 3, 43)
+        assert (await shop.edge.rooms.tick("drop")).stock == Stock(40, 3, 40)
