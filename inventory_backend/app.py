@@ -37,6 +37,7 @@ from inventory_backend.stock.rebuild import Rebuild
 from inventory_backend.stock.reconciler import Reconciler
 from inventory_backend.stock.restock import Restock
 from inventory_backend.stock.stock import Stock
+from inventory_backend.stock_reports import StockReports, Way
 from waitroom.kernel.answers import errors_become_answers
 from waitroom.kernel.clock import Clock
 from waitroom.kernel.embedded import EmbeddedServer
@@ -90,17 +91,19 @@ async def built(config: Config, signer: UpstreamPassSigner, clock: Clock) -> Asy
         courier = Courier(ledger, await _sinks(config, stack, ledger, clock), _retries(config))
         stack.push_async_callback(courier.close)
         reconciler = Reconciler(ledger, stock, rebuild, sales)
+        way = Way(config.room.url, config.room.timeout_ms)
         jobs = Jobs(
-            ledger,
-            rebuild,
-            reconciler,
-            Restock(ledger, stock, rebuild, sales),
-            catalogue,
-            checkout,
-            saga,
-            outbox,
-            courier,
-            config.mail.keep_ms,
+            ledger=ledger,
+            rebuild=rebuild,
+            reconciler=reconciler,
+            restock=Restock(ledger, stock, rebuild, sales),
+            catalogue=catalogue,
+            checkout=checkout,
+            saga=saga,
+            outbox=outbox,
+            courier=courier,
+            stock_reports=StockReports(ledger, sales, signer.reports, session, way, clock),
+            keep_addresses_ms=config.mail.keep_ms,
         )
         await catalogue.seed()
         await catalogue.refresh()

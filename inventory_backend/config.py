@@ -24,13 +24,14 @@ from waitroom.kernel.settings import (
     parse,
     read_secrets,
 )
-from waitroom.kernel.shapes import Name, RedisUrl, SiteUrl
+from waitroom.kernel.shapes import Name, OptionalSiteUrl, RedisUrl, SiteUrl
 from waitroom.kernel.tokens import UpstreamPassSigner
 from waitroom.kernel.units import Address, duration_ms, spell_instant
 from waitroom.verify.passes import UPSTREAM_SECRET_VARIABLE
 from waitroom.verify.passes import upstream_signer as signer_of
 
 GATEWAY_VARIABLE = "WAITROOM_SIMULATED_GATEWAY_URL"
+ROOM_VARIABLE = "WAITROOM_ROOM_URL"
 
 _LARGEST_AMOUNT = 99_999_999
 
@@ -91,6 +92,17 @@ class Ledger(Settings):
         duration_ms("5s"), description="How long one transaction may take before the ledger counts as gone."
     )
     readers: int = Field(4, ge=1, le=64, description="Connections that read beside the one that writes.")
+
+
+class Room(Settings):
+    """The waiting room, which is told what is left (docs/stock.md)."""
+
+    url: OptionalSiteUrl = Field(
+        "", description="Where it is reached; empty takes what `waitroom serve` says, and without that tells nobody."
+    )
+    timeout_ms: Annotated[DurationMs, between("100ms", "10s")] = Field(
+        duration_ms("2s"), description="How long it may take to answer."
+    )
 
 
 class Payments(Settings):
@@ -231,6 +243,7 @@ class Config(Settings):
     server: Server = Field(Server(), description="Where the room's proxy reaches the shop.")
     redis: Redis = Field(Redis(), description="Where the stock is counted while the sale runs.")
     ledger: Ledger = Field(Ledger(), description="The truth about holds, orders and money.")
+    room: Room = Field(Room(), description="The waiting room, which is told what is left.")
     payments: Payments = Field(Payments(), description="The payment gateway.")
     confirmations: Confirmations = Field(Confirmations(), description="How often a confirmation is tried.")
     mail: Mail = Field(Mail(), description="The server that takes mails to shoppers.")
@@ -261,6 +274,9 @@ def read(path: Path, environment: Mapping[str, str] = os.environ) -> Config:
     if url := environment.get("REDIS_URL", ""):
         redis = parse({"url": url}, Redis)
         config = config.model_copy(update={"redis": config.redis.model_copy(update={"url": redis.url})})
+    if (url := environment.get(ROOM_VARIABLE, "")) and not config.room.url:
+        room = parse({"url": url}, Room)
+        config = config.model_copy(update={"room": config.room.model_copy(update={"url": room.url})})
     if url := environment.get(GATEWAY_VARIABLE, ""):
         payments = parse({"url": url}, Payments)
         config = config.model_copy(update={"payments": config.payments.model_copy(update={"url": payments.url})})

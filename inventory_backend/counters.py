@@ -16,6 +16,9 @@ DRIFT = Gauge(
     multiprocess_mode="mostrecent",
 )
 STREAMS = Gauge("waitroom_till_streams", "Browsers that watch the stock as it changes.", multiprocess_mode="livesum")
+STOCK_REPORTS = Counter(
+    "waitroom_till_stock_reports", "Reports of the stock to a room, by outcome: heard or failed.", ["room", "outcome"]
+)
 DELIVERIES = Counter("waitroom_till_deliveries", "Tries to deliver a confirmation, by what became.", ["sink", "fate"])
 DELIVERIES_WAITING = Gauge(
     "waitroom_till_deliveries_waiting",

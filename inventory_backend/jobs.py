@@ -13,6 +13,7 @@ from inventory_backend.payments.saga import Saga
 from inventory_backend.stock.rebuild import Rebuild
 from inventory_backend.stock.reconciler import Reconciler
 from inventory_backend.stock.restock import Restock
+from inventory_backend.stock_reports import StockReports
 from waitroom.kernel.tasks import Loop
 
 
@@ -29,6 +30,7 @@ class Jobs:
     saga: Saga
     outbox: Outbox
     courier: Courier
+    stock_reports: StockReports
     keep_addresses_ms: int
 
     def loops(self) -> list[Loop]:
@@ -44,6 +46,7 @@ class Jobs:
             Loop("time", self.ledger.ask_time, period_s=60, limit_s=30),
             Loop("forget", self.forget_answers, period_s=300, limit_s=30),
             *self.courier.loops(),
+            *self.stock_reports.loops(),
         ]
 
     async def forget_answers(self) -> None:

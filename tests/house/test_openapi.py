@@ -25,7 +25,7 @@ from waitroom.console.sign_ins import Role
 from waitroom.kernel.pages import Pages
 from waitroom.kernel.redis import ScriptRunner
 from waitroom.kernel.tasks import running
-from waitroom.kernel.tokens import Keys
+from waitroom.kernel.tokens import Keys, StockReport, StockReportSigner
 from waitroom.rules.rooms import Phase, RoomRules
 from waitroom.store.audit import Audit
 from waitroom.store.rooms import Rooms, Standing
@@ -72,6 +72,7 @@ async def test_the_edge_is_described(redis: ScriptRunner, keys: Keys, store: Sto
     async with front(redis, keys, store, opens_in_s=-1, edge=trusted) as after:
         await after.tick()
         await _opened(partial(ask, described, after.client), after, joined)
+        await _stocked(partial(ask, described, after.client), after, StockReportSigner(keys))
 
     assert described.operations - described.asked == set(), "every route was asked"
 
@@ -102,6 +103,8 @@ async def _gathered(ask_: Any) -> dict[str, Any]:
             await ask_("GET", f"/.waitroom/auth/{front_}", headers=headers)
         await ask_("GET", "/.waitroom/auth/envoy{target}", target="/drop/", headers=headers)
     await ask_("POST", "/.waitroom/auth/revoke/{room}", headers={"Waitroom-Pass": "forged"})
+    await ask_("POST", f"{OWN}/stock", json={"report": "forged"})
+    await ask_("POST", f"{OWN}/stock", json={})
     return joined
 
 
@@ -120,6 +123,16 @@ async def _opened(ask_: Any, door: Front, joined: dict[str, Any]) -> None:
     assert await ask_("POST", "/.waitroom/auth/revoke/{room}", headers={"Waitroom-Pass": shown}) is None
     await ask_("POST", f"{OWN}/queue/leave", headers=ticket)
     await ask_("POST", f"{OWN}/queue/leave", headers={"Origin": "https://evil.example"})
+
+
+async def _stocked(ask_: Any, door: Front, signer: StockReportSigner) -> None:
+    """Report as the store behind: once, twice, and too late."""
+    now_ms = door.edge.rooms.now_ms()
+    for said_ms in (now_ms, now_ms, 0):
+        report = signer.sign(StockReport("drop", 40, 3, said_ms))
+        await ask_("POST", f"{OWN}/stock", json={"report": report})
+    await door.tick()
+    assert (await ask_("GET", f"{OWN}/pulse"))["stock"] == {"left": 40, "held": 3}
 
 
 # The listener for operators

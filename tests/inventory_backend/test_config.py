@@ -33,14 +33,26 @@ SMALL = {"sales": [{"name": "drop", "skus": [{"sku": "a", "name": "A", "price": 
 def test_the_shipped_file_says_the_defaults() -> None:
     shipped, small = read(SHIPPED, {}), parse(SMALL, Config)
 
-    for table in ("server", "redis", "ledger", "payments", "confirmations", "mail", "secrets", "logs", "webhooks"):
+    for table in (
+        "server",
+        "redis",
+        "ledger",
+        "room",
+        "payments",
+        "confirmations",
+        "mail",
+        "secrets",
+        "logs",
+        "webhooks",
+    ):
         assert getattr(shipped, table) == getattr(small, table)
     own = {"name", "skus"}
     assert shipped.sales[0].model_dump(exclude=own) == small.sales[0].model_dump(exclude=own)
 
 
 @pytest.mark.parametrize(
-    "model", [Server, Redis, Ledger, Payments, Confirmations, Mail, Webhook, Secrets, Logs, Sale, config.Sku, Wave]
+    "model",
+    [Server, Redis, Ledger, config.Room, Payments, Confirmations, Mail, Webhook, Secrets, Logs, Sale, config.Sku, Wave],
 )
 def test_the_shipped_file_names_every_setting_with_a_comment(model: type[BaseModel]) -> None:
     text = SHIPPED.read_text("utf-8")
@@ -171,3 +183,15 @@ def test_an_unusable_secret_is_refused(given: str) -> None:
         upstream_signer(parse(SMALL, Config), {"WAITROOM_UPSTREAM_SECRET": given})
 
     assert not given or given not in str(refused.value)
+
+
+def test_the_room_is_where_the_file_says_else_where_the_one_who_starts_us_says(tmp_path: Path) -> None:
+    path = tmp_path / "inventory.toml"
+    small = '[[sales]]\nname = "drop"\nskus = [{ sku = "a", name = "A", price = 1, total = 1 }]\n'
+    path.write_text(small)
+    assert read(path, {}).room.url == ""
+    assert read(path, {config.ROOM_VARIABLE: "http://127.0.0.1:8080"}).room.url == "http://127.0.0.1:8080"
+    path.write_text('room = { url = "https://shop.example/" }\n' + small)
+    assert read(path, {config.ROOM_VARIABLE: "http://127.0.0.1:8080"}).room.url == "https://shop.example"
+    with pytest.raises(ConfigFault):
+        read(path.with_name("none.toml"), {})

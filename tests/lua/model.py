@@ -32,6 +32,16 @@ class Batch:
 
 
 @dataclass(frozen=True)
+class Supply:
+    """What the store behind reported: units free and set aside, when by its own clock, and when it was heard."""
+
+    left: int
+    held: int
+    said_ms: int
+    heard_ms: int
+
+
+@dataclass(frozen=True)
 class Memory:
     """What a worker carries from one tick to the next."""
 
@@ -46,6 +56,7 @@ class Memory:
     is_ended: bool
     message: str
     lanes: dict[str, dict[str, Any]]
+    supply: "Supply | None" = None
 
 
 @dataclass
@@ -66,6 +77,8 @@ class Times:
     spin: float = 0.0
     priority_weight: float = 3.0
     slow_share: float = 0.1
+    lasts_ms: int = 15_000
+    deciding_ms: int = 20_000
 
 
 GROWS = ("serving", "lapsed_upto", "called", "admitted", "lapsed", "heads")
@@ -315,6 +328,14 @@ class Model:
     unseen_until_ms: int = 0
     gather_for: int = 0
     gather_until_ms: int = 0
+    supply: Supply | None = None
+    counting: Supply | None = None
+    may_buy: int = 0
+    came: list[tuple[int, int, int]] = field(default_factory=list)
+    is_gone: bool = False
+    undecided: int = 0
+    left: int = 0
+    taken: int = 0
 
     def __post_init__(self) -> None:
         self.lanes = {name: Lane(name, self.times) for name in LANES}
@@ -357,6 +378,8 @@ class Model:
             return "prequeue"
         if self.is_paused:
             return "paused"
+        if self.is_gone:
+            return "sold_out"
         has_begun = t.starts is not None and now >= t.starts
         return "open" if has_begun or self.ready(now) or self.missing(now) else "idle"
 
@@ -390,6 +413,7 @@ class Model:
             self.generation, self.beats, self.revision, self.waiting() + self.missing(now), self.inside(now), last,
             dict(self.by_ops), self.is_paused, self.is_ended, self.message,
             {lane.name: {name: getattr(lane, name) for name in (*GROWS, "show_up")} for lane in self.used()},
+            self.supply,
         )  # fmt: skip
 
     # the moves
@@ -406,6 +430,7 @@ class Model:
             self._heal(now, memory, newborn)
         self.rate = float(self.by_ops.get("rate", self.times.rate))
         self.cap = int(self.by_ops.get("cap", self.times.cap))
+        self._heed_supply(now)
         main = self.lanes[MAIN]
         main.heads = max(main.heads, main.heads_in_line())
         if not self.missing(now):
@@ -417,11 +442,12 @@ class Model:
         tokens = self.refilled(now)
         if not is_admitting:
             tokens = min(tokens, 1.0)
-        inside = self.inside(now)
-        due = floor(min(tokens + _ALMOST, self.cap - inside) - self.expected())
+        inside, expected = self.inside(now), self.expected()
+        due = min(floor(min(tokens + _ALMOST, self.cap - inside) - expected), self._limited(now))
         is_calling = phase == "open" and self.ready(now) and due >= 1 and not self.missing(now)
         for lane, count in share_out(list(self.lanes.values()), now, due, self.times) if is_calling else []:
             lane.call(now, count)
+        self.may_buy = max(0, self.may_buy - (self.expected() - expected))
         is_full = tokens >= self.burst() and tokens == self.tokens
         if not (is_admitting and is_full and not self.waiting() and not self.awaited() and not inside):
             self.keep(tokens, now)
@@ -433,7 +459,57 @@ class Model:
         used = self.used()
         lanes = [(lane.name, lane.serving, lane.called, len(lane.waiting())) for lane in used]
         counts = [inside, len(self.awaited()), sum(lane.admitted for lane in used), sum(lane.lapsed for lane in used)]
-        return ["ticked", self.phase(now), lanes, *counts, self.rate, self.cap, self.message, self.revision]
+        return [
+            "ticked", self.phase(now), lanes, *counts, self.rate, self.cap, self.message, self.revision,
+            [self.counting.left, self.counting.held, self.may_buy] if self.counting else [],
+        ]  # fmt: skip
+
+    def report(self, left: int, held: int, said: int, now: int) -> Reply:
+        if not self.is_loaded:
+            return ["unloaded"]
+        if self.supply and said <= self.supply.said_ms:
+            return ["known"]
+        self.supply = Supply(left, held, said, now)
+        return ["taken"]
+
+    def _heed_supply(self, now: int) -> None:
+        counts = self.supply is not None and now - self.supply.heard_ms < self.times.lasts_ms
+        self.counting = self.supply if counts else None
+        was_gone, self.is_gone = (
+            self.is_gone,
+            self.counting is not None and self.counting.left + self.counting.held == 0,
+        )
+        if was_gone and not self.is_gone:
+            self.keep(min(1.0, self.tokens), now)
+            for lane in self.lanes.values():
+                lane.call_again(now)
+        if not self.counting:
+            self.came, self.may_buy, self.taken = [], 0, 0
+
+    def _mark(self, now: int) -> None:
+        """Note how many had come in by now, four times in the time that somebody is counted on to buy."""
+        if not self.counting:
+            return
+        self.taken += max(0, self.left - self.counting.left) if self.came else 0
+        self.left = self.counting.left
+        self.came = [mark for mark in self.came if mark[1] <= self.admitted()]
+        past = [mark for mark in self.came if now - mark[0] >= self.times.deciding_ms]
+        kept = [*past[-1:], *(mark for mark in self.came if mark not in past)]
+        if not kept or now - kept[-1][0] >= self.times.deciding_ms / 4:
+            self.came = [*kept, (now, self.admitted(), self.taken)]
+        _, admitted, taken = (kept or self.came)[0]
+        self.undecided = max(0, self.admitted() - admitted - (self.taken - taken))
+
+    def _limited(self, now: int) -> int:
+        """Return how many may be called for what the store has; any number where it does not say."""
+        self._mark(now)
+        if not self.counting:
+            return 2**53
+        self.may_buy = max(0, self.counting.left - self.expected() - self.undecided)
+        return self.may_buy
+
+    def admitted(self) -> int:
+        return sum(lane.admitted for lane in self.used())
 
     def _heal(self, now: int, memory: Memory, newborn: str) -> None:
         is_followed = memory.generation in self.lives
@@ -450,6 +526,8 @@ class Model:
             self.keep(min(1.0, self.tokens), now)
         if is_behind:
             self._recall_sessions(now, memory, is_more=is_followed)
+            if memory.supply and (not self.supply or memory.supply.said_ms > self.supply.said_ms):
+                self.supply = memory.supply
             healed_called = self.called() if self.healed_called is None else self.healed_called
             called_since = self.called() - healed_called if is_followed else 0
             for lane in self.lanes.values():
@@ -482,6 +560,9 @@ class Model:
             return ["wait", "rate"]
         if self.inside(now) + self.expected() >= self.cap:
             return ["wait", "cap"]
+        if self.counting and self.may_buy < 1:
+            return ["wait", "stock"]
+        self.may_buy -= 1
         return self._admit(session, tokens, now, self.lanes[MAIN])
 
     def _admit(self, session: str, tokens: float, now: int, lane: Lane) -> Reply:
@@ -579,7 +660,7 @@ class Model:
             return ["waiting"]
         if turn <= lane.lapsed_upto and ticket not in lane.returned:
             return ["lapsed"]
-        if self.is_paused:
+        if self.is_paused or self.is_gone:
             return ["later", MOMENT_MS]
         tokens = self.refilled(now)
         if tokens < 1 - _ALMOST:
