@@ -203,6 +203,12 @@ class Sale(Settings):
         None,
         description="Units that one account of the store may have, whatever its passes; without it, none is asked.",
     )
+    max_waitlist: int = Field(
+        1000, ge=0, le=10_000, description="Shoppers who may wait for units that others give back; 0: no waitlist."
+    )
+    waitlist_offer_ms: Annotated[DurationMs, between("1s", "24h")] = Field(
+        duration_ms("5m"), description="How long such units stay set aside for who is next."
+    )
     skus: Annotated[Many[Sku], Field(min_length=1)] = Field(description="What is sold.")
 
     @model_validator(mode="after")
@@ -234,6 +240,8 @@ class Sale(Settings):
             limit_per_shopper=self.limit_per_shopper,
             limit_per_identity=self.limit_per_identity,
             skus={one.sku: one.as_rules() for one in self.skus},
+            max_waitlist=self.max_waitlist,
+            offer_ms=self.waitlist_offer_ms,
         )
 
 

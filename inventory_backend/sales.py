@@ -64,8 +64,36 @@ class OrderStatus(StrEnum):
     REFUNDED = "refunded"
 
 
+class WaitlistState(StrEnum):
+    """What a shopper is told about their place on the waitlist."""
+
+    WAITING = "waiting"
+    OFFERED = "offered"
+    PAYING = "paying"
+    BOUGHT = "bought"
+    LAPSED = "lapsed"
+    ENDED = "ended"
+    NONE = "none"
+
+    @classmethod
+    def of(cls, offer: "HoldState | None") -> "WaitlistState":
+        """Return what to say by the hold that was offered; None is that there was no offer yet."""
+        match offer:
+            case None:
+                return cls.WAITING
+            case HoldState.HELD:
+                return cls.OFFERED
+            case HoldState.PAYING | HoldState.CAPTURING:
+                return cls.PAYING
+            case HoldState.PAID:
+                return cls.BOUGHT
+            case HoldState.EXPIRED | HoldState.CANCELLED | HoldState.REFUND_DUE | HoldState.REFUNDED:
+                return cls.LAPSED
+
+
 MOST_UNITS = 100_000_000
 """More than that of one sku is a slip of the finger."""
+
 
 COUNTED = frozenset({HoldState.HELD, HoldState.PAYING, HoldState.CAPTURING, HoldState.PAID})
 """The states whose units are in `sku.allocated` and in the shopper's quantity."""
@@ -164,6 +192,8 @@ class Sale:
     limit_per_shopper: int
     skus: Mapping[str, Sku]
     limit_per_identity: int | None = None
+    max_waitlist: int = 1000
+    offer_ms: int = 300_000
 
     def is_open(self, now_ms: int) -> bool:
         """Tell whether holds may be taken at `now_ms`."""
@@ -200,6 +230,11 @@ class Sale:
 def reservation_id(sale: str, shopper: str, idempotency_key: str) -> str:
     """Return the id of a hold: the same request, sent again after any crash, meets the same row."""
     return str(uuid5(_NAMESPACE, f"hold\n{sale}\n{shopper}\n{idempotency_key}"))
+
+
+def offer_id(sale: str, seq: int) -> str:
+    """Return the id of the hold that is offered for the wish `seq` of the waitlist: one wish, one offer."""
+    return str(uuid5(_NAMESPACE, f"offer\n{sale}\n{seq}"))
 
 
 def order_id(reservation: str) -> str:

@@ -31,8 +31,11 @@ class StockLine:
     async def confirm(self, rid: str, *, epoch: int = 1) -> list[Any]:
         return await self.run("confirm", "st h x", epoch, rid)
 
-    async def release(self, rid: str, *, epoch: int = 1) -> list[Any]:
-        return await self.run("release", "st h x u", epoch, rid)
+    async def release(self, rid: str, *, kept: int = 0, epoch: int = 1) -> list[Any]:
+        return await self.run("release", "st h x u", epoch, rid, kept)
+
+    async def offer(self, rid: str, *, shopper: str = "bob", qty: int = 1, seen: int = 0, epoch: int = 1) -> list[Any]:
+        return await self.run("offer", "st h u", epoch, rid, shopper, qty, seen)
 
     async def sweep(self, now_ms: int, *, most: int = 100, epoch: int = 1) -> list[Any]:
         return await self.run("sweep", "st h x u", epoch, most, now_ms)

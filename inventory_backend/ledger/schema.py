@@ -95,6 +95,42 @@ shopper_qty = Table(
     CheckConstraint("qty >= 0 AND qty <= cap", name="limit"),
 )
 
+wish = Table(
+    "wish",
+    metadata,
+    Column("seq", _Serial, primary_key=True, autoincrement=True),  # the place: who comes later stands behind
+    Column("sale", ForeignKey("sale.sale"), nullable=False),
+    Column("shopper", String(128), nullable=False),
+    Column("currency", String(3), nullable=False),
+    Column("cap", Integer, nullable=False),  # units of this sale that the shopper may have
+    Column("offer_ms", BigInteger, nullable=False),  # how long an offer stands, and units are gathered for one
+    Column("ends_ms", BigInteger),  # of the sale
+    Column("joined_ms", BigInteger, nullable=False),
+    Column("since_ms", BigInteger),  # when the first unit was set aside
+    Column("rid", ForeignKey("reservation.rid"), unique=True),  # the hold that was offered; NULL while waiting
+)
+Index(None, wish.c.sale, wish.c.shopper)
+Index(
+    "ix_wish_waiting",
+    wish.c.sale,
+    wish.c.shopper,
+    unique=True,  # one place a shopper
+    sqlite_where=wish.c.rid.is_(None),
+    postgresql_where=wish.c.rid.is_(None),
+)
+
+wish_line = Table(
+    "wish_line",
+    metadata,
+    Column("seq", ForeignKey("wish.seq"), primary_key=True),
+    Column("sku", String(64), primary_key=True),
+    Column("qty", Integer, nullable=False),
+    Column("unit_amount", BigInteger, nullable=False),
+    Column("gathered", Integer, nullable=False),  # allocated and in no hold: set aside until there are qty
+    CheckConstraint("qty >= 1", name="qty"),
+    CheckConstraint("gathered >= 0 AND gathered <= qty", name="gathered"),
+)
+
 payment = Table(
     "payment",
     metadata,

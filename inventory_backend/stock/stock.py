@@ -83,10 +83,15 @@ class Stock:
         """Make a soft hold durable; tell whether it was still there."""
         return bool((await self._run("confirm", key, ("st", "h", "x"), (key.epoch, rid)))[0] == "confirmed")
 
-    async def release(self, key: StockKey, rid: str) -> int:
-        """Give the units of `rid` back and return how many; 0 when it was done before."""
-        reply = await self._run("release", key, ("st", "h", "x", "u"), (key.epoch, rid))
+    async def release(self, key: StockKey, rid: str, *, kept: int = 0) -> int:
+        """Give the units of `rid` back but for `kept`, and return how many it had; 0 when it was done before."""
+        reply = await self._run("release", key, ("st", "h", "x", "u"), (key.epoch, rid, kept))
         return int(reply[1]) if reply[0] == "released" else 0
+
+    async def offer(self, key: StockKey, *, rid: str, shopper: str, qty: int, seen: int) -> bool:
+        """Write down what the ledger holds for somebody of the waitlist; `seen` of the units were free here."""
+        args = (key.epoch, rid, shopper, qty, seen)
+        return bool((await self._run("offer", key, ("st", "h", "u"), args))[0] == "offered")
 
     async def sweep(self, key: StockKey) -> int:
         """Give back the soft holds that lapsed and return how many."""

@@ -18,6 +18,6 @@ local epoch, most, now = ARGV[1], tonumber(ARGV[2]), clock_ms(ARGV[3])
 
 local lapsed = redis.call('ZRANGEBYSCORE', x, '-inf', now, 'LIMIT', 0, most)
 for _, rid in ipairs(lapsed) do
-  give_back(rid)
+  give_back(rid, 0)
 end
 return { 'swept', #lapsed }
