@@ -38,6 +38,7 @@ from inventory_backend.stock.reconciler import Reconciler
 from inventory_backend.stock.restock import Restock
 from inventory_backend.stock.stock import Stock
 from inventory_backend.stock_reports import StockReports, Way
+from inventory_backend.waitlist import Waitlist
 from waitroom.kernel.answers import errors_become_answers
 from waitroom.kernel.clock import Clock
 from waitroom.kernel.embedded import EmbeddedServer
@@ -80,29 +81,31 @@ async def built(config: Config, signer: UpstreamPassSigner, clock: Clock) -> Asy
         counter = Counter(stock, rebuild)
         saga = Saga(ledger, _gateways(config, session), _saga_settings(config))
         checkout = Checkout(ledger, counter, catalogue, saga, _terms(config))
+        waitlist = Waitlist(ledger, catalogue)
         stack.push_async_callback(counter.close)
         stack.push_async_callback(saga.close)
         guard = Guard(signer, (one.room for one in sales), clock)
         app = web.Application(middlewares=[errors_become_answers, guard.middleware])
-        _add_routes(app.router, checkout, catalogue, rebuild)
+        _add_routes(app.router, checkout, waitlist, catalogue, rebuild)
         Live(catalogue, clock, most=config.server.max_streams).add_to(app)
-        Shop(checkout, catalogue, guard, Pages(), clock).add_to(app.router)
+        Shop(checkout, waitlist, catalogue, guard, Pages(), clock).add_to(app.router)
         outbox = Outbox(ledger, stock, rebuild)
         courier = Courier(ledger, await _sinks(config, stack, ledger, clock), _retries(config))
         stack.push_async_callback(courier.close)
-        reconciler = Reconciler(ledger, stock, rebuild, sales)
-        way = Way(config.room.url, config.room.timeout_ms)
         jobs = Jobs(
             ledger=ledger,
             rebuild=rebuild,
-            reconciler=reconciler,
+            reconciler=Reconciler(ledger, stock, rebuild, sales),
             restock=Restock(ledger, stock, rebuild, sales),
             catalogue=catalogue,
             checkout=checkout,
+            waitlist=waitlist,
             saga=saga,
             outbox=outbox,
             courier=courier,
-            stock_reports=StockReports(ledger, sales, signer.reports, session, way, clock),
+            stock_reports=StockReports(
+                ledger, sales, signer.reports, session, Way(config.room.url, config.room.timeout_ms), clock
+            ),
             keep_addresses_ms=config.mail.keep_ms,
         )
         await catalogue.seed()
@@ -131,8 +134,10 @@ async def run(config: Config, signer: UpstreamPassSigner, clock: Clock) -> None:
             await runner.cleanup()
 
 
-def _add_routes(router: web.UrlDispatcher, checkout: Checkout, catalogue: Catalogue, rebuild: Rebuild) -> None:
-    Views(checkout, catalogue).add_to(router)
+def _add_routes(
+    router: web.UrlDispatcher, checkout: Checkout, waitlist: Waitlist, catalogue: Catalogue, rebuild: Rebuild
+) -> None:
+    Views(checkout, waitlist, catalogue).add_to(router)
     Probes(rebuild, catalogue).add_to(router)
 
 

@@ -6,10 +6,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 
-from inventory_backend.ledger import supply
+from inventory_backend.ledger import supply, waitlist
 from inventory_backend.ledger.ledger import Ledger
 from inventory_backend.ledger.supply import Supply
-from inventory_backend.sales import Money, Sale, SaleState, Sku
+from inventory_backend.refusals import refused
+from inventory_backend.sales import Line, Money, Sale, SaleState, Sku
 from waitroom.kernel.prepared import Prepared
 from waitroom.kernel.units import spell_instant
 
@@ -38,6 +39,7 @@ class Catalogue:
         self._ledger = ledger
         self.sales: Mapping[str, Sale] = {one.name: one for one in sales}
         self._supplies: Mapping[supply.Name, Supply] = {}
+        self._waiting: Mapping[supply.Name, int] = {}
         self._documents: dict[str, Prepared] = {}
         self._read_ms = 0
         self._gone: dict[str, Gone] = {}
@@ -53,10 +55,12 @@ class Catalogue:
         """
         sales, now_ms = list(self.sales.values()), self._ledger.now_ms()
         await self._ledger.write(lambda connection: supply.seed(connection, sales, now_ms))
+        await self._ledger.write(lambda connection: waitlist.renew(connection, sales))
 
     async def refresh(self) -> None:
         """Read the units of every sku, and prepare the documents anew where they changed."""
         self._supplies = await self._ledger.read(supply.supplies)
+        self._waiting = await self._ledger.read(waitlist.counts)
         self._read_ms = self._ledger.now_ms()
         await self._look_who_had_some()
         is_news = False
@@ -109,6 +113,28 @@ class Catalogue:
         one = self.sales[name]
         return one.state(self._ledger.now_ms(), {sku: self._supply(name, sku).free for sku in one.skus})
 
+    def ordered(self, room: str, name: str, wanted: Sequence[tuple[str, int]]) -> tuple[Sale, tuple[Line, ...]]:
+        """Return the sale `name` and `wanted` (sku, qty) of it, priced, for somebody who came in by `room`.
+
+        Raises:
+            Refused: unknown-sale, no-pass, unknown-sku, sale-not-active, limit-reached.
+        """
+        sale = self.sales.get(name)
+        if sale is None:
+            raise refused("unknown-sale")
+        if room != sale.room:
+            raise refused("no-pass")
+        if any(sku not in sale.skus for sku, _ in wanted):
+            raise refused("unknown-sku")
+        if not sale.is_open(self._ledger.now_ms()):
+            raise refused("sale-not-active", sale=name, state=self.state(name))
+        lines = sale.priced(wanted)
+        if sum(line.qty for line in lines) > sale.limit_per_shopper:
+            limits = {"limit_per_shopper": sale.limit_per_shopper, "limit_per_identity": sale.limit_per_identity}
+            told = {limit: units for limit, units in limits.items() if units is not None}
+            raise refused("limit-reached", sale=name, **told)
+        return sale, lines
+
     def as_json(self, name: str) -> dict[str, object]:
         """Return a sale as shoppers' clients read it."""
         one = self.sales[name]
@@ -120,6 +146,7 @@ class Catalogue:
             "ends_at": None if one.ends_ms is None else spell_instant(one.ends_ms),
             "limit_per_shopper": one.limit_per_shopper,
             "hold_s": one.hold_ms // 1000,
+            "has_waitlist": one.max_waitlist > 0,
             "skus": [self._sku_json(one, each) for each in one.skus.values()],
         }
 
@@ -133,6 +160,7 @@ class Catalogue:
             "available": units.free,
             "total": units.total,
             "next_wave_at": None if next_ms is None else spell_instant(next_ms),
+            "waited_for": self._waiting.get((one.name, each.sku), 0),
         }
 
     def _supply(self, name: str, sku: str) -> Supply:

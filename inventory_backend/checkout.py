@@ -138,7 +138,7 @@ class Checkout:
     async def _reserve(
         self, shopper: Pass, name: str, wanted: Sequence[tuple[str, int]], ask: Asked, token: str | None
     ) -> Answer:
-        sale, lines = self._checked(shopper, name, wanted)
+        sale, lines = self._catalogue.ordered(shopper.room, name, wanted)
         identity = self._identity(sale, shopper, token)
         rid = reservation_id(name, shopper.session_id, ask.key)
         passed = await self._counter.hold(sale, lines, rid, shopper.session_id)
@@ -178,23 +178,8 @@ class Checkout:
     def _refuse_newcomer(self, shopper: Pass, name: str, wanted: Sequence[tuple[str, int]]) -> None:
         """Say no from memory where all is gone: a crowd that came too late costs Redis and the ledger nothing."""
         if self._catalogue.is_gone(name, shopper.session_id):
-            sale, _ = self._checked(shopper, name, wanted)
+            sale, _ = self._catalogue.ordered(shopper.room, name, wanted)
             raise _refused(Taken.SOLD_OUT, sale)
-
-    def _checked(self, shopper: Pass, name: str, wanted: Sequence[tuple[str, int]]) -> tuple[Sale, tuple[Line, ...]]:
-        sale = self._catalogue.sales.get(name)
-        if sale is None:
-            raise refused("unknown-sale")
-        if shopper.room != sale.room:
-            raise refused("no-pass")
-        if any(sku not in sale.skus for sku, _ in wanted):
-            raise refused("unknown-sku")
-        if not sale.is_open(self._ledger.now_ms()):
-            raise refused("sale-not-active", sale=name, state=self._catalogue.state(name))
-        lines = sale.priced(wanted)
-        if sum(line.qty for line in lines) > sale.limit_per_shopper:
-            raise _refused(Taken.LIMIT_REACHED, sale)
-        return sale, lines
 
     def _wanted(self, sale: Sale, lines: tuple[Line, ...], rid: str, shopper: Pass, ask: Asked) -> Wanted:
         now_ms = self._ledger.now_ms()

@@ -5,6 +5,9 @@ from prometheus_client import Counter, Gauge
 HOLDS = Counter(
     "waitroom_till_holds", "Requests to hold units, by outcome: held, replayed, or the refusal.", ["outcome"]
 )
+WAITLIST = Counter(
+    "waitroom_till_waitlist", "Wishes to wait for units, by outcome: joined, known, left, or the refusal.", ["outcome"]
+)
 HOLDS_EXPIRED = Counter("waitroom_till_holds_expired", "Holds that nobody paid in time.")
 PAYMENTS = Counter("waitroom_till_payments", "Payments that came to an end, by the state they ended in.", ["state"])
 GATEWAY_FAILURES = Counter("waitroom_till_gateway_failures", "Calls to the gateway that must be made again.")

@@ -14,6 +14,7 @@ from inventory_backend.stock.rebuild import Rebuild
 from inventory_backend.stock.reconciler import Reconciler
 from inventory_backend.stock.restock import Restock
 from inventory_backend.stock_reports import StockReports
+from inventory_backend.waitlist import Waitlist
 from waitroom.kernel.tasks import Loop
 
 
@@ -27,6 +28,7 @@ class Jobs:
     restock: Restock
     catalogue: Catalogue
     checkout: Checkout
+    waitlist: Waitlist
     saga: Saga
     outbox: Outbox
     courier: Courier
@@ -41,6 +43,7 @@ class Jobs:
             Loop("restock", self.restock.step, period_s=0.25, limit_s=10),
             Loop("catalogue", self.catalogue.refresh, period_s=0.2, limit_s=5),
             Loop("expire", self.checkout.expire, period_s=0.25, limit_s=10),
+            Loop("waitlist", self.waitlist.give_up, period_s=1, limit_s=10),
             Loop("outbox", self.outbox.deliver, period_s=0.1, limit_s=10),
             Loop("payments", self.saga.resume, period_s=0.2, limit_s=10),
             Loop("time", self.ledger.ask_time, period_s=60, limit_s=30),

@@ -17,6 +17,7 @@ from inventory_backend.ledger.idempotency import asked
 from inventory_backend.prices import price_text
 from inventory_backend.refusals import refused
 from inventory_backend.sales import HoldState, OrderStatus
+from inventory_backend.waitlist import Waitlist
 from waitroom.kernel.answers import read_form
 from waitroom.kernel.clock import Clock
 from waitroom.kernel.errors import Refused, WaitroomError
@@ -48,9 +49,12 @@ _HEADLINES = {
 class Shop:
     """The pages below `/{sale}/`."""
 
-    def __init__(self, checkout: Checkout, catalogue: Catalogue, guard: Guard, pages: Pages, clock: Clock) -> None:
-        """Sell through `checkout` what `catalogue` has, to whom `guard` lets in."""
+    def __init__(
+        self, checkout: Checkout, waitlist: Waitlist, catalogue: Catalogue, guard: Guard, pages: Pages, clock: Clock
+    ) -> None:
+        """Sell through `checkout` what `catalogue` has, to whom `guard` lets in; `waitlist` knows who is next."""
         self._checkout = checkout
+        self._waitlist = waitlist
         self._catalogue = catalogue
         self._guard = guard
         self._pages = pages

@@ -12,6 +12,7 @@ from inventory_backend.door.guard import admitted
 from inventory_backend.ledger.idempotency import Answer, asked
 from inventory_backend.receivers import mail_address
 from inventory_backend.refusals import refused
+from inventory_backend.waitlist import Waitlist
 from waitroom.kernel.answers import NO_STORE, json_answer, read_json
 
 _MOST_LINES = 50
@@ -55,6 +56,12 @@ class CommitAsked(_Body):
     email: Annotated[str, AfterValidator(mail_address)] | None = None
 
 
+class WaitAsked(_Body):
+    """What to wait for."""
+
+    lines: Annotated[list[LineAsked], Field(min_length=1, max_length=_MOST_LINES)]
+
+
 class CancelAsked(_Body):
     """Which hold to let go of."""
 
@@ -62,11 +69,12 @@ class CancelAsked(_Body):
 
 
 class Views:
-    """The routes of the till; what lies under /checkout/ has passed the guard."""
+    """The routes of the till; what lies under /checkout/ or concerns a waitlist has passed the guard."""
 
-    def __init__(self, checkout: Checkout, catalogue: Catalogue) -> None:
-        """Answer for `checkout` and `catalogue`."""
+    def __init__(self, checkout: Checkout, waitlist: Waitlist, catalogue: Catalogue) -> None:
+        """Answer for `checkout`, `waitlist` and `catalogue`."""
         self._checkout = checkout
+        self._waitlist = waitlist
         self._catalogue = catalogue
 
     def add_to(self, router: web.UrlDispatcher) -> None:
@@ -77,6 +85,9 @@ class Views:
         router.add_get("/checkout/orders/{order_id}", self.order)
         router.add_get("/checkout/reservations/{reservation_id}", self.reservation)
         router.add_get("/sales/{sale}", self.sale)
+        router.add_post("/sales/{sale}/waitlist", self.join)
+        router.add_get("/sales/{sale}/waitlist", self.standing)
+        router.add_delete("/sales/{sale}/waitlist", self.leave)
 
     async def reserve(self, request: web.Request) -> web.Response:
         """Set units aside: 201."""
@@ -122,6 +133,23 @@ class Views:
         if document is None:
             raise refused("unknown-sale")
         return document.answer(request)
+
+    async def join(self, request: web.Request) -> web.Response:
+        """Give a place on the waitlist: 201, or 200 for who has one."""
+        shopper, name = admitted(request), request.match_info["sale"]
+        body = await read_json(request, WaitAsked)
+        is_new = await self._waitlist.join(shopper, name, [(line.sku, line.qty) for line in body.lines])
+        return json_answer(await self._waitlist.standing(shopper, name), status=201 if is_new else 200)
+
+    async def standing(self, request: web.Request) -> web.Response:
+        """Tell how somebody stands on the waitlist, and what they are offered."""
+        return json_answer(await self._waitlist.standing(admitted(request), request.match_info["sale"]))
+
+    async def leave(self, request: web.Request) -> web.Response:
+        """Take somebody off the waitlist, with what they are offered: 200, also the second time."""
+        shopper, name = admitted(request), request.match_info["sale"]
+        await self._waitlist.leave(shopper, name)
+        return json_answer({"sale": name, "status": "none"})
 
 
 def _sent(answer: Answer) -> web.Response:

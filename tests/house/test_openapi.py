@@ -13,7 +13,7 @@ from aiohttp import web
 from aiohttp.test_utils import TestClient, TestServer
 from openapi_spec_validator import validate
 
-from inventory_backend.sales import HoldState, OrderStatus, SaleState
+from inventory_backend.sales import HoldState, OrderStatus, SaleState, WaitlistState
 from tests.described import FOLDER, Described
 from tests.edges import EVENT, Front, Store, as_app, front
 from tests.fakes import FakeClock
@@ -57,6 +57,7 @@ def test_the_words_of_the_documents_are_those_of_the_code() -> None:
     assert words("till", "Sale", "state") == set(SaleState)
     assert words("till", "Hold", "status") == set(HoldState)
     assert words("till", "Order", "status") == set(OrderStatus)
+    assert words("till", "Standing", "status") == set(WaitlistState)
 
 
 # The edge
@@ -232,5 +233,16 @@ async def test_the_till_is_described(till: Shop) -> None:
     other = await asked("POST", "/checkout/reserve", json=wanted, key="o")
     await asked("POST", "/checkout/cancel", json={"reservation_id": other["reservation_id"]})
     await asked("POST", "/checkout/commit", json=paying | {"reservation_id": other["reservation_id"]}, key="d")
+    waitlist = partial(asked, path="/sales/drop/waitlist", template="/sales/{sale}/waitlist")
+    wish = {"lines": wanted["lines"]}
+    await waitlist("POST", json=wish)
+    others = [(await till.shopper(f"s{n}").reserve()).body for n in range(9)]
+    await waitlist("GET")
+    for _ in range(2):
+        await waitlist("POST", json=wish)
+    await till.shopper("s0").cancel(others[0]["reservation_id"])
+    assert (await waitlist("GET"))["offer"]["status"] == "held"
+    await waitlist("DELETE")
+    await waitlist("DELETE", is_in=False)
 
     assert described.operations - described.asked == set(), "every route was asked"
