@@ -13,7 +13,7 @@ from inventory_backend.sales import SaleState, Wave
 from tests.bookkeeping import NOW_MS, wanted
 from tests.fakes import FakeClock
 from tests.till import sale
-from waitroom.kernel.errors import ConfigFault
+from waitroom.kernel.errors import ConfigFault, Refused
 
 
 async def document(catalogue: Catalogue) -> dict[str, Any]:
@@ -102,3 +102,31 @@ async def test_stock_may_be_raised_and_lowered_down_to_what_is_taken(ledger: Led
     with pytest.raises(ConfigFault, match="6 are held or sold"):
         await Catalogue(ledger, [sale(5)]).seed()
     assert (await document(Catalogue(ledger, [sale(6)])))["skus"][1]["available"] == 0
+
+
+async def test_an_order_is_checked_against_what_is_for_sale(ledger: Ledger) -> None:
+    catalogue = Catalogue(ledger, [sale(ends_ms=NOW_MS + 1)])
+
+    one, lines = catalogue.ordered("drop", "drop", [("sneaker", 1), ("sneaker", 1)])
+    assert (one.name, [(line.sku, line.qty) for line in lines]) == ("drop", [("sneaker", 2)])
+    for room, name, wanted_lines, kind in (
+        ("drop", "other", [("sneaker", 1)], "unknown-sale"),
+        ("staff", "drop", [("sneaker", 1)], "no-pass"),
+        ("drop", "drop", [("boots", 1)], "unknown-sku"),
+        ("drop", "drop", [("sneaker", 2), ("laces", 1)], "limit-reached"),
+    ):
+        with pytest.raises(Refused) as refusal:
+            catalogue.ordered(room, name, wanted_lines)
+        assert refusal.value.kind == kind
+
+
+async def test_somebody_may_wait_only_where_something_is_sold_out(ledger: Ledger) -> None:
+    catalogue = Catalogue(ledger, [sale()])
+    await catalogue.refresh()
+    assert not catalogue.is_short("drop")
+
+    for n in range(10):
+        await ledger.write_together(holds.take, wanted(f"s{n}"))
+    await catalogue.refresh()
+
+    assert catalogue.is_short("drop")
