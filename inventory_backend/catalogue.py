@@ -113,6 +113,10 @@ class Catalogue:
         one = self.sales[name]
         return one.state(self._ledger.now_ms(), {sku: self._supply(name, sku).free for sku in one.skus})
 
+    def is_short(self, name: str) -> bool:
+        """Tell whether a sku of the sale is sold out: only then somebody may wait."""
+        return any(self._supply(name, sku).free == 0 for sku in self.sales[name].skus)
+
     def ordered(self, room: str, name: str, wanted: Sequence[tuple[str, int]]) -> tuple[Sale, tuple[Line, ...]]:
         """Return the sale `name` and `wanted` (sku, qty) of it, priced, for somebody who came in by `room`.
 

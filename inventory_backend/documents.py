@@ -60,14 +60,13 @@ def order(found: Order) -> dict[str, object]:
     }
 
 
-def standing(sale: str, found: Standing | None, offer: Hold | None, *, has_ended: bool) -> dict[str, object]:
+def standing(sale: str, found: Standing | None, offer: Hold | None) -> dict[str, object]:
     """Return where a shopper stands on the waitlist; `offer` is the hold that was made for them, if it was."""
     if found is None:
         return {"sale": sale, "status": WaitlistState.NONE}
-    is_over = has_ended and found.state is WaitlistState.WAITING
     return {
         "sale": sale,
-        "status": WaitlistState.ENDED if is_over else found.state,
+        "status": found.state,
         "lines": _lines(found.currency, found.lines),
         "joined_at": spell_instant(found.joined_ms),
         "units_ahead": found.units_ahead,

@@ -9,7 +9,7 @@ _SAID: dict[str, tuple[int, str]] = {
     "unknown-sale": (404, "There is no such sale."),
     "unknown-sku": (404, "This sale has no such item."),
     "sale-not-active": (409, "The sale is not open at the moment."),
-    "sold-out": (409, "Sold out. Units that others give back become free again; look again in a while."),
+    "sold-out": (409, "Everything is sold or held at the moment. What others give back goes to the waitlist first."),
     "limit-reached": (409, "You have as many as one shopper may buy."),
     "not-sold-out": (409, "There is no need to wait: so many are free at the moment. Choose them now."),
     "waitlist-full": (409, "So many wait already that nobody more can be put on the waitlist. Look again in a while."),

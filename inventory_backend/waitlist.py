@@ -4,15 +4,15 @@ The ledger keeps the order, and hands over what comes free in the transaction th
 """
 
 from collections.abc import Sequence
+from dataclasses import replace
 from functools import partial
 
-from inventory_backend import documents
 from inventory_backend.catalogue import Catalogue
 from inventory_backend.counters import WAITLIST
 from inventory_backend.ledger import orders, waitlist
 from inventory_backend.ledger.ledger import Ledger
-from inventory_backend.ledger.orders import Placed
-from inventory_backend.ledger.waitlist import Joined, Joining
+from inventory_backend.ledger.orders import Hold, Placed
+from inventory_backend.ledger.waitlist import Joined, Joining, Standing
 from inventory_backend.refusals import refused
 from inventory_backend.sales import WaitlistState
 from waitroom.kernel.errors import WaitroomError
@@ -69,19 +69,20 @@ class Waitlist:
             raise refused(word)
         WAITLIST.labels("declined").inc()
 
-    async def standing(self, shopper: Pass, sale: str) -> dict[str, object]:
-        """Return where the shopper stands, and what they are offered.
+    async def standing(self, shopper: Pass, sale: str) -> tuple[Standing | None, Hold | None]:
+        """Return where the shopper stands, and what they are offered; None for who never joined.
 
         Raises:
             Refused: unknown-sale, no-pass.
         """
         self._check(shopper, sale)
         found = await self._ledger.read_together(waitlist.standing, (sale, shopper.session_id))
-        offer = None
-        if found is not None and found.rid is not None:
-            offer = await self._ledger.read(partial(orders.hold, rid=found.rid, shopper=shopper.session_id))
+        if found is None:
+            return None, None
+        if found.rid is not None:
+            return found, await self._ledger.read(partial(orders.hold, rid=found.rid, shopper=shopper.session_id))
         has_ended = self._catalogue.sales[sale].has_ended(self._ledger.now_ms())
-        return documents.standing(sale, found, offer, has_ended=has_ended)
+        return (replace(found, state=WaitlistState.ENDED) if has_ended else found), None
 
     async def give_up(self) -> None:
         """Pass on what lay aside for too long for somebody who wants more than comes free."""

@@ -49,7 +49,7 @@ url = "http://127.0.0.1:{till_port}"
 
 [[rooms]]
 name = "drop"
-paths = ["/drop/", "/checkout/"]
+paths = ["/drop/", "/checkout/", "/sales/drop/waitlist"]
 queueing_method = "random"
 total_active_users = 5000
 new_users_per_minute = 60000

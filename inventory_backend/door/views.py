@@ -14,6 +14,7 @@ from inventory_backend.receivers import mail_address
 from inventory_backend.refusals import refused
 from inventory_backend.waitlist import Waitlist
 from waitroom.kernel.answers import NO_STORE, json_answer, read_json
+from waitroom.kernel.tokens import Pass
 
 _MOST_LINES = 50
 _LARGEST_QTY = 2**31 - 1
@@ -139,17 +140,20 @@ class Views:
         shopper, name = admitted(request), request.match_info["sale"]
         body = await read_json(request, WaitAsked)
         is_new = await self._waitlist.join(shopper, name, [(line.sku, line.qty) for line in body.lines])
-        return json_answer(await self._waitlist.standing(shopper, name), status=201 if is_new else 200)
+        return json_answer(await self._standing(shopper, name), status=201 if is_new else 200)
 
     async def standing(self, request: web.Request) -> web.Response:
         """Tell how somebody stands on the waitlist, and what they are offered."""
-        return json_answer(await self._waitlist.standing(admitted(request), request.match_info["sale"]))
+        return json_answer(await self._standing(admitted(request), request.match_info["sale"]))
 
     async def leave(self, request: web.Request) -> web.Response:
         """Take somebody off the waitlist, with what they are offered: 200, also the second time."""
         shopper, name = admitted(request), request.match_info["sale"]
         await self._waitlist.leave(shopper, name)
-        return json_answer({"sale": name, "status": "none"})
+        return json_answer(documents.standing(name, None, None))
+
+    async def _standing(self, shopper: Pass, name: str) -> dict[str, object]:
+        return documents.standing(name, *await self._waitlist.standing(shopper, name))
 
 
 def _sent(answer: Answer) -> web.Response:
