@@ -28,9 +28,9 @@ Waiting = tuple["Row[tuple[Any, ...]]", list["Row[tuple[Any, ...]]"]]
 def hand_out(connection: Connection, sale: str, unseen: Counter[str], now_ms: int) -> Counter[str]:
     """Share out what is free of the skus in `unseen`, and return how many of those units are spoken for now.
 
-    `unseen` units of each sku are free in this transaction already, and Redis does not know it yet: given back, or
-    added to the total. It is to be told of those only that are not spoken for. The caller has changed, and so locked,
-    their rows.
+    `unseen` units of each sku were given back in this transaction, and Redis does not know it yet: it is to be told of
+    those only that are not spoken for. Who raises a total, of which Redis hears in another way, says 0: what is offered
+    of that is taken off there by the offer. The caller has changed, and so locked, the rows of these skus.
     """
     if not (found := _waiting(connection, sale, unseen, now_ms, after=0)):
         return Counter()

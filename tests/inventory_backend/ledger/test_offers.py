@@ -161,16 +161,18 @@ async def test_who_bought_in_another_way_gives_the_place_up(ledger: Ledger) -> N
 
 
 async def test_units_added_go_to_who_waits_first(ledger: Ledger) -> None:
-    """Whoever raises a total hands the new units out in the same transaction, and tells Redis of what is returned."""
+    """Whoever raises a total hands the new units out in the same transaction, and tells Redis of all of them."""
     await sell_out(ledger)
     for name in ("ann", "ben", "cat"):
         await join(ledger, name)
 
     def raised(connection: Any) -> Counter[str]:
         connection.execute(update(sku).where(sku.c.sku == "sneaker").values(total=sku.c.total + 5))
-        return offers.hand_out(connection, "drop", Counter({"sneaker": 5}), NOW_MS)
+        return offers.hand_out(connection, "drop", Counter({"sneaker": 0}), NOW_MS)
 
-    assert await ledger.write(raised) == {"sneaker": 3}
+    assert not +(await ledger.write(raised))
+    seen = [json.loads(row.payload)["units"]["sneaker"] for row in await told(ledger, "offer")]
+    assert seen == [{"qty": 1, "seen": 1}] * 3
     assert await offered(ledger, "ann", "ben", "cat") == ["ann", "ben", "cat"]
     assert (await books(ledger)).allocated["sneaker"] == 13
 
