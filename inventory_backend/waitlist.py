@@ -9,6 +9,7 @@ from functools import partial
 
 from inventory_backend.catalogue import Catalogue
 from inventory_backend.counters import WAITLIST
+from inventory_backend.identities import Identities
 from inventory_backend.ledger import orders, waitlist
 from inventory_backend.ledger.ledger import Ledger
 from inventory_backend.ledger.orders import Hold, Placed
@@ -22,24 +23,27 @@ from waitroom.kernel.tokens import Pass
 class Waitlist:
     """Who is next when a unit comes back."""
 
-    def __init__(self, ledger: Ledger, catalogue: Catalogue) -> None:
-        """Keep the waitlists of the sales in `catalogue`."""
+    def __init__(self, ledger: Ledger, catalogue: Catalogue, identities: Identities) -> None:
+        """Keep the waitlists of the sales in `catalogue`; `identities` say who a shopper is to the store."""
         self._ledger = ledger
         self._catalogue = catalogue
+        self._identities = identities
 
-    async def join(self, shopper: Pass, sale: str, wanted: Sequence[tuple[str, int]]) -> bool:
+    async def join(self, shopper: Pass, sale: str, wanted: Sequence[tuple[str, int]], token: str | None = None) -> bool:
         """Give the shopper a place, and tell whether it is a new one: who joins again keeps the first.
 
         Raises:
             Refused: unknown-sale, unknown-sku, sale-not-active, limit-reached, no-waitlist, not-sold-out, other-wish,
-                waitlist-full.
+                waitlist-full, identity-missing, identity-refused.
             StoreUnavailable: whether there is a place now is not known; the same request finds out.
         """
         try:
             found, lines = self._catalogue.ordered(shopper.room, sale, wanted)
             if not found.max_waitlist:
                 raise refused("no-waitlist")
-            asked = Joining(found, shopper.session_id, lines, self._ledger.now_ms())
+            now_ms, own = self._ledger.now_ms(), shopper.session_id
+            identity = self._identities.read(token, own, now_ms) if found.limit_per_identity is not None else None
+            asked = Joining(found, own, lines, now_ms, identity)
             word = await self._ledger.write(lambda connection: waitlist.join(connection, asked))
             if word not in {Joined.JOINED, Joined.KNOWN}:
                 raise refused(word, sale=sale)

@@ -20,11 +20,16 @@ async def sell_out(ledger: Ledger, *lines: tuple[str, int], total: int = 10) -> 
 
 
 async def join(
-    ledger: Ledger, shopper: str, *lines: tuple[str, int], terms: Sale | None = None, now_ms: int = NOW_MS
+    ledger: Ledger,
+    shopper: str,
+    *lines: tuple[str, int],
+    terms: Sale | None = None,
+    now_ms: int = NOW_MS,
+    identity: str | None = None,
 ) -> Joined:
     """Wait for `lines`, by default one sneaker."""
     chosen = terms or sale()
-    asked = Joining(chosen, shopper, chosen.priced(lines or [("sneaker", 1)]), now_ms)
+    asked = Joining(chosen, shopper, chosen.priced(lines or [("sneaker", 1)]), now_ms, identity)
     return await ledger.write(lambda connection: waitlist.join(connection, asked))
 
 

@@ -61,6 +61,7 @@ class WaitAsked(_Body):
     """What to wait for."""
 
     lines: Annotated[list[LineAsked], Field(min_length=1, max_length=_MOST_LINES)]
+    identity: Annotated[str, Field(max_length=2000)] | None = None
 
 
 class CancelAsked(_Body):
@@ -139,7 +140,8 @@ class Views:
         """Give a place on the waitlist: 201, or 200 for who has one."""
         shopper, name = admitted(request), request.match_info["sale"]
         body = await read_json(request, WaitAsked)
-        is_new = await self._waitlist.join(shopper, name, [(line.sku, line.qty) for line in body.lines])
+        lines = [(line.sku, line.qty) for line in body.lines]
+        is_new = await self._waitlist.join(shopper, name, lines, body.identity)
         return json_answer(await self._standing(shopper, name), status=201 if is_new else 200)
 
     async def standing(self, request: web.Request) -> web.Response:

@@ -141,8 +141,10 @@ def _offer(connection: Connection, row: Any, lines: Sequence[Any], now_ms: int) 
     """Hold the units for whoever wished for them; False when they may not have so many more."""
     qty, rid, expires_ms = sum(each.qty for each in lines), offer_id(row.sale, row.seq), now_ms + row.offer_ms
     with connection.begin_nested() as savepoint:
-        has = {"sale": row.sale, "shopper": row.shopper, "qty": qty, "cap": row.cap}
-        if not count_for_shopper(connection, [has]):
+        counted = [{"sale": row.sale, "shopper": row.shopper, "qty": qty, "cap": row.cap}]
+        if row.identity is not None:
+            counted.append({"sale": row.sale, "shopper": row.identity, "qty": qty, "cap": row.identity_cap})
+        if not count_for_shopper(connection, counted):
             savepoint.rollback()
             return False
     hold = {
@@ -156,6 +158,7 @@ def _offer(connection: Connection, row: Any, lines: Sequence[Any], now_ms: int) 
         "created_ms": now_ms,
         "held_until_ms": expires_ms,
         "expires_ms": expires_ms,
+        "identity": row.identity,
     }
     connection.execute(reservation.insert(), hold)
     held = [{"rid": rid, "sku": each.sku, "qty": each.qty, "unit_amount": each.unit_amount} for each in lines]

@@ -103,6 +103,8 @@ wish = Table(
     Column("shopper", String(128), nullable=False),
     Column("currency", String(3), nullable=False),
     Column("cap", Integer, nullable=False),  # units of this sale that the shopper may have
+    Column("identity", String(80)),  # who the store said the shopper is, hashed
+    Column("identity_cap", Integer),  # units of this sale that this account may have
     Column("offer_ms", BigInteger, nullable=False),  # how long an offer stands, and units are gathered for one
     Column("ends_ms", BigInteger),  # of the sale
     Column("joined_ms", BigInteger, nullable=False),

@@ -4,6 +4,7 @@ The total of a sku is the sum of its changes. The configuration says how many th
 has changed since it was last read, the difference is applied, so that no start undoes what waves and ops did.
 """
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
@@ -11,6 +12,7 @@ from enum import StrEnum
 from sqlalchemy import ColumnElement, Connection, Table, and_, func, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 
+from inventory_backend.ledger.offers import hand_out
 from inventory_backend.ledger.schema import line, reservation, sale, shopper_qty, sku, stock_change
 from inventory_backend.sales import COUNTED, MOST_UNITS, HoldState, Sale, Wave
 from waitroom.kernel.errors import ConfigFault
@@ -107,6 +109,7 @@ def change(connection: Connection, name: Name, asked: Change) -> bool:
     if connection.execute(guarded).rowcount != 1:
         return False
     connection.execute(stock_change.insert(), _row(name, asked))
+    _offer(connection, name, asked.now_ms)
     return True
 
 
@@ -130,6 +133,7 @@ def arrive(connection: Connection, name: Name, wave: Wave, now_ms: int) -> bool:
         return False
     more = update(sku).where(_is(name)).values(total=sku.c.total + wave.units, version=sku.c.version + 1)
     connection.execute(more)
+    _offer(connection, name, now_ms)
     return True
 
 
@@ -158,6 +162,11 @@ def seed(connection: Connection, sales: Sequence[Sale], now_ms: int) -> None:
                 change(connection, name, Change(delta, Origin.CONFIGURATION, "configuration", "as written", now_ms))
     if faults:
         raise ConfigFault(faults)
+
+
+def _offer(connection: Connection, name: Name, now_ms: int) -> None:
+    """Let who waits have new units first; Redis hears of the whole change, and of each offer what it took of it."""
+    hand_out(connection, name[0], Counter({name[1]: 0}), now_ms)
 
 
 def _configured(connection: Connection) -> Mapping[Name, int]:

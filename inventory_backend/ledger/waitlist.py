@@ -16,6 +16,8 @@ from inventory_backend.ledger.offers import drop, hand_out, lines_by_wish, locke
 from inventory_backend.ledger.schema import line, reservation, sale, shopper_qty, wish, wish_line
 from inventory_backend.sales import COUNTED, HoldState, Line, Sale, WaitlistState
 
+_NO_LIMIT = 2**31 - 1
+
 
 class Joined(StrEnum):
     """What the ledger says to somebody who wants to wait."""
@@ -36,6 +38,7 @@ class Joining:
     shopper: str
     lines: tuple[Line, ...]
     now_ms: int
+    identity: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +56,9 @@ class Standing:
 
 def join(connection: Connection, asked: Joining) -> Joined:
     """Give the shopper a place at the end, once: who joins again keeps the first."""
-    connection.execute(select(sale.c.sale).where(sale.c.sale == asked.sale.name).with_for_update())
+    # stock lines first, as everywhere, until the place is written: what comes free after this look meets who waits
+    found = connection.execute(locked_skus(asked.sale.name, [each.sku for each in asked.lines])).all()
+    connection.execute(select(sale.c.sale).where(sale.c.sale == asked.sale.name).with_for_update())  # one after another
     if (known := _latest(connection, asked.sale.name, asked.shopper)) is not None:
         row, state = known
         if row.rid is None:
@@ -62,10 +67,8 @@ def join(connection: Connection, asked: Joining) -> Joined:
             return Joined.KNOWN if is_same else Joined.OTHER_WISH
         if state in {HoldState.HELD, HoldState.PAYING, HoldState.CAPTURING}:
             return Joined.KNOWN
-    if _has(connection, asked) + sum(each.qty for each in asked.lines) > asked.sale.limit_per_shopper:
+    if not _may_have(connection, asked):
         return Joined.LIMIT_REACHED
-    # locked until the place is written: what comes free after this look meets who waits
-    found = connection.execute(locked_skus(asked.sale.name, [each.sku for each in asked.lines])).all()
     free = {row.sku: row.total - row.allocated for row in found}
     if all(free[each.sku] >= each.qty for each in asked.lines):
         return Joined.NOT_SOLD_OUT
@@ -128,6 +131,8 @@ def renew(connection: Connection, sales: Iterable[Sale]) -> None:
     for one in sales:
         waiting = update(wish).where(wish.c.sale == one.name, wish.c.rid.is_(None))
         connection.execute(waiting.values(cap=one.limit_per_shopper, offer_ms=one.offer_ms, ends_ms=one.ends_ms))
+        known = waiting.where(wish.c.identity.is_not(None))
+        connection.execute(known.values(identity_cap=one.limit_per_identity or _NO_LIMIT))
 
 
 class _List:
@@ -174,9 +179,14 @@ def _latest(
     return None if row is None else (row, None if row.state is None else HoldState(row.state))
 
 
-def _has(connection: Connection, asked: Joining) -> int:
-    mine = (shopper_qty.c.sale == asked.sale.name, shopper_qty.c.shopper == asked.shopper)
-    return connection.execute(select(shopper_qty.c.qty).where(*mine)).scalar_one_or_none() or 0
+def _may_have(connection: Connection, asked: Joining) -> bool:
+    limits = {asked.shopper: asked.sale.limit_per_shopper}
+    if asked.identity is not None:
+        limits[asked.identity] = asked.sale.limit_per_identity or _NO_LIMIT
+    mine = (shopper_qty.c.sale == asked.sale.name, shopper_qty.c.shopper.in_(limits))
+    has = {row.shopper: row.qty for row in connection.execute(select(shopper_qty).where(*mine))}
+    qty = sum(each.qty for each in asked.lines)
+    return all(has.get(name, 0) + qty <= limit for name, limit in limits.items())
 
 
 def _write(connection: Connection, asked: Joining) -> None:
@@ -185,6 +195,8 @@ def _write(connection: Connection, asked: Joining) -> None:
         "shopper": asked.shopper,
         "currency": asked.sale.currency,
         "cap": asked.sale.limit_per_shopper,
+        "identity": asked.identity,
+        "identity_cap": None if asked.identity is None else asked.sale.limit_per_identity or _NO_LIMIT,
         "offer_ms": asked.sale.offer_ms,
         "ends_ms": asked.sale.ends_ms,
         "joined_ms": asked.now_ms,

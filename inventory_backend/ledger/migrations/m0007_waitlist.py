@@ -18,6 +18,8 @@ def upgrade() -> None:
         sa.Column("shopper", sa.String(128), nullable=False),
         sa.Column("currency", sa.String(3), nullable=False),
         sa.Column("cap", sa.Integer, nullable=False),
+        sa.Column("identity", sa.String(80)),
+        sa.Column("identity_cap", sa.Integer),
         sa.Column("offer_ms", sa.BigInteger, nullable=False),
         sa.Column("ends_ms", sa.BigInteger),
         sa.Column("joined_ms", sa.BigInteger, nullable=False),

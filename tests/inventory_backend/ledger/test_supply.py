@@ -12,9 +12,10 @@ from inventory_backend.ledger.ledger import Ledger, LedgerSettings, migrated, op
 from inventory_backend.ledger.schema import sku, stock_change
 from inventory_backend.ledger.supply import Change, Origin
 from inventory_backend.sales import MOST_UNITS, HoldState, Wave
-from tests.bookkeeping import NOW_MS, wanted
+from tests.bookkeeping import NOW_MS, books, wanted
 from tests.fakes import FakeClock
 from tests.till import sale
+from tests.waiting import join, offered, sell_out
 from waitroom.kernel.errors import ConfigFault
 
 NAME = ("drop", "sneaker")
@@ -137,3 +138,18 @@ async def test_a_ledger_from_before_keeps_its_totals(ledger_url: str, clock: Fak
         assert await ledger.read(totals) == (10, 10)
         await ledger.write(lambda c: supply.seed(c, [sale(12)], NOW_MS))
         assert await ledger.read(totals) == (12, 12)
+
+
+@pytest.mark.parametrize("is_wave", [True, False])
+async def test_new_units_go_to_who_waits_first(ledger: Ledger, is_wave: bool) -> None:
+    await sell_out(ledger)
+    for name in ("ann", "ben"):
+        await join(ledger, name)
+
+    if is_wave:
+        assert await ledger.write(lambda c: supply.arrive(c, NAME, Wave(NOW_MS, 3), NOW_MS))
+    else:
+        assert await ledger.write(lambda c: supply.change(c, NAME, by_ops(3)))
+
+    assert await offered(ledger, "ann", "ben") == ["ann", "ben"]
+    assert (await books(ledger)).allocated["sneaker"] == 12

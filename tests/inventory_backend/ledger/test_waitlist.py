@@ -55,6 +55,21 @@ async def test_nobody_waits_for_more_than_they_may_have(ledger: Ledger) -> None:
     assert await join(ledger, "ann", ("sneaker", 2)) is Joined.JOINED
 
 
+async def test_an_account_of_the_store_has_one_limit_however_many_wait_for_it(ledger: Ledger) -> None:
+    rids = await sell_out(ledger)
+    one_each = sale(limit_per_identity=1)
+    for name in ("ann", "anns phone"):
+        assert await join(ledger, name, terms=one_each, identity="identity:ann") is Joined.JOINED
+    await join(ledger, "ben", terms=one_each, identity="identity:ben")
+
+    await free(ledger, *rids[:3])
+
+    assert await offered(ledger, "ann", "ben") == ["ann", "ben"]
+    assert await ledger.read_together(waitlist.standing, ("drop", "anns phone")) is None
+    assert await join(ledger, "anns phone", terms=one_each, identity="identity:ann") is Joined.LIMIT_REACHED
+    assert (await books(ledger)).allocated["sneaker"] == 9
+
+
 async def test_the_list_has_an_end(ledger: Ledger) -> None:
     await sell_out(ledger)
     short = sale(max_waitlist=3)
