@@ -10,7 +10,7 @@ from sqlalchemy import Connection, func, select
 
 from inventory_backend.counters import STOCK_REPORTS
 from inventory_backend.ledger.ledger import Ledger
-from inventory_backend.ledger.schema import line, reservation, sku
+from inventory_backend.ledger.schema import line, reservation, sku, wish, wish_line
 from inventory_backend.sales import COUNTED, HoldState, Sale
 from waitroom.kernel.clock import Clock
 from waitroom.kernel.tasks import Loop
@@ -125,13 +125,22 @@ class StockReports:
 
 
 def units_of(connection: Connection) -> dict[str, Units]:
-    """Return what each sale has, of one moment: one statement sees no unit twice, and misses none."""
+    """Return what each sale has, of one moment: one statement sees no unit twice, and misses none.
+
+    What comes back goes to the waitlist first: for a room only what nobody in there waits for may come back.
+    """
     held = (
         select(func.coalesce(func.sum(line.c.qty), 0))
         .select_from(reservation.join(line))
         .where(reservation.c.sale == sku.c.sale, reservation.c.state.in_(_MAY_RETURN))
         .scalar_subquery()
     )
+    waited_for = (
+        select(func.coalesce(func.sum(wish_line.c.qty - wish_line.c.gathered), 0))
+        .select_from(wish.join(wish_line))
+        .where(wish.c.sale == sku.c.sale, wish.c.rid.is_(None))
+        .scalar_subquery()
+    )
     left = func.sum(sku.c.total - sku.c.allocated)
-    counted = connection.execute(select(sku.c.sale, left, held).group_by(sku.c.sale))
-    return {sale: Units(int(free), int(aside)) for sale, free, aside in counted}
+    counted = connection.execute(select(sku.c.sale, left, held, waited_for).group_by(sku.c.sale))
+    return {sale: Units(int(free), max(0, int(aside - ahead))) for sale, free, aside, ahead in counted}

@@ -17,6 +17,7 @@ from inventory_backend.stock_reports import StockReports, Units, Way, units_of
 from tests.edges import Front, Store, front
 from tests.fakes import FakeClock
 from tests.till import KEYS, SIGNER, Shop, config, gateway, sale, shop
+from tests.waiting import join, sell_out
 from waitroom.kernel.clock import SystemClock
 from waitroom.kernel.redis import ScriptRunner
 
@@ -172,3 +173,16 @@ async def test_of_the_sales_of_one_room_those_count_that_are_open_else_those_to_
 
     assert counted == {"drop": Units(20, 0), "second": Units(6, 0)}
     assert (await seen(edge))[1] == (None if told is None else {"left": told, "held": 0})
+
+
+async def test_what_somebody_inside_waits_for_does_not_come_back_for_the_room(ledger: Ledger) -> None:
+    await sell_out(ledger, ("sneaker", 1), ("laces", 1))
+    assert await ledger.read(units_of) == {"drop": Units(0, 20)}
+
+    await join(ledger, "ann", ("sneaker", 2))
+    await join(ledger, "ben")
+    assert await ledger.read(units_of) == {"drop": Units(0, 17)}
+    for n in range(18):
+        await join(ledger, f"s{n}")
+
+    assert await ledger.read(units_of) == {"drop": Units(0, 0)}
