@@ -146,22 +146,28 @@ def seed(connection: Connection, sales: Sequence[Sale], now_ms: int) -> None:
     for one in sales:
         _insert_new(connection, sale, {"sale": one.name, "epoch": 0})
         for each in one.skus.values():
-            _insert_new(connection, sku, {"sale": one.name, "sku": each.sku, "total": 0, "allocated": 0, "version": 0})
+            fresh = {"sale": one.name, "sku": each.sku, "total": each.total, "allocated": 0, "version": 0}
+            if _insert_new(connection, sku, fresh):
+                connection.execute(stock_change.insert(), _row((one.name, each.sku), _written(each.total, now_ms)))
     ordered = select(sku).order_by(sku.c.sale, sku.c.sku).with_for_update()
-    known = {(row.sale, row.sku): row for row in connection.execute(ordered)}
+    known = {(row.sale, row.sku): Supply(row.total, row.allocated, row.version) for row in connection.execute(ordered)}
     before = _configured(connection)
-    faults = []
-    for one in sales:
-        for each in one.skus.values():
-            name, row = (one.name, each.sku), known[one.name, each.sku]
-            delta = each.total - before.get(name, 0)
-            if row.allocated > row.total + delta:
-                told = f"total would be {row.total + delta}, but {row.allocated} are held or sold"
-                faults.append(f"sales.{one.name}.{each.sku}: {told}; they cannot be taken away")
-            elif delta:
-                change(connection, name, Change(delta, Origin.CONFIGURATION, "configuration", "as written", now_ms))
-    if faults:
+    wanted = {(one.name, each.sku): each.total for one in sales for each in one.skus.values()}
+    deltas = {name: total - before.get(name, 0) for name, total in wanted.items()}
+    if faults := [_fault(name, known[name], delta) for name, delta in deltas.items() if known[name].free + delta < 0]:
         raise ConfigFault(faults)
+    for name, delta in deltas.items():
+        if delta:
+            change(connection, name, _written(delta, now_ms))
+
+
+def _fault(name: Name, units: Supply, delta: int) -> str:
+    told = f"total would be {units.total + delta}, but {units.allocated} are held or sold; they cannot be taken away"
+    return f"sales.{name[0]}.{name[1]}: {told}"
+
+
+def _written(delta: int, now_ms: int) -> Change:
+    return Change(delta, Origin.CONFIGURATION, "configuration", "as written", now_ms)
 
 
 def _offer(connection: Connection, name: Name, now_ms: int) -> None:
