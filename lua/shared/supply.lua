@@ -2,9 +2,9 @@
 --
 -- In the room: stock, "left:held:said_ms:heard_ms" (units that are free, units that are set aside and may come back).
 -- While that counts: may_buy (how many more may be called, or come straight in, until the next tick), gone (1 while nothing is
--- left and nothing can come back), came ("left:taken;" as of the last tick, then "ms:count:taken" a few times: how many had
--- come in by then, and how many units had been taken since the store reports).
-local MARKS = 4 -- in so many steps those who came in a moment ago are forgotten
+-- left and nothing can come back), came ("left:admitted;" as of the last tick, then "ms:people" for those who came in by
+-- and by, and are about to buy).
+local STEPS = 4 -- those who came in within such a part of their time are one group
 
 local function supply_of(text)
   local left, held, said_ms, heard_ms = string.match(text or '', '^(%d+):(%d+):(%d+):(%d+)$')
@@ -28,28 +28,30 @@ local function recall_supply(room, text)
   end
 end
 
--- how many of all who were `admitted` came in a moment ago and may still buy: so many have not taken a unit since
+-- how many of those who came in a moment ago may still buy; what is taken, is taken by who came first of them
 local function undecided(room, came, admitted, left, now, deciding)
-  local before, taken = string.match(came or '', '^(%d+):(%d+);')
-  local marks, text = {}, {}
-  taken = tonumber(taken or 0) + math.max(0, tonumber(before or left) - left)
-  for ms, count, by_then in string.gmatch(came or '', '(%d+):(%d+):(%d+)') do
-    if tonumber(count) <= admitted then -- else it was counted in another event, or before a loss
-      marks[#marks + 1] = { ms = tonumber(ms), count = tonumber(count), taken = tonumber(by_then) }
+  local had, count, rest = string.match(came or '', '^(%d+):(%d+);(.*)$')
+  local arrived, taken = math.max(0, admitted - (count or admitted)), math.max(0, (had or left) - left)
+  local groups, kept, all = {}, {}, 0
+  for ms, people in string.gmatch(rest or '', '(%d+):(%d+)') do
+    groups[#groups + 1] = { ms = tonumber(ms), people = tonumber(people) }
+  end
+  local newest = groups[#groups]
+  if arrived > 0 and newest and now - newest.ms < deciding / STEPS then
+    newest.people = newest.people + arrived
+  elseif arrived > 0 then
+    groups[#groups + 1] = { ms = now, people = arrived }
+  end
+  for _, group in ipairs(groups) do
+    local bought = math.min(group.people, taken)
+    group.people, taken = group.people - bought, taken - bought
+    if group.people > 0 and now - group.ms < deciding then
+      all, kept[#kept + 1] = all + group.people, string.format('%d:%d', group.ms, group.people)
     end
   end
-  while marks[2] and now - marks[2].ms >= deciding do
-    table.remove(marks, 1)
+  local text = string.format('%d:%d;%s', left, admitted, table.concat(kept, ' '))
+  if text ~= came then
+    redis.call('HSET', room, 'came', text)
   end
-  if not marks[1] or now - marks[#marks].ms >= deciding / MARKS then
-    marks[#marks + 1] = { ms = now, count = admitted, taken = taken }
-  end
-  for i, mark in ipairs(marks) do
-    text[i] = string.format('%d:%d:%d', mark.ms, mark.count, mark.taken)
-  end
-  local told = string.format('%d:%d;%s', left, taken, table.concat(text, ' '))
-  if told ~= came then
-    redis.call('HSET', room, 'came', told)
-  end
-  return math.max(0, admitted - marks[1].count - (taken - marks[1].taken))
+  return all
 end

@@ -3,6 +3,7 @@
 It keeps who is in line, who was called and who came, and counts anew whatever the scripts keep as running numbers.
 """
 
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -331,11 +332,9 @@ class Model:
     supply: Supply | None = None
     counting: Supply | None = None
     may_buy: int = 0
-    came: list[tuple[int, int, int]] = field(default_factory=list)
+    came: list[list[int]] = field(default_factory=list)
     is_gone: bool = False
-    undecided: int = 0
-    left: int = 0
-    taken: int = 0
+    last_seen: tuple[int, int] | None = None
 
     def __post_init__(self) -> None:
         self.lanes = {name: Lane(name, self.times) for name in LANES}
@@ -484,28 +483,25 @@ class Model:
             for lane in self.lanes.values():
                 lane.call_again(now)
         if not self.counting:
-            self.came, self.may_buy, self.taken = [], 0, 0
+            self.came, self.may_buy, self.last_seen = [], 0, None
 
-    def _mark(self, now: int) -> None:
-        """Note how many had come in by now, four times in the time that somebody is counted on to buy."""
-        if not self.counting:
-            return
-        self.taken += max(0, self.left - self.counting.left) if self.came else 0
-        self.left = self.counting.left
-        self.came = [mark for mark in self.came if mark[1] <= self.admitted()]
-        past = [mark for mark in self.came if now - mark[0] >= self.times.deciding_ms]
-        kept = [*past[-1:], *(mark for mark in self.came if mark not in past)]
-        if not kept or now - kept[-1][0] >= self.times.deciding_ms / 4:
-            self.came = [*kept, (now, self.admitted(), self.taken)]
-        _, admitted, taken = (kept or self.came)[0]
-        self.undecided = max(0, self.admitted() - admitted - (self.taken - taken))
+    def _undecided(self, now: int, left: int) -> int:
+        """Return how many came in a moment ago and may still buy; units are taken by who came first of them."""
+        had, admitted = self.last_seen or (left, self.admitted())
+        self.last_seen = left, self.admitted()
+        if (arrived := self.admitted() - admitted) > 0:
+            if not self.came or now - self.came[-1][0] >= self.times.deciding_ms / 4:
+                self.came.append([now, 0])
+            self.came[-1][1] += arrived
+        everybody = [ms for ms, people in self.came for _ in range(people)][max(0, had - left) :]
+        self.came = [[ms, count] for ms, count in Counter(everybody).items() if now - ms < self.times.deciding_ms]
+        return sum(people for _, people in self.came)
 
     def _limited(self, now: int) -> int:
         """Return how many may be called for what the store has; any number where it does not say."""
-        self._mark(now)
         if not self.counting:
             return 2**53
-        self.may_buy = max(0, self.counting.left - self.expected() - self.undecided)
+        self.may_buy = max(0, self.counting.left - self.expected() - self._undecided(now, self.counting.left))
         return self.may_buy
 
     def admitted(self) -> int:

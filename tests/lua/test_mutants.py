@@ -257,15 +257,20 @@ MUTANTS: dict[str, Patch] = {
     },
     "who is on the way buys nothing": {"rooms/tick": ("supply.left - expected -", "supply.left -")},
     "who came in has bought at once": {
-        "rooms/tick": ("return math.max(0, admitted - marks[1].count", "return math.min(0, 0")
+        "rooms/tick": ("all, kept[#kept + 1] = all + group.people,", "kept[#kept + 1] =")
     },
-    "who has bought may still buy": {"rooms/tick": ("marks[1].count - (taken - marks[1].taken))", "marks[1].count)")},
+    "who has bought may still buy": {
+        "rooms/tick": ("group.people - bought, taken - bought", "group.people, taken - bought")
+    },
+    "a unit is taken twice": {"rooms/tick": ("group.people - bought, taken - bought", "group.people - bought, taken")},
     "units that return make people buy": {
-        "rooms/tick": ("math.max(0, tonumber(before or left) - left)", "tonumber(before or left) - left")
+        "rooms/tick": ("math.max(0, (had or left) - left)", "math.abs((had or left) - left)")
     },
     "who came in buys for ever": {
-        "rooms/tick": ("while marks[2] and now - marks[2].ms >= deciding do", "while false do")
+        "rooms/tick": ("if group.people > 0 and now - group.ms < deciding then", "if group.people > 0 then")
     },
+    "nobody new comes in": {"rooms/tick": ("newest.people = newest.people + arrived", "newest.people = newest.people")},
+    "who comes in makes all others wait": {"rooms/tick": ("now - newest.ms < deciding / STEPS", "true")},
     "straight in where there is nothing": {"rooms/enter": ("if may_buy and may_buy < 1 then", "if false then")},
     "who comes straight in takes nothing": {
         "rooms/enter": ("redis.call('HINCRBY', room, 'may_buy', -1)", "redis.call('HINCRBY', room, 'may_buy', 0)")

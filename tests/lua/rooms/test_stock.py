@@ -77,6 +77,22 @@ async def test_who_has_bought_is_not_waited_for(redis: ScriptRunner) -> None:
     assert (await room.tick(4000))["called"] == 60, "what is put on sale besides calls at once"
 
 
+async def test_what_the_first_took_does_not_make_the_last_decide(redis: ScriptRunner) -> None:
+    room = await waiting_room(redis)
+    await room.stock(10)
+    await room.tick(1000)
+    await room.claims([f"t{number}" for number in range(1, 11)], 1000)
+    for at in range(2000, 23_000, 1000):
+        await room.stock(1, 9, at=at)  # nine of the ten bought
+        await room.tick(at)
+    assert (await room.tick(23_000))["called"] == 11, "the tenth has had the time"
+    await room.claim("t11", 23_000)
+
+    for at in range(23_000, 40_000, 1000):
+        await room.stock(1, 9, at=at)
+        assert (await room.tick(at))["called"] == 11, "now it is the eleventh who may buy it"
+
+
 async def test_without_time_to_decide_only_those_on_their_way_count(redis: ScriptRunner) -> None:
     room = await waiting_room(redis, deciding_ms=0)
     await room.stock(5)
@@ -233,7 +249,7 @@ async def test_straight_in_is_closed_while_nothing_is_free(redis: ScriptRunner) 
     assert await room.enter("s1", 1000) == ["wait", "stock"]
 
 
-async def test_another_event_counts_its_own_people(redis: ScriptRunner) -> None:
+async def test_another_event_counts_anew_and_knows_who_has_just_come(redis: ScriptRunner) -> None:
     room = Room(redis, rate=60_000)
     await room.tick()
     await room.stock(3)
@@ -243,7 +259,11 @@ async def test_another_event_counts_its_own_people(redis: ScriptRunner) -> None:
     assert (await room.tick(1500))["stock"] == [3, 0, 0]
     await redis.client.delete(KEYS.line, KEYS.queue, KEYS.calls)  # as under the name of another event
 
-    assert (await room.tick(1600))["stock"] == [3, 0, 3]
+    assert (await room.tick(1600))["stock"] == [3, 0, 0], "they may still buy"
+    await room.stock(3, at=21_500)
+    assert (await room.tick(21_500))["stock"] == [3, 0, 3]
+    await room.enter("another", 21_500)
+    assert (await room.tick(21_600))["stock"] == [3, 0, 2]
 
 
 async def test_after_a_loss_the_workers_bring_back_what_was_said(redis: ScriptRunner) -> None:
