@@ -2,12 +2,12 @@
 
     door/ (shoppers)      jobs (the clock)
         └───────┬────────────┘
-            checkout                    reserve, commit, cancel
-       catalogue, documents, outbox
+      checkout   waitlist               reserve, commit, cancel; who is next
+       catalogue, documents, identities, outbox
         stock/      payments/           Redis admits; the gateway takes the money
         └───────┬───────┘
              ledger/                    SQL: the truth about holds, orders and money
-     config, counters, refusals, sales  (sales: the rules)
+     config, counters, refusals, sales, sharing  (the last two: the rules)
 
 An arrow down is an allowed import; of waitroom it shares `waitroom.kernel` and nothing else.
 """

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import uvloop
 
-from inventory_backend import dead_letters, reconcile, refund
+from inventory_backend import dead_letters, reconcile, refund, stocktaking
 from inventory_backend.app import ledger_settings, run
 from inventory_backend.config import Config, read, upstream_signer
 from inventory_backend.ledger.ledger import migrated
@@ -16,7 +16,12 @@ from waitroom.kernel import logs
 from waitroom.kernel.clock import SystemClock
 from waitroom.kernel.errors import ConfigFault
 
-_ACTS = {"dead-letters": dead_letters.main, "reconcile": reconcile.main, "refund": refund.main}
+_ACTS = {
+    "dead-letters": dead_letters.main,
+    "reconcile": reconcile.main,
+    "refund": refund.main,
+    "stock": stocktaking.main,
+}
 """What is done beside a till that runs; each reads its own arguments."""
 
 

@@ -21,9 +21,11 @@ from inventory_backend.confirmations.mail import MailSink, Server
 from inventory_backend.confirmations.sinks import Sink
 from inventory_backend.door.callbacks import Callbacks
 from inventory_backend.door.guard import Guard
+from inventory_backend.door.live import Live
 from inventory_backend.door.probes import Probes
 from inventory_backend.door.shop import Shop
 from inventory_backend.door.views import Views
+from inventory_backend.identities import Identities, secrets_of
 from inventory_backend.jobs import Jobs
 from inventory_backend.ledger.ledger import Ledger, LedgerSettings, opened
 from inventory_backend.ledger.news import News
@@ -34,9 +36,13 @@ from inventory_backend.payments.listener import Listener
 from inventory_backend.payments.reconciliation import Account, Reconciliation
 from inventory_backend.payments.saga import Saga, SagaSettings
 from inventory_backend.stock.counter import Counter
+from inventory_backend.stock.fence import Fence
 from inventory_backend.stock.rebuild import Rebuild
 from inventory_backend.stock.reconciler import Reconciler
+from inventory_backend.stock.restock import Restock
 from inventory_backend.stock.stock import Stock
+from inventory_backend.stock_reports import StockReports, Way
+from inventory_backend.waitlist import Waitlist
 from waitroom.kernel.answers import errors_become_answers
 from waitroom.kernel.clock import Clock
 from waitroom.kernel.embedded import EmbeddedServer
@@ -70,40 +76,47 @@ async def built(config: Config, signer: UpstreamPassSigner, clock: Clock) -> Asy
     sales = [one.as_rules() for one in config.sales]
     async with AsyncExitStack() as stack:
         ledger = await stack.enter_async_context(opened(ledger_settings(config), clock))
-        scripts = await stack.enter_async_context(_scripts(config))
+        fence = Fence()
+        scripts = await stack.enter_async_context(_scripts(config, fence))
         session = await stack.enter_async_context(aiohttp.ClientSession(cookie_jar=aiohttp.DummyCookieJar()))
-        stock = Stock(scripts)
+        stock = Stock(scripts, fence=fence)
         rebuild = Rebuild(ledger, stock, sales)
         catalogue = Catalogue(ledger, sales)
         counter = Counter(stock, rebuild)
         provider, name = config.payments.provider, await ledger.write(own_name)
         gateway = opening.gateway(config.payments, session, name, clock)
         saga = Saga(ledger, {provider: gateway}, _saga_settings(config))
-        checkout = Checkout(ledger, counter, catalogue, saga, _terms(config))
+        checkout = Checkout(ledger, counter, catalogue, saga, terms := _terms(config))
+        waitlist = Waitlist(ledger, catalogue, terms.identities)
         stack.push_async_callback(counter.close)
         stack.push_async_callback(saga.close)
         guard = Guard(signer, (one.room for one in sales), clock)
         app = web.Application(middlewares=[errors_become_answers, guard.middleware])
-        callbacks = Callbacks(
-            provider, config.payments.webhook_secrets(), Listener(ledger, {provider: gateway}, saga), clock
-        )
-        shop = Shop(checkout, catalogue, guard, Pages(), clock)
-        for part in (Views(checkout, catalogue), Probes(rebuild, catalogue), callbacks, shop):
+        for part in (
+            Views(checkout, waitlist, catalogue),
+            Probes(rebuild, catalogue),
+            Callbacks(provider, config.payments.webhook_secrets(), Listener(ledger, {provider: gateway}, saga), clock),
+            Shop(checkout, waitlist, catalogue, guard, Pages(), clock),
+        ):
             part.add_to(app.router)
-        outbox = Outbox(ledger, stock, rebuild)
+        Live(catalogue, clock, most=config.server.max_streams).add_to(app)
         courier = Courier(ledger, await _sinks(config, stack, ledger, clock), _retries(config))
         stack.push_async_callback(courier.close)
-        reconciler = Reconciler(ledger, stock, rebuild, sales)
         jobs = Jobs(
             ledger=ledger,
             rebuild=rebuild,
-            reconciler=reconciler,
+            reconciler=Reconciler(ledger, stock, rebuild, sales),
+            restock=Restock(ledger, stock, rebuild, sales),
             catalogue=catalogue,
             checkout=checkout,
+            waitlist=waitlist,
             saga=saga,
             reconciliation=Reconciliation(ledger, Account(provider, gateway, name), saga.start),
-            outbox=outbox,
+            outbox=Outbox(ledger, stock, rebuild),
             courier=courier,
+            stock_reports=StockReports(
+                ledger, sales, signer.reports, session, Way(config.room.url, config.room.timeout_ms), clock
+            ),
             keep_addresses_ms=config.mail.keep_ms,
         )
         await catalogue.seed()
@@ -142,7 +155,7 @@ async def _load_stock(scripts: ScriptRunner, rebuild: Rebuild) -> None:
 
 
 @asynccontextmanager
-async def _scripts(config: Config) -> AsyncIterator[ScriptRunner]:
+async def _scripts(config: Config, fence: Fence) -> AsyncIterator[ScriptRunner]:
     async with AsyncExitStack() as stack:
         url = config.redis.url
         if not url:
@@ -151,7 +164,7 @@ async def _scripts(config: Config) -> AsyncIterator[ScriptRunner]:
             stack.push_async_callback(server.stop)
             url = server.url
         settings = RedisSettings(url, config.redis.max_connections, config.redis.timeout_ms)
-        yield await stack.enter_async_context(connected(settings))
+        yield await stack.enter_async_context(connected(settings, fence.admits))
 
 
 def ledger_settings(config: Config) -> LedgerSettings:
@@ -172,7 +185,8 @@ def _saga_settings(config: Config) -> SagaSettings:
 
 def _terms(config: Config) -> Terms:
     chosen = config.payments
-    return Terms(chosen.window_ms, chosen.grace_ms, frozenset({chosen.provider}), bool(config.mail.host))
+    identities = Identities(secrets_of(config))
+    return Terms(chosen.window_ms, chosen.grace_ms, frozenset({chosen.provider}), bool(config.mail.host), identities)
 
 
 async def _sinks(config: Config, stack: AsyncExitStack, ledger: Ledger, clock: Clock) -> list[Sink]:

@@ -1,51 +1,103 @@
 """What is for sale and how much is left, answered from memory: no shopper's look at the shop costs a query."""
 
+import asyncio
 import json
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
 
-from sqlalchemy import Connection, Table, select, update
-from sqlalchemy.dialects import postgresql, sqlite
-
+from inventory_backend.ledger import supply, waitlist
 from inventory_backend.ledger.ledger import Ledger
-from inventory_backend.ledger.schema import sale, sku
-from inventory_backend.sales import Money, Sale, SaleState
-from waitroom.kernel.errors import ConfigFault
+from inventory_backend.ledger.supply import Supply
+from inventory_backend.refusals import refused
+from inventory_backend.sales import Line, Money, Sale, SaleState, Sku
 from waitroom.kernel.prepared import Prepared
 from waitroom.kernel.units import spell_instant
 
 _STALE_MS = 5000
+_TRUST_MS = 1000
+"""From then on "all is gone" is not said from memory any more."""
+_LOOK_MS = 1000
+"""How often it is looked up at most who had a hold, while the last units go to and fro."""
 _HEADERS = {"Cache-Control": "public, max-age=1"}
+_NONE = Supply(total=0, allocated=0, version=0)
+
+
+@dataclass(frozen=True, slots=True)
+class Gone:
+    """A sale of which nothing is left: its units as they then were, and who ever had a hold."""
+
+    units: Sequence[Supply]
+    had: frozenset[str]
 
 
 class Catalogue:
     """The sales of this shop and their free units, a fraction of a second old."""
 
     def __init__(self, ledger: Ledger, sales: Sequence[Sale]) -> None:
-        """Know `sales`; the free units come with `refresh`."""
+        """Know `sales`; their units come with `refresh`."""
         self._ledger = ledger
         self.sales: Mapping[str, Sale] = {one.name: one for one in sales}
-        self._free: dict[str, dict[str, int]] = {one.name: dict.fromkeys(one.skus, 0) for one in sales}
+        self._supplies: Mapping[supply.Name, Supply] = {}
+        self._waiting: Mapping[supply.Name, int] = {}
         self._documents: dict[str, Prepared] = {}
         self._read_ms = 0
+        self._gone: dict[str, Gone] = {}
+        self._looked_ms = 0
+        self.beat = asyncio.Event()
+        """Set once a document has changed; then another takes its place."""
 
     async def seed(self) -> None:
-        """Write sales and skus into the ledger, and the totals as the configuration has them now.
+        """Write sales and skus into the ledger, and apply what changed in the configuration.
 
         Raises:
-            ConfigFault: a total is below what is held or sold already.
+            ConfigFault: a total would be below what is held or sold already.
         """
-        await self._ledger.write(lambda connection: _seed(connection, list(self.sales.values())))
+        sales, now_ms = list(self.sales.values()), self._ledger.now_ms()
+        await self._ledger.write(lambda connection: supply.seed(connection, sales, now_ms))
+        await self._ledger.write(lambda connection: waitlist.renew(connection, sales))
 
     async def refresh(self) -> None:
-        """Read the free units of every sku, and prepare the documents anew where they changed."""
-        found = await self._ledger.read(_free)
-        self._free = {name: {sku: found.get((name, sku), 0) for sku in one.skus} for name, one in self.sales.items()}
+        """Read the units of every sku, and prepare the documents anew where they changed."""
+        self._supplies = await self._ledger.read(supply.supplies)
+        self._waiting = await self._ledger.read(waitlist.counts)
         self._read_ms = self._ledger.now_ms()
+        await self._look_who_had_some()
+        is_news = False
         for name in self.sales:
             body = json.dumps(self.as_json(name), separators=(",", ":")).encode()
             known = self._documents.get(name)
             if known is None or known.body != body:
                 self._documents[name] = Prepared(body, "application/json", headers=_HEADERS)
+                is_news = True
+        if is_news:
+            self.wake()
+
+    def wake(self) -> None:
+        """Let whoever waits for news look again."""
+        beat, self.beat = self.beat, asyncio.Event()
+        beat.set()
+
+    async def _look_who_had_some(self) -> None:
+        """Keep in mind who ever had a hold of a sale that is gone, as long as nothing moves in it."""
+        for name, one in self.sales.items():
+            units = [self._supply(name, sku) for sku in one.skus]
+            known = self._gone.get(name)
+            if any(each.free > 0 for each in units):
+                self._gone.pop(name, None)
+            elif known is None or known.units != units:
+                self._gone.pop(name, None)
+                if self._read_ms >= self._looked_ms + _LOOK_MS:
+                    had = await self._ledger.read(partial(supply.had_some, sale_name=name))
+                    self._gone[name], self._looked_ms = Gone(units, had), self._read_ms
+
+    def is_gone(self, name: str, shopper: str) -> bool:
+        """Tell whether nothing is left for `shopper`, who never had a hold of this sale: from memory, a moment old.
+
+        False wherever that is not certain; who had a hold may ask for the answer of that time again.
+        """
+        known = self._gone.get(name)
+        return known is not None and shopper not in known.had and self._ledger.now_ms() - self._read_ms < _TRUST_MS
 
     @property
     def is_fresh(self) -> bool:
@@ -58,7 +110,34 @@ class Catalogue:
 
     def state(self, name: str) -> SaleState:
         """Return the state of a sale now."""
-        return self.sales[name].state(self._ledger.now_ms(), self._free[name])
+        one = self.sales[name]
+        return one.state(self._ledger.now_ms(), {sku: self._supply(name, sku).free for sku in one.skus})
+
+    def is_short(self, name: str) -> bool:
+        """Tell whether a sku of the sale is sold out: only then somebody may wait."""
+        return any(self._supply(name, sku).free == 0 for sku in self.sales[name].skus)
+
+    def ordered(self, room: str, name: str, wanted: Sequence[tuple[str, int]]) -> tuple[Sale, tuple[Line, ...]]:
+        """Return the sale `name` and `wanted` (sku, qty) of it, priced, for somebody who came in by `room`.
+
+        Raises:
+            Refused: unknown-sale, no-pass, unknown-sku, sale-not-active, limit-reached.
+        """
+        sale = self.sales.get(name)
+        if sale is None:
+            raise refused("unknown-sale")
+        if room != sale.room:
+            raise refused("no-pass")
+        if any(sku not in sale.skus for sku, _ in wanted):
+            raise refused("unknown-sku")
+        if not sale.is_open(self._ledger.now_ms()):
+            raise refused("sale-not-active", sale=name, state=self.state(name))
+        lines = sale.priced(wanted)
+        if sum(line.qty for line in lines) > sale.limit_per_shopper:
+            limits = {"limit_per_shopper": sale.limit_per_shopper, "limit_per_identity": sale.limit_per_identity}
+            told = {limit: units for limit, units in limits.items() if units is not None}
+            raise refused("limit-reached", sale=name, **told)
+        return sale, lines
 
     def as_json(self, name: str) -> dict[str, object]:
         """Return a sale as shoppers' clients read it."""
@@ -71,47 +150,22 @@ class Catalogue:
             "ends_at": None if one.ends_ms is None else spell_instant(one.ends_ms),
             "limit_per_shopper": one.limit_per_shopper,
             "hold_s": one.hold_ms // 1000,
-            "skus": [
-                {
-                    "sku": each.sku,
-                    "name": each.name,
-                    "description": each.description,
-                    "price": Money(each.price, one.currency).as_json(),
-                    "available": self._free[name][each.sku],
-                    "total": each.total,
-                }
-                for each in one.skus.values()
-            ],
+            "has_waitlist": one.max_waitlist > 0,
+            "skus": [self._sku_json(one, each) for each in one.skus.values()],
         }
 
+    def _sku_json(self, one: Sale, each: Sku) -> dict[str, object]:
+        units, next_ms = self._supply(one.name, each.sku), each.next_wave_ms(self._ledger.now_ms())
+        return {
+            "sku": each.sku,
+            "name": each.name,
+            "description": each.description,
+            "price": Money(each.price, one.currency).as_json(),
+            "available": units.free,
+            "total": units.total,
+            "next_wave_at": None if next_ms is None else spell_instant(next_ms),
+            "waited_for": self._waiting.get((one.name, each.sku), 0),
+        }
 
-def _free(connection: Connection) -> dict[tuple[str, str], int]:
-    return {(row.sale, row.sku): row.total - row.allocated for row in connection.execute(select(sku))}
-
-
-def _seed(connection: Connection, sales: Sequence[Sale]) -> None:
-    for one in sales:
-        _insert_new(connection, sale, {"sale": one.name, "epoch": 0})
-        for each in one.skus.values():
-            fresh = {"sale": one.name, "sku": each.sku, "total": each.total, "allocated": 0, "version": 0}
-            _insert_new(connection, sku, fresh)
-    ordered = select(sku).order_by(sku.c.sale, sku.c.sku).with_for_update()
-    known = {(row.sale, row.sku): row for row in connection.execute(ordered)}
-    faults = []
-    for one in sales:
-        for each in one.skus.values():
-            row = known[one.name, each.sku]
-            if row.allocated > each.total:
-                told = f"total is {each.total}, but {row.allocated} are held or sold; they cannot be taken away"
-                faults.append(f"sales.{one.name}.{each.sku}: {told}")
-            elif row.total != each.total:
-                changed = update(sku).where(sku.c.sale == one.name, sku.c.sku == each.sku)
-                connection.execute(changed.values(total=each.total, version=sku.c.version + 1))
-    if faults:
-        raise ConfigFault(faults)
-
-
-def _insert_new(connection: Connection, table: Table, row: dict[str, object]) -> None:
-    """Insert `row` unless it is there: several tills may start at once."""
-    insert = postgresql.insert if connection.dialect.name == "postgresql" else sqlite.insert
-    connection.execute(insert(table).on_conflict_do_nothing(), row)
+    def _supply(self, name: str, sku: str) -> Supply:
+        return self._supplies.get((name, sku), _NONE)

@@ -7,11 +7,12 @@ that (W2).
 import logging
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 
 from inventory_backend import documents
 from inventory_backend.catalogue import Catalogue
 from inventory_backend.counters import HOLDS, HOLDS_EXPIRED
+from inventory_backend.identities import Identities
 from inventory_backend.ledger import holds, orders
 from inventory_backend.ledger.holds import Taken, Wanted
 from inventory_backend.ledger.idempotency import Answer, Asked, Replays
@@ -20,7 +21,7 @@ from inventory_backend.ledger.orders import Placed, Placing
 from inventory_backend.payments.saga import Saga
 from inventory_backend.refusals import refused
 from inventory_backend.sales import Line, Sale, order_id, reservation_id
-from inventory_backend.stock.counter import Counter
+from inventory_backend.stock.counter import Counter, Passed
 from inventory_backend.stock.stock import Hold
 from waitroom.kernel.errors import Refused, WaitroomError
 from waitroom.kernel.tokens import Pass
@@ -36,6 +37,7 @@ class Terms:
     grace_ms: int
     providers: frozenset[str]
     is_mail_sent: bool = False
+    identities: Identities = field(default_factory=lambda: Identities(()))
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,17 +59,22 @@ class Checkout:
         self._catalogue = catalogue
         self._saga = saga
         self._terms = terms
+        self._identities = terms.identities
         self._replays = Replays(ledger)
 
-    async def reserve(self, shopper: Pass, sale: str, wanted: Sequence[tuple[str, int]], ask: Asked) -> Answer:
-        """Set units aside for the shopper.
+    async def reserve(
+        self, shopper: Pass, sale: str, wanted: Sequence[tuple[str, int]], ask: Asked, identity: str | None = None
+    ) -> Answer:
+        """Set units aside for the shopper; `identity` is the store's word on who they are, where the sale asks for it.
 
         Raises:
-            Refused: unknown-sale, unknown-sku, sale-not-active, limit-reached, sold-out, or the key is not usable.
+            Refused: unknown-sale, unknown-sku, sale-not-active, identity-missing, identity-refused, limit-reached,
+                sold-out, or the key is not usable.
             StoreUnavailable: nothing was promised; the same request may be sent again.
         """
         try:
-            answer = await self._replays.once(ask, lambda: self._reserve(shopper, sale, wanted, ask))
+            self._refuse_newcomer(shopper, sale, wanted)
+            answer = await self._replays.first(ask, lambda: self._reserve(shopper, sale, wanted, ask, identity))
         except WaitroomError as refusal:
             HOLDS.labels(refusal.kind).inc()
             raise
@@ -128,39 +135,51 @@ class Checkout:
         HOLDS_EXPIRED.inc(len(gone))
         log.info("holds expired", extra={"count": len(gone)})
 
-    async def _reserve(self, shopper: Pass, name: str, wanted: Sequence[tuple[str, int]], ask: Asked) -> Answer:
-        sale, lines = self._checked(shopper, name, wanted)
+    async def _reserve(
+        self, shopper: Pass, name: str, wanted: Sequence[tuple[str, int]], ask: Asked, token: str | None
+    ) -> Answer:
+        sale, lines = self._catalogue.ordered(shopper.room, name, wanted)
+        identity = self._identity(sale, shopper, token)
         rid = reservation_id(name, shopper.session_id, ask.key)
-        word = await self._counter.hold(sale, lines, rid, shopper.session_id)
-        if word is not Hold.HELD:
-            raise _refused(word, sale)
-        asked = self._wanted(sale, lines, rid, shopper, ask)
+        passed = await self._counter.hold(sale, lines, rid, shopper.session_id)
+        if passed.word in {Hold.SOLD_OUT, Hold.LIMIT_REACHED}:
+            raise _refused(passed.word, sale)
+        if passed.word is Hold.AGAIN and (before := await self._kept(sale, passed, rid, ask)) is not None:
+            return before
+        asked = replace(self._wanted(sale, lines, rid, shopper, ask), identity=identity)
         match taken := await self._ledger.write_together(holds.take, asked):
             case Taken.HELD:
                 self._counter.confirm(sale, lines, rid)
                 return Answer(asked.kept.status, asked.kept.body)
             case Taken.KNOWN:  # another process was faster under this key, or its answer was forgotten after a day
-                if (before := await self._replays.known(ask)) is not None:
+                if (before := await self._kept(sale, passed, rid, ask)) is not None:
                     return before
                 raise refused("idempotency-key-reused")
             case Taken.SOLD_OUT | Taken.LIMIT_REACHED:
                 self._counter.release(sale, lines, rid)
                 raise _refused(taken, sale)
 
-    def _checked(self, shopper: Pass, name: str, wanted: Sequence[tuple[str, int]]) -> tuple[Sale, tuple[Line, ...]]:
-        sale = self._catalogue.sales.get(name)
-        if sale is None:
-            raise refused("unknown-sale")
-        if shopper.room != sale.room:
-            raise refused("no-pass")
-        if any(sku not in sale.skus for sku, _ in wanted):
-            raise refused("unknown-sku")
-        if not sale.is_open(self._ledger.now_ms()):
-            raise refused("sale-not-active", sale=name, state=self._catalogue.state(name))
-        lines = sale.priced(wanted)
-        if sum(line.qty for line in lines) > sale.limit_per_shopper:
-            raise _refused(Taken.LIMIT_REACHED, sale)
-        return sale, lines
+    async def _kept(self, sale: Sale, passed: Passed, rid: str, ask: Asked) -> Answer | None:
+        """Return the answer kept for `ask`; where there is one, or it had another body, nothing is held for it anew."""
+        try:
+            before = await self._replays.known(ask)
+        except Refused:
+            self._counter.release(sale, passed.fresh, rid)
+            raise
+        if before is not None:
+            self._counter.release(sale, passed.fresh, rid)
+        return before
+
+    def _identity(self, sale: Sale, shopper: Pass, token: str | None) -> str | None:
+        if sale.limit_per_identity is None:
+            return None
+        return self._identities.read(token, shopper.session_id, self._ledger.now_ms())
+
+    def _refuse_newcomer(self, shopper: Pass, name: str, wanted: Sequence[tuple[str, int]]) -> None:
+        """Say no from memory where all is gone: a crowd that came too late costs Redis and the ledger nothing."""
+        if self._catalogue.is_gone(name, shopper.session_id):
+            sale, _ = self._catalogue.ordered(shopper.room, name, wanted)
+            raise _refused(Taken.SOLD_OUT, sale)
 
     def _wanted(self, sale: Sale, lines: tuple[Line, ...], rid: str, shopper: Pass, ask: Asked) -> Wanted:
         now_ms = self._ledger.now_ms()
@@ -171,6 +190,7 @@ class Checkout:
             shopper=shopper.session_id,
             lines=lines,
             limit=sale.limit_per_shopper,
+            limit_per_identity=sale.limit_per_identity or 0,
             cost=sale.cost(lines),
             now_ms=now_ms,
             expires_ms=expires_ms,
@@ -208,5 +228,6 @@ def _check_id(text: str) -> None:
 
 def _refused(word: Taken | Hold, sale: Sale) -> Refused:
     if word == Taken.LIMIT_REACHED:
-        return refused(word, sale=sale.name, limit_per_shopper=sale.limit_per_shopper)
+        limits = {"limit_per_shopper": sale.limit_per_shopper, "limit_per_identity": sale.limit_per_identity}
+        return refused(word, sale=sale.name, **{name: limit for name, limit in limits.items() if limit is not None})
     return refused(word, sale=sale.name)

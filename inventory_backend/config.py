@@ -25,13 +25,14 @@ from waitroom.kernel.settings import (
     parse,
     read_secrets,
 )
-from waitroom.kernel.shapes import Name, RedisUrl
+from waitroom.kernel.shapes import Name, OptionalSiteUrl, RedisUrl
 from waitroom.kernel.tokens import UpstreamPassSigner
-from waitroom.kernel.units import Address, duration_ms
+from waitroom.kernel.units import Address, duration_ms, spell_instant
 from waitroom.verify.passes import UPSTREAM_SECRET_VARIABLE
 from waitroom.verify.passes import upstream_signer as signer_of
 
 GATEWAY_VARIABLE = "WAITROOM_SIMULATED_GATEWAY_URL"
+ROOM_VARIABLE = "WAITROOM_ROOM_URL"
 
 _LARGEST_AMOUNT = 99_999_999
 
@@ -56,6 +57,9 @@ class Server(Settings):
     listen: Listen = Field(Address("127.0.0.1", 9000), description="Where the shop is served; only the proxy needs it.")
     drain_timeout_ms: Annotated[DurationMs, between("0s", "10m")] = Field(
         duration_ms("30s"), description="How long requests in flight may take when it is asked to stop."
+    )
+    max_streams: int = Field(
+        1000, ge=0, le=100_000, description="Browsers that may watch the stock as it changes; more get 503."
     )
 
 
@@ -91,10 +95,22 @@ class Ledger(Settings):
     readers: int = Field(4, ge=1, le=64, description="Connections that read beside the one that writes.")
 
 
+class Room(Settings):
+    """The waiting room, which is told what is left (docs/stock.md)."""
+
+    url: OptionalSiteUrl = Field(
+        "", description="Where it is reached; empty takes what `waitroom serve` says, and without that tells nobody."
+    )
+    timeout_ms: Annotated[DurationMs, between("100ms", "10s")] = Field(
+        duration_ms("2s"), description="How long it may take to answer."
+    )
+
+
 class Secrets(Settings):
     """The secret of the room; WAITROOM_UPSTREAM_SECRET and WAITROOM_SECRET in the environment override it."""
 
     file: OptionalPath = Field(None, description="The room's signing secret (mode 0600), one or two, newest last.")
+    identity_file: OptionalPath = Field(None, description="The secret (mode 0600) by which the store says who buys.")
 
 
 class Logs(Settings):
@@ -106,6 +122,13 @@ class Logs(Settings):
     )
 
 
+class Wave(Settings):
+    """Units of a stock line that come later."""
+
+    at: Instant = Field(description="When they come; a wave is known by it: under another time it is another wave.")
+    add: int = Field(ge=1, le=sales.MOST_UNITS, description="How many come.")
+
+
 class Sku(Settings):
     """A stock line."""
 
@@ -115,7 +138,26 @@ class Sku(Settings):
         "", description="A sentence or two for shoppers."
     )
     price: int = Field(ge=1, le=_LARGEST_AMOUNT, description="In minor units of the sale's currency: 12900 is 129.00.")
-    total: int = Field(ge=0, le=100_000_000, description="Units there are to sell.")
+    total: int = Field(
+        ge=0,
+        le=sales.MOST_UNITS,
+        description="Units there are to begin with; where the number is changed, the difference is applied.",
+    )
+    waves: Many[Wave] = Field((), description="Units that come later.")
+
+    @model_validator(mode="after")
+    def _fits_together(self) -> Self:
+        faults = list(repeated({"waves": [{"at": spell_instant(one.at)} for one in self.waves]}, "waves", "at"))
+        if self.total + sum(one.add for one in self.waves) > sales.MOST_UNITS:
+            faults.append(Fault(("waves",), f"with total, these are more than {sales.MOST_UNITS} units"))
+        if faults:
+            raise Faults(faults)
+        return self
+
+    def as_rules(self) -> sales.Sku:
+        """Return the stock line as the rules know it."""
+        waves = tuple(sales.Wave(one.at, one.add) for one in self.waves)
+        return sales.Sku(self.sku, self.name, self.price, self.total, self.description, waves)
 
 
 class Sale(Settings):
@@ -136,6 +178,16 @@ class Sale(Settings):
         duration_ms("10m"), description="How long units stay set aside for a shopper."
     )
     limit_per_shopper: int = Field(1, ge=1, le=10_000, description="Units of this sale that one shopper may have.")
+    limit_per_identity: Annotated[int, Field(ge=1, le=10_000)] | None = Field(
+        None,
+        description="Units that one account of the store may have, whatever its passes; without it, none is asked.",
+    )
+    max_waitlist: int = Field(
+        1000, ge=0, le=10_000, description="Shoppers who may wait for units that others give back; 0: no waitlist."
+    )
+    waitlist_offer_ms: Annotated[DurationMs, between("1s", "24h")] = Field(
+        duration_ms("5m"), description="How long such units stay set aside for who is next."
+    )
     skus: Annotated[Many[Sku], Field(min_length=1)] = Field(description="What is sold.")
 
     @model_validator(mode="after")
@@ -143,13 +195,19 @@ class Sale(Settings):
         faults = list(repeated({"skus": [{"sku": one.sku} for one in self.skus]}, "skus", "sku"))
         if self.starts_at is not None and self.ends_at is not None and self.starts_at >= self.ends_at:
             faults.append(Fault(("ends_at",), "must be after starts_at"))
+        faults += self._late_waves()
         if faults:
             raise Faults(faults)
         return self
 
+    def _late_waves(self) -> Iterator[Fault]:
+        for place, one in enumerate(self.skus):
+            for at, wave in enumerate(one.waves):
+                if self.ends_at is not None and wave.at >= self.ends_at:
+                    yield Fault(("skus", place, "waves", at, "at"), "must be before ends_at of the sale")
+
     def as_rules(self) -> sales.Sale:
         """Return the sale as the rules know it."""
-        skus = (sales.Sku(one.sku, one.name, one.price, one.total, one.description) for one in self.skus)
         return sales.Sale(
             name=self.name,
             title=self.title or self.name,
@@ -159,7 +217,10 @@ class Sale(Settings):
             ends_ms=self.ends_at,
             hold_ms=self.hold_ms,
             limit_per_shopper=self.limit_per_shopper,
-            skus={one.sku: one for one in skus},
+            limit_per_identity=self.limit_per_identity,
+            skus={one.sku: one.as_rules() for one in self.skus},
+            max_waitlist=self.max_waitlist,
+            offer_ms=self.waitlist_offer_ms,
         )
 
 
@@ -169,6 +230,7 @@ class Config(Settings):
     server: Server = Field(Server(), description="Where the room's proxy reaches the shop.")
     redis: Redis = Field(Redis(), description="Where the stock is counted while the sale runs.")
     ledger: Ledger = Field(Ledger(), description="The truth about holds, orders and money.")
+    room: Room = Field(Room(), description="The waiting room, which is told what is left.")
     payments: Payments = Field(Payments(), description="The payment gateway.")
     confirmations: Confirmations = Field(Confirmations(), description="How often a confirmation is tried.")
     mail: Mail = Field(Mail(), description="The server that takes mails to shoppers.")
@@ -199,6 +261,9 @@ def read(path: Path, environment: Mapping[str, str] = os.environ) -> Config:
     if url := environment.get("REDIS_URL", ""):
         redis = parse({"url": url}, Redis)
         config = config.model_copy(update={"redis": config.redis.model_copy(update={"url": redis.url})})
+    if (url := environment.get(ROOM_VARIABLE, "")) and not config.room.url:
+        room = parse({"url": url}, Room)
+        config = config.model_copy(update={"room": config.room.model_copy(update={"url": room.url})})
     if (url := environment.get(GATEWAY_VARIABLE, "")) and config.payments.provider == "simulated":
         payments = parse({"url": url}, Payments)
         config = config.model_copy(update={"payments": config.payments.model_copy(update={"url": payments.url})})

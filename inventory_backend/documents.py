@@ -3,7 +3,8 @@
 from collections.abc import Sequence
 
 from inventory_backend.ledger.orders import Hold, Order
-from inventory_backend.sales import HoldState, Line, Money, OrderStatus, Sale, order_status
+from inventory_backend.ledger.waitlist import Standing
+from inventory_backend.sales import HoldState, Line, Money, OrderStatus, Sale, WaitlistState, order_status
 from waitroom.kernel.units import spell_instant
 
 
@@ -60,6 +61,21 @@ def order(found: Order) -> dict[str, object]:
         "can_retry": found.hold is HoldState.HELD,
         "attempts": found.attempts,
         "action_url": found.action_url,
+    }
+
+
+def standing(sale: str, found: Standing | None, offer: Hold | None) -> dict[str, object]:
+    """Return where a shopper stands on the waitlist; `offer` is the hold that was made for them, if it was."""
+    if found is None:
+        return {"sale": sale, "status": WaitlistState.NONE}
+    return {
+        "sale": sale,
+        "status": found.state,
+        "lines": _lines(found.currency, found.lines),
+        "joined_at": spell_instant(found.joined_ms),
+        "units_ahead": found.units_ahead,
+        "may_return": found.may_return,
+        "offer": None if offer is None else hold(offer),
     }
 
 

@@ -13,6 +13,9 @@ from inventory_backend.payments.reconciliation import Reconciliation
 from inventory_backend.payments.saga import Saga
 from inventory_backend.stock.rebuild import Rebuild
 from inventory_backend.stock.reconciler import Reconciler
+from inventory_backend.stock.restock import Restock
+from inventory_backend.stock_reports import StockReports
+from inventory_backend.waitlist import Waitlist
 from waitroom.kernel.tasks import Loop
 
 _KEEP_NEWS_MS = 30 * 24 * 60 * 60 * 1000
@@ -25,12 +28,15 @@ class Jobs:
     ledger: Ledger
     rebuild: Rebuild
     reconciler: Reconciler
+    restock: Restock
     catalogue: Catalogue
     checkout: Checkout
+    waitlist: Waitlist
     saga: Saga
     reconciliation: Reconciliation
     outbox: Outbox
     courier: Courier
+    stock_reports: StockReports
     keep_addresses_ms: int
 
     def loops(self) -> list[Loop]:
@@ -38,14 +44,17 @@ class Jobs:
         return [
             Loop("rebuild", self.rebuild.step, period_s=0.25, limit_s=60),
             Loop("reconcile", self.reconciler.step, period_s=1, limit_s=10),
+            Loop("restock", self.restock.step, period_s=0.25, limit_s=10),
             Loop("catalogue", self.catalogue.refresh, period_s=0.2, limit_s=5),
             Loop("expire", self.checkout.expire, period_s=0.25, limit_s=10),
+            Loop("waitlist", self.waitlist.give_up, period_s=1, limit_s=10),
             Loop("outbox", self.outbox.deliver, period_s=0.1, limit_s=10),
             Loop("payments", self.saga.resume, period_s=0.2, limit_s=10),
             Loop("gateway", self.reconciliation.step, period_s=600, limit_s=300),
             Loop("time", self.ledger.ask_time, period_s=60, limit_s=30),
             Loop("forget", self.forget_answers, period_s=300, limit_s=30),
             *self.courier.loops(),
+            *self.stock_reports.loops(),
         ]
 
     async def forget_answers(self) -> None:

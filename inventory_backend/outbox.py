@@ -2,15 +2,17 @@
 
 import asyncio
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import Any
 
 from sqlalchemy import Connection, select, update
 
 from inventory_backend.ledger.ledger import Ledger
 from inventory_backend.ledger.schema import outbox
 from inventory_backend.stock.rebuild import Rebuild
-from inventory_backend.stock.stock import Stock
+from inventory_backend.stock.stock import Stock, StockKey, StockNotLoaded
 from waitroom.kernel.errors import StoreUnavailable
 
 _MOST = 200
@@ -18,12 +20,12 @@ _MOST = 200
 
 @dataclass(frozen=True, slots=True)
 class Told:
-    """Units of one reservation that are free again."""
+    """What became of one reservation: its units are free again, or it was offered to somebody who waits."""
 
     serial: int
+    kind: str
     rid: str
-    sale: str
-    skus: tuple[str, ...]
+    payload: Mapping[str, Any]
 
 
 class Outbox:
@@ -36,32 +38,57 @@ class Outbox:
         self._rebuild = rebuild
 
     async def deliver(self) -> None:
-        """Deliver what is due; what fails stays due, and what is delivered twice gives back once."""
+        """Deliver what is due; what fails stays due, and what is delivered twice counts once."""
         due = await self._ledger.read(_due)
         if not due or not self._rebuild.is_loaded:
             return
+        of: dict[str, list[Told]] = {}
+        for told in due:
+            of.setdefault(told.rid, []).append(told)
         async with asyncio.TaskGroup() as group:
-            tasks = [group.create_task(self._delivered(told)) for told in due]
-        done = [told.serial for told, task in zip(due, tasks, strict=True) if task.result()]
+            tasks = [group.create_task(self._delivered(story)) for story in of.values()]
+        done = [serial for task in tasks for serial in task.result()]
         if done:
             await self._ledger.write(lambda connection: _mark_done(connection, done))
 
-    async def _delivered(self, told: Told) -> bool:
+    async def _delivered(self, story: Sequence[Told]) -> list[int]:
+        """Tell what became of one reservation in its order, and return what was told."""
+        done = list[int]()
         try:
-            for sku in told.skus:
-                await self._stock.release(self._rebuild.key(told.sale, sku), told.rid)
+            for told in story:
+                await self._tell(told)
+                done.append(told.serial)
         except StoreUnavailable:  # Redis is gone, or is being loaded: the next round tells it again
-            return False
-        return True
+            pass
+        return done
+
+    async def _tell(self, told: Told) -> None:
+        payload = told.payload
+        if told.kind == "offer":
+            for sku, units in payload["units"].items():
+                key = self._rebuild.key(payload["sale"], sku)
+                with self._noticed(key):
+                    await self._stock.offer(key, rid=told.rid, shopper=payload["shopper"], **units)
+            return
+        for sku in payload["skus"]:
+            kept = payload.get("kept", {}).get(sku, 0)  # a version before the waitlist wrote none
+            key = self._rebuild.key(payload["sale"], sku)
+            with self._noticed(key):
+                await self._stock.release(key, told.rid, kept=kept)
+
+    @contextmanager
+    def _noticed(self, key: StockKey) -> Iterator[None]:
+        try:
+            yield
+        except StockNotLoaded:
+            self._rebuild.ask(key)
+            raise
 
 
 def _due(connection: Connection) -> list[Told]:
-    wanted = select(outbox).where(outbox.c.next_ms.is_not(None), outbox.c.kind == "release")
-    found = []
-    for row in connection.execute(wanted.order_by(outbox.c.next_ms, outbox.c.id).limit(_MOST)):
-        payload = json.loads(row.payload)
-        found.append(Told(row.id, row.rid, payload["sale"], tuple(payload["skus"])))
-    return found
+    wanted = select(outbox).where(outbox.c.next_ms.is_not(None), outbox.c.kind.in_(["release", "offer"]))
+    rows = connection.execute(wanted.order_by(outbox.c.next_ms, outbox.c.id).limit(_MOST))
+    return [Told(row.id, row.kind, row.rid, json.loads(row.payload)) for row in rows]
 
 
 def _mark_done(connection: Connection, serials: Sequence[int]) -> None:

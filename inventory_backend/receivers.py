@@ -23,8 +23,8 @@ _DOMAIN = re.compile(
     r"([A-Za-z0-9]([A-Za-z0-9-]{0,61}[A-Za-z0-9])?\.)+[A-Za-z]([A-Za-z0-9-]{0,61}[A-Za-z0-9])", re.ASCII
 )
 
-Event = Literal["order.paid", "order.refunded", "reservation.expired"]
-EVENTS: tuple[Event, ...] = ("order.paid", "order.refunded", "reservation.expired")
+Event = Literal["order.paid", "order.refunded", "reservation.expired", "waitlist.offered"]
+EVENTS: tuple[Event, ...] = ("order.paid", "order.refunded", "reservation.expired", "waitlist.offered")
 
 
 def _hook_url(found: str) -> str:

@@ -4,11 +4,17 @@ from waitroom.kernel.errors import Refused
 
 _SAID: dict[str, tuple[int, str]] = {
     "no-pass": (403, "Come in through the waiting room: this sale is open to those who were let in."),
+    "identity-missing": (403, "This sale is for shoppers whom the shop knows: sign in there."),
+    "identity-refused": (403, "The shop's word on who you are is not good, or has run out: load its page again."),
     "unknown-sale": (404, "There is no such sale."),
     "unknown-sku": (404, "This sale has no such item."),
     "sale-not-active": (409, "The sale is not open at the moment."),
-    "sold-out": (409, "Sold out. Units that others give back become free again; look again in a while."),
+    "sold-out": (409, "Everything is sold or held at the moment. What others give back goes to the waitlist first."),
     "limit-reached": (409, "You have as many as one shopper may buy."),
+    "not-sold-out": (409, "There is no need to wait: so many are free at the moment. Choose them now."),
+    "waitlist-full": (409, "So many wait already that nobody more can be put on the waitlist. Look again in a while."),
+    "other-wish": (409, "You wait for something else already. Leave the waitlist first, then choose anew."),
+    "no-waitlist": (409, "This sale has no waitlist."),
     "not-found": (404, "There is no such thing of yours."),
     "hold-expired": (410, "The time to pay is over, and the items are free for others again."),
     "payment-in-progress": (409, "A payment for these items is under way. Look at the order to see how it went."),

@@ -64,6 +64,37 @@ class OrderStatus(StrEnum):
     REFUNDED = "refunded"
 
 
+class WaitlistState(StrEnum):
+    """What a shopper is told about their place on the waitlist."""
+
+    WAITING = "waiting"
+    OFFERED = "offered"
+    PAYING = "paying"
+    BOUGHT = "bought"
+    LAPSED = "lapsed"
+    ENDED = "ended"
+    NONE = "none"
+
+    @classmethod
+    def of(cls, offer: "HoldState | None") -> "WaitlistState":
+        """Return what to say by the hold that was offered; None is that there was no offer yet."""
+        match offer:
+            case None:
+                return cls.WAITING
+            case HoldState.HELD:
+                return cls.OFFERED
+            case HoldState.PAYING | HoldState.CAPTURING:
+                return cls.PAYING
+            case HoldState.PAID:
+                return cls.BOUGHT
+            case HoldState.EXPIRED | HoldState.CANCELLED | HoldState.REFUND_DUE | HoldState.REFUNDED:
+                return cls.LAPSED
+
+
+MOST_UNITS = 100_000_000
+"""More than that of one sku is a slip of the finger."""
+
+
 COUNTED = frozenset({HoldState.HELD, HoldState.PAYING, HoldState.CAPTURING, HoldState.PAID})
 """The states whose units are in `sku.allocated` and in the shopper's quantity."""
 
@@ -125,14 +156,27 @@ class Line:
 
 
 @dataclass(frozen=True, slots=True)
+class Wave:
+    """Units that come later; a wave is known by its time."""
+
+    at_ms: int
+    units: int
+
+
+@dataclass(frozen=True, slots=True)
 class Sku:
-    """A stock line: one thing that is sold."""
+    """A stock line: one thing that is sold; `total` is how many there are to begin with, before waves and ops."""
 
     sku: str
     name: str
     price: int
     total: int
     description: str = ""
+    waves: tuple[Wave, ...] = ()
+
+    def next_wave_ms(self, now_ms: int) -> int | None:
+        """Return when more units come; None when none are to come."""
+        return min((wave.at_ms for wave in self.waves if wave.at_ms > now_ms), default=None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,6 +192,9 @@ class Sale:
     hold_ms: int
     limit_per_shopper: int
     skus: Mapping[str, Sku]
+    limit_per_identity: int | None = None
+    max_waitlist: int = 1000
+    offer_ms: int = 300_000
 
     def is_open(self, now_ms: int) -> bool:
         """Tell whether holds may be taken at `now_ms`."""
@@ -184,6 +231,11 @@ class Sale:
 def reservation_id(sale: str, shopper: str, idempotency_key: str) -> str:
     """Return the id of a hold: the same request, sent again after any crash, meets the same row."""
     return str(uuid5(_NAMESPACE, f"hold\n{sale}\n{shopper}\n{idempotency_key}"))
+
+
+def offer_id(sale: str, seq: int) -> str:
+    """Return the id of the hold that is offered for the wish `seq` of the waitlist: one wish, one offer."""
+    return str(uuid5(_NAMESPACE, f"offer\n{sale}\n{seq}"))
 
 
 def order_id(reservation: str) -> str:

@@ -8,7 +8,7 @@ from sqlalchemy import Connection, select
 from inventory_backend.ledger.holds import Wanted, lines_of
 from inventory_backend.ledger.idempotency import Kept
 from inventory_backend.ledger.ledger import Ledger
-from inventory_backend.ledger.schema import audit, payment, reservation, shopper_qty, sku
+from inventory_backend.ledger.schema import audit, payment, reservation, shopper_qty, sku, wish_line
 from inventory_backend.sales import COUNTED, HoldState, PaymentState, reservation_id
 from tests.till import sale
 
@@ -38,9 +38,15 @@ def _balanced(connection: Connection) -> Books:
         for line in lines[row.rid] if row.state in COUNTED else ():
             counted[line.sku] += line.qty
             has[row.shopper] += line.qty
-    assert +counted == +Counter(allocated), "allocated is what counted holds have"
+            if row.identity is not None:
+                has[row.identity] += line.qty
+    aside = Counter[str]()
+    for one in connection.execute(select(wish_line)):
+        aside[one.sku] += one.gathered
+    assert +counted + aside == +Counter(allocated), "allocated is what counted holds have, and who waits for more"
     assert +has == +Counter({row.shopper: row.qty for row in connection.execute(select(shopper_qty))})
-    assert sum(connection.execute(select(audit.c.delta)).scalars()) == sum(allocated.values())
+    audited = sum(connection.execute(select(audit.c.delta)).scalars())
+    assert audited + aside.total() == sum(allocated.values())
     payments = connection.execute(select(payment)).all()
     state_of = {row.rid: row.state for row in rows}
     for one in payments:

@@ -20,8 +20,10 @@ class StockLine:
         assert isinstance(reply, list)
         return reply
 
-    async def load(self, stage: str, *, epoch: int = 1, avail: int = 10, holds: str = "[]") -> list[Any]:
-        return await self.run("load", "st h x u", epoch, stage, avail, holds)
+    async def load(
+        self, stage: str, *, epoch: int = 1, avail: int = 10, total: int = 10, version: int = 1, holds: str = "[]"
+    ) -> list[Any]:
+        return await self.run("load", "st h x u", epoch, stage, avail, total, version, holds)
 
     async def hold(self, rid: str, *, shopper: str = "alice", qty: int = 1, epoch: int = 1) -> list[Any]:
         return await self.run("hold", "st h x u", epoch, rid, shopper, qty, 2, SOFT_MS, NOW_MS)
@@ -29,14 +31,20 @@ class StockLine:
     async def confirm(self, rid: str, *, epoch: int = 1) -> list[Any]:
         return await self.run("confirm", "st h x", epoch, rid)
 
-    async def release(self, rid: str, *, epoch: int = 1) -> list[Any]:
-        return await self.run("release", "st h x u", epoch, rid)
+    async def release(self, rid: str, *, kept: int = 0, epoch: int = 1) -> list[Any]:
+        return await self.run("release", "st h x u", epoch, rid, kept)
+
+    async def offer(self, rid: str, *, shopper: str = "bob", qty: int = 1, seen: int = 0, epoch: int = 1) -> list[Any]:
+        return await self.run("offer", "st h u", epoch, rid, shopper, qty, seen)
 
     async def sweep(self, now_ms: int, *, most: int = 100, epoch: int = 1) -> list[Any]:
         return await self.run("sweep", "st h x u", epoch, most, now_ms)
 
-    async def reconcile(self, seen: int, free: int, *, epoch: int = 1) -> list[Any]:
-        return await self.run("reconcile", "st x", epoch, seen, free)
+    async def resize(self, total: int, *, version: int, epoch: int = 1) -> list[Any]:
+        return await self.run("resize", "st", epoch, total, version)
+
+    async def reconcile(self, seen: int, free: int, *, total: int = 10, version: int = 1, epoch: int = 1) -> list[Any]:
+        return await self.run("reconcile", "st x", epoch, seen, free, total, version)
 
     async def everything(self) -> dict[str, Any]:
         """Return all that Redis holds of this stock, to see that nothing changed."""

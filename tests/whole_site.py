@@ -19,8 +19,8 @@ from waitroom.kernel.ports import free_loopback
 from waitroom.kernel.units import spell_instant
 
 ROOT = Path(__file__).parents[1]
-RARE, LAST = 100, 1
-"""How many units there are of the skus `rare` and `last`."""
+SNEAKERS, RARE, LAST = 5000, 100, 1
+"""How many units there are of each sku, unless a site is asked for that has less."""
 
 _WAITROOM = """
 [edge]
@@ -49,7 +49,7 @@ url = "http://127.0.0.1:{till_port}"
 
 [[rooms]]
 name = "drop"
-paths = ["/drop/", "/checkout/"]
+paths = ["/drop/", "/checkout/", "/sales/drop/waitlist"]
 queueing_method = "random"
 total_active_users = 5000
 new_users_per_minute = 60000
@@ -57,6 +57,7 @@ session_duration = "5m"
 claim_window = "10s"
 challenge = {{ difficulty = 8, steps = 4, slow_dwell = "1s" }}
 poll = {{ floor = "200ms", ceiling = "500ms", divisor = 10 }}
+stock = {{ decision_time = "1s" }}
 events = [{{ name = "opening", prequeue_start_time = {gathers}, event_start_time = {opens}, event_end_time = {ends} }}]
 
 [[rooms]]
@@ -89,7 +90,7 @@ sku = "sneaker"
 name = "Meridian One"
 description = "A court shoe in undyed canvas."
 price = 14900
-total = 5000
+total = {sneakers}
 
 [[sales.skus]]
 sku = "rare"
@@ -209,7 +210,9 @@ def worker_behind(site: WholeSite, local_port: int) -> int | None:
 
 
 @contextmanager
-def whole_site(*, hold: str = "2m", gathers_in_s: float = -3600) -> Iterator[WholeSite]:
+def whole_site(
+    *, hold: str = "2m", gathers_in_s: float = -3600, stock: tuple[int, int, int] = (SNEAKERS, RARE, LAST)
+) -> Iterator[WholeSite]:
     """Run `waitroom serve` while the block lasts; then it ends by SIGTERM, with status 0, and leaves nothing."""
     with _folder() as folder:
         site = WholeSite(folder, free_loopback().port, free_loopback().port, free_loopback().port, folder)
@@ -221,7 +224,7 @@ def whole_site(*, hold: str = "2m", gathers_in_s: float = -3600) -> Iterator[Who
             "ends": spell_instant(now_ms + 7_200_000),
         }
         facts = {"port": site.port, "ops_port": site.ops_port, "till_port": site.till_port, "hold": hold}
-        facts |= {"rare": RARE, "last": LAST}
+        facts |= dict(zip(("sneakers", "rare", "last"), stock, strict=True))
         for name, text in (("waitroom.toml", _WAITROOM), ("inventory.toml", _INVENTORY)):
             (folder / name).write_text(text.format(**facts, **moments), "utf-8")
         (folder / "secret").write_text(os.urandom(32).hex(), "utf-8")

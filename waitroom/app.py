@@ -31,6 +31,7 @@ from waitroom.gate.proof_page import ProofPage
 from waitroom.gate.proofs import Proofs
 from waitroom.gate.pulses import Pulses
 from waitroom.gate.queueing import Queueing
+from waitroom.gate.stock_reports import StockReports
 from waitroom.gate.waiting import WaitingPage
 from waitroom.gate.waiting_pages import WaitingPages
 from waitroom.jobs.beacon import BeaconWatch
@@ -67,6 +68,7 @@ from waitroom.store.health import HealthReports
 from waitroom.store.limits import Limits
 from waitroom.store.rooms import Rooms
 from waitroom.store.sessions import Sessions
+from waitroom.store.stock import Stocks
 from waitroom.store.wheels import Wheels
 from waitroom.wire.fast_lane import FastLane
 from waitroom.wire.seated import foregone
@@ -170,6 +172,7 @@ class Edge:
             trusted=self._trusted,
         )
         self._upstream_passes = UpstreamPassSigner(keys)
+        self._stock_reports = StockReports(self.rooms, Stocks(runner), self._upstream_passes.reports)
         self._watches = watches = {room.name: Watch(room.health) for room in rules if room.health}
         self._build_proxy(upstreams)
         draws = Draws(runner, secrets.token_hex(6))
@@ -241,6 +244,7 @@ class Edge:
                 web.get(f"{own}/proof", self._proofs.answer),
                 web.get(f"{own}/proof.html", self._proof_page.answer),
                 web.get(f"{own}/wait", door.wait),
+                web.post(f"{own}/stock", self._stock_reports.hear),
                 web.post(f"{own}/challenge", queueing.challenge),
                 web.post(f"{own}/queue/register", queueing.register),
                 web.post(f"{own}/queue/slow", queueing.slow),

@@ -1,8 +1,11 @@
-"""Let only those to the till whom the waiting room let in: every request under /checkout/ carries `Waitroom-Pass`.
+"""Let only those to the till whom the waiting room let in: what they ask for carries `Waitroom-Pass`.
+
+Every request under /checkout/ does, and every one that concerns the waitlist of a sale.
 
 The check is a signature and a date; whoever fails it costs neither Redis nor the ledger anything.
 """
 
+import re
 from collections.abc import Awaitable, Callable, Iterable
 
 from aiohttp import web
@@ -13,7 +16,7 @@ from waitroom.kernel.errors import BadToken
 from waitroom.kernel.tokens import Pass, UpstreamPassSigner
 from waitroom.verify.passes import Verifier, pass_values
 
-GUARDED = "/checkout/"
+GUARDED = re.compile("/checkout/|/sales/[^/]*/waitlist")
 
 _PASS: web.RequestKey[Pass] = web.RequestKey("pass", Pass)
 
@@ -31,7 +34,7 @@ class Guard:
     @web.middleware
     async def middleware(self, request: web.Request, handler: Handler) -> web.StreamResponse:
         """Refuse what comes to the till without a pass, before anything is read."""
-        if request.path.startswith(GUARDED):
+        if GUARDED.match(request.path):
             request[_PASS] = self.shopper(request)
         return await handler(request)
 
@@ -48,7 +51,7 @@ class Guard:
 
 
 def admitted(request: web.Request) -> Pass:
-    """Return the pass that the guard found on a request under /checkout/.
+    """Return the pass that the guard found on a request.
 
     Raises:
         Refused: 403 no-pass; the guard never saw the request.

@@ -5,6 +5,7 @@ Plain forms, so that it sells without JavaScript too; the script only makes it l
 
 import secrets
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from json import loads
 
 from aiohttp import web
@@ -16,7 +17,8 @@ from inventory_backend.door.guard import Guard
 from inventory_backend.ledger.idempotency import asked
 from inventory_backend.prices import price_text
 from inventory_backend.refusals import refused
-from inventory_backend.sales import HoldState, OrderStatus
+from inventory_backend.sales import HoldState, OrderStatus, WaitlistState
+from inventory_backend.waitlist import Waitlist
 from waitroom.kernel.answers import read_form
 from waitroom.kernel.clock import Clock
 from waitroom.kernel.errors import Refused, WaitroomError
@@ -36,8 +38,12 @@ CARDS = (
 """The simulated gateway's methods, as a shopper may choose them."""
 
 _OVER = {HoldState.EXPIRED, HoldState.CANCELLED, HoldState.REFUND_DUE, HoldState.REFUNDED}
+_ON_THE_LIST = {WaitlistState.WAITING, WaitlistState.OFFERED}
 _HEADLINES = {
     "sold-out": "Sold out",
+    "not-sold-out": "There are some again",
+    "waitlist-full": "The waitlist is full",
+    "other-wish": "You wait for something else",
     "limit-reached": "You have yours already",
     "sale-not-active": "Not on sale right now",
     "hold-expired": "Time is up",
@@ -49,9 +55,12 @@ _HEADLINES = {
 class Shop:
     """The pages below `/{sale}/`."""
 
-    def __init__(self, checkout: Checkout, catalogue: Catalogue, guard: Guard, pages: Pages, clock: Clock) -> None:
-        """Sell through `checkout` what `catalogue` has, to whom `guard` lets in."""
+    def __init__(
+        self, checkout: Checkout, waitlist: Waitlist, catalogue: Catalogue, guard: Guard, pages: Pages, clock: Clock
+    ) -> None:
+        """Sell through `checkout` what `catalogue` has, to whom `guard` lets in; `waitlist` knows who is next."""
         self._checkout = checkout
+        self._waitlist = waitlist
         self._catalogue = catalogue
         self._guard = guard
         self._pages = pages
@@ -66,6 +75,9 @@ class Shop:
             router.add_get(f"/{sale}", self._leads_to(f"/{sale}/"))
             router.add_get(f"{own}/", self._for_people(self.product))
             router.add_post(f"{own}/reserve", self._for_people(self.reserve))
+            router.add_get(f"{own}/waitlist", self._for_people(self.waitlist))
+            router.add_post(f"{own}/waitlist", self._for_people(self.join))
+            router.add_post(f"{own}/waitlist/leave", self._for_people(self.leave_waitlist))
             router.add_get(f"{own}/checkout/{{reservation_id}}", self._for_people(self.checkout))
             router.add_post(f"{own}/checkout/{{reservation_id}}/pay", self._for_people(self.pay))
             router.add_post(f"{own}/checkout/{{reservation_id}}/cancel", self._for_people(self.cancel))
@@ -73,19 +85,56 @@ class Shop:
             router.add_post(f"{own}/leave", self._for_people(self.leave))
 
     async def product(self, request: web.Request) -> web.StreamResponse:
-        """Show what is for sale."""
-        self._guard.shopper(request)
-        sale = self._catalogue.as_json(request.match_info["sale"])
-        return self._page("product", request, shown=sale, key=secrets.token_urlsafe(16))
+        """Show what is for sale, and who waits how they stand."""
+        shopper, name = self._guard.shopper(request), request.match_info["sale"]
+        standing = None
+        if self._catalogue.is_short(name):  # else nobody waits, and the ledger is left alone
+            standing, _ = await self._waitlist.standing(shopper, name)
+        starts_ms, shown = self._catalogue.sales[name].starts_ms, self._catalogue.as_json(name)
+        opens_in_ms = 0 if starts_ms is None else max(0, starts_ms - self._clock.now_ms())
+        place = None if standing is None or standing.state not in _ON_THE_LIST else standing.state
+        facts = {"place": place, "opens_in_ms": opens_in_ms, "is_live": _has_stream(request)}
+        return self._page("product", request, shown=shown, key=secrets.token_urlsafe(16), **facts)
 
     async def reserve(self, request: web.Request) -> web.StreamResponse:
-        """Set one unit aside, and go on to the checkout."""
+        """Set one unit aside, and go on to the checkout; if there is none left, to the waitlist for who wants that."""
+        shopper, form = await self._form(request)
+        sale, sku = request.match_info["sale"], form.get("sku", "")
+        body = {"sale": sale, "lines": [{"sku": sku, "qty": 1}]}
+        ask = asked("reserve", shopper.session_id, form.get("key"), body)
+        try:
+            answer = await self._checkout.reserve(shopper, sale, [(sku, 1)], ask)
+        except Refused as fault:
+            if fault.kind != "sold-out":
+                raise
+            return self._refusal(request, fault, wait_for=sku)
+        raise _see_other(f"/{sale}/checkout/{loads(answer.body)['reservation_id']}")
+
+    async def join(self, request: web.Request) -> web.StreamResponse:
+        """Wait for one unit, and see how one stands."""
         shopper, form = await self._form(request)
         sale = request.match_info["sale"]
-        body = {"sale": sale, "lines": [{"sku": form.get("sku", ""), "qty": 1}]}
-        ask = asked("reserve", shopper.session_id, form.get("key"), body)
-        answer = await self._checkout.reserve(shopper, sale, [(form.get("sku", ""), 1)], ask)
-        raise _see_other(f"/{sale}/checkout/{loads(answer.body)['reservation_id']}")
+        await self._waitlist.join(shopper, sale, [(form.get("sku", ""), 1)])
+        raise _see_other(f"/{sale}/waitlist")
+
+    async def waitlist(self, request: web.Request) -> web.StreamResponse:
+        """Show how somebody stands: in line, with an offer and the time for it, or too late."""
+        name = request.match_info["sale"]
+        standing, offer = await self._waitlist.standing(self._guard.shopper(request), name)
+        if standing is None:
+            raise _see_other(f"/{name}/")
+        if offer is not None and standing.state in {WaitlistState.PAYING, WaitlistState.BOUGHT}:
+            raise _see_other(f"/{name}/orders/{offer.order_id}")
+        left_ms = 0 if offer is None else max(0, offer.held_until_ms - self._clock.now_ms())
+        shown = documents.standing(name, standing, offer)
+        offer_s = self._catalogue.sales[name].offer_ms // 1000
+        return self._page("waitlist", request, shown=shown, left_ms=left_ms, offer_s=offer_s)
+
+    async def leave_waitlist(self, request: web.Request) -> web.StreamResponse:
+        """Give up the place or the offer, and go back to the product."""
+        shopper, _ = await self._form(request)
+        await self._waitlist.leave(shopper, request.match_info["sale"])
+        raise _see_other(f"/{request.match_info['sale']}/")
 
     async def checkout(self, request: web.Request) -> web.StreamResponse:
         """Show a hold, how long it still stands, and the ways to pay."""
@@ -124,9 +173,11 @@ class Shop:
         return self._page("receipt", request, shown=shown, is_under_way=is_under_way)
 
     async def leave(self, request: web.Request) -> web.StreamResponse:
-        """Say goodbye, and let the waiting room give the place to the next one."""
-        await self._form(request)
-        answer = self._notice(request, 200, "Thank you", "Your place inside is free for the next one in line.")
+        """Say goodbye, and let the next one have the place inside, and that on the waitlist."""
+        shopper, _ = await self._form(request)
+        with suppress(Refused):  # who pays at this moment keeps what is paid for
+            await self._waitlist.leave(shopper, request.match_info["sale"])
+        answer = self._notice(request, "Thank you", "Your place inside is free for the next one in line.")
         answer.headers["Waitroom-Command"] = "revoke"
         return answer
 
@@ -144,11 +195,7 @@ class Shop:
             try:
                 return await answering(request)
             except WaitroomError as fault:
-                headline = _HEADLINES.get(fault.kind, "That did not work")
-                shown = self._notice(request, fault.status, headline, fault.public)
-                if fault.retry_after_s is not None:
-                    shown.headers["Retry-After"] = str(fault.retry_after_s)
-                return shown
+                return self._refusal(request, fault)
 
         return answer
 
@@ -158,10 +205,18 @@ class Shop:
 
         return answer
 
-    def _notice(self, request: web.Request, status: int, headline: str, detail: str) -> web.Response:
-        answer = self._page("notice", request, headline=headline, detail=detail)
-        answer.set_status(status)
+    def _refusal(self, request: web.Request, fault: WaitroomError, *, wait_for: str = "") -> web.Response:
+        """Return `fault` as a page, which offers the waitlist for the sku `wait_for`."""
+        headline = _HEADLINES.get(fault.kind, "That did not work")
+        is_waited_for = bool(wait_for) and self._catalogue.sales[request.match_info["sale"]].max_waitlist > 0
+        answer = self._notice(request, headline, fault.public, wait_for=wait_for if is_waited_for else "")
+        answer.set_status(fault.status)
+        if fault.retry_after_s is not None:
+            answer.headers["Retry-After"] = str(fault.retry_after_s)
         return answer
+
+    def _notice(self, request: web.Request, headline: str, detail: str, *, wait_for: str = "") -> web.Response:
+        return self._page("notice", request, headline=headline, detail=detail, wait_for=wait_for)
 
     def _page(self, template: str, request: web.Request, **values: object) -> web.Response:
         mark, name = nonce(), request.match_info["sale"]
@@ -175,6 +230,11 @@ class Shop:
             "X-Content-Type-Options": "nosniff",
         }
         return web.Response(body=html.encode(), content_type="text/html", charset="utf-8", headers=headers)
+
+
+def _has_stream(request: web.Request) -> bool:
+    """Tell whether this till sends its stock as it changes; else the page asks for it now and then."""
+    return any(one.canonical == "/sales/{sale}/events" for one in request.app.router.resources())
 
 
 def _see_other(path: str) -> web.HTTPSeeOther:

@@ -12,7 +12,9 @@ from inventory_backend.door.guard import admitted
 from inventory_backend.ledger.idempotency import Answer, asked
 from inventory_backend.receivers import mail_address
 from inventory_backend.refusals import refused
+from inventory_backend.waitlist import Waitlist
 from waitroom.kernel.answers import NO_STORE, json_answer, read_json
+from waitroom.kernel.tokens import Pass
 
 _MOST_LINES = 50
 _LARGEST_QTY = 2**31 - 1
@@ -37,6 +39,7 @@ class ReserveAsked(_Body):
 
     sale: Word
     lines: Annotated[list[LineAsked], Field(min_length=1, max_length=_MOST_LINES)]
+    identity: Annotated[str, Field(max_length=2000)] | None = None
 
 
 class PaymentAsked(_Body):
@@ -54,6 +57,13 @@ class CommitAsked(_Body):
     email: Annotated[str, AfterValidator(mail_address)] | None = None
 
 
+class WaitAsked(_Body):
+    """What to wait for."""
+
+    lines: Annotated[list[LineAsked], Field(min_length=1, max_length=_MOST_LINES)]
+    identity: Annotated[str, Field(max_length=2000)] | None = None
+
+
 class CancelAsked(_Body):
     """Which hold to let go of."""
 
@@ -61,11 +71,12 @@ class CancelAsked(_Body):
 
 
 class Views:
-    """The routes of the till; what lies under /checkout/ has passed the guard."""
+    """The routes of the till; what lies under /checkout/ or concerns a waitlist has passed the guard."""
 
-    def __init__(self, checkout: Checkout, catalogue: Catalogue) -> None:
-        """Answer for `checkout` and `catalogue`."""
+    def __init__(self, checkout: Checkout, waitlist: Waitlist, catalogue: Catalogue) -> None:
+        """Answer for `checkout`, `waitlist` and `catalogue`."""
         self._checkout = checkout
+        self._waitlist = waitlist
         self._catalogue = catalogue
 
     def add_to(self, router: web.UrlDispatcher) -> None:
@@ -76,14 +87,20 @@ class Views:
         router.add_get("/checkout/orders/{order_id}", self.order)
         router.add_get("/checkout/reservations/{reservation_id}", self.reservation)
         router.add_get("/sales/{sale}", self.sale)
+        router.add_post("/sales/{sale}/waitlist", self.join)
+        router.add_get("/sales/{sale}/waitlist", self.standing)
+        router.add_delete("/sales/{sale}/waitlist", self.leave)
 
     async def reserve(self, request: web.Request) -> web.Response:
         """Set units aside: 201."""
         shopper = admitted(request)
         body = await read_json(request, ReserveAsked)
-        ask = asked("reserve", shopper.session_id, request.headers.get("Idempotency-Key"), body.model_dump())
+        said = body.model_dump(
+            exclude={"identity"}
+        )  # its dates change from one try to the next, what is wanted does not
+        ask = asked("reserve", shopper.session_id, request.headers.get("Idempotency-Key"), said)
         lines = [(line.sku, line.qty) for line in body.lines]
-        return _sent(await self._checkout.reserve(shopper, body.sale, lines, ask))
+        return _sent(await self._checkout.reserve(shopper, body.sale, lines, ask, body.identity))
 
     async def commit(self, request: web.Request) -> web.Response:
         """Begin to pay: 202, and where to ask how it went."""
@@ -118,6 +135,27 @@ class Views:
         if document is None:
             raise refused("unknown-sale")
         return document.answer(request)
+
+    async def join(self, request: web.Request) -> web.Response:
+        """Give a place on the waitlist: 201, or 200 for who has one."""
+        shopper, name = admitted(request), request.match_info["sale"]
+        body = await read_json(request, WaitAsked)
+        lines = [(line.sku, line.qty) for line in body.lines]
+        is_new = await self._waitlist.join(shopper, name, lines, body.identity)
+        return json_answer(await self._standing(shopper, name), status=201 if is_new else 200)
+
+    async def standing(self, request: web.Request) -> web.Response:
+        """Tell how somebody stands on the waitlist, and what they are offered."""
+        return json_answer(await self._standing(admitted(request), request.match_info["sale"]))
+
+    async def leave(self, request: web.Request) -> web.Response:
+        """Take somebody off the waitlist, with what they are offered: 200, also the second time."""
+        shopper, name = admitted(request), request.match_info["sale"]
+        await self._waitlist.leave(shopper, name)
+        return json_answer(documents.standing(name, None, None))
+
+    async def _standing(self, shopper: Pass, name: str) -> dict[str, object]:
+        return documents.standing(name, *await self._waitlist.standing(shopper, name))
 
 
 def _sent(answer: Answer) -> web.Response:

@@ -6,19 +6,35 @@ Everything in here runs inside a transaction of the ledger's writer. Each move t
 
 import json
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
 
 from sqlalchemy import Connection, Row, select, update
-from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.exc import IntegrityError
 
+from inventory_backend.ledger.entries import Move, Note, allocate, count_for_shopper, lines_of, record
 from inventory_backend.ledger.idempotency import Kept, keep
-from inventory_backend.ledger.news import TOLD_AFTER, tell
-from inventory_backend.ledger.schema import audit, line, outbox, reservation, shopper_qty, sku
+from inventory_backend.ledger.offers import hand_out
+from inventory_backend.ledger.schema import line, outbox, reservation, shopper_qty, sku
 from inventory_backend.sales import COUNTED, HOLD_MOVES, HoldState, Line, Money, check_move
+
+__all__ = [
+    "Move",
+    "Note",
+    "Taken",
+    "Wanted",
+    "allocate",
+    "count_for_shopper",
+    "expire",
+    "lines_of",
+    "move",
+    "overdue",
+    "record",
+    "release",
+    "take",
+]
 
 
 class Taken(StrEnum):
@@ -43,6 +59,8 @@ class Wanted:
     now_ms: int
     expires_ms: int
     kept: Kept
+    identity: str | None = None
+    limit_per_identity: int = 0
 
 
 def take(connection: Connection, wanted: Sequence[Wanted]) -> list[Taken | Exception]:
@@ -50,39 +68,6 @@ def take(connection: Connection, wanted: Sequence[Wanted]) -> list[Taken | Excep
     if _try(connection, wanted) is Taken.HELD:
         return [Taken.HELD] * len(wanted)
     return [_try(connection, [one]) for one in wanted]
-
-
-def allocate(connection: Connection, units: Counter[tuple[str, str]]) -> bool:
-    """Count `units` of (sale, sku) as allocated; False when a sku has not that many: the guard against oversale.
-
-    The caller rolls its savepoint back on False. Rows are locked in the order of their names, so that no two callers
-    lock each other out.
-    """
-    for (sale, name), qty in sorted(units.items()):
-        guarded = (
-            update(sku)
-            .where(sku.c.sale == sale, sku.c.sku == name, sku.c.allocated + qty <= sku.c.total)
-            .values(allocated=sku.c.allocated + qty, version=sku.c.version + 1)
-        )
-        if connection.execute(guarded).rowcount != 1:
-            return False
-    return True
-
-
-def count_for_shopper(connection: Connection, rows: Sequence[dict[str, Any]]) -> bool:
-    """Add to what shoppers have (sale, shopper, qty, cap); False when one would have more than their limit."""
-    insert = postgresql.insert if connection.dialect.name == "postgresql" else sqlite.insert
-    rows = sorted(rows, key=lambda row: (row["sale"], row["shopper"]))  # as everywhere: locks in the order of names
-    added = insert(shopper_qty)
-    added = added.on_conflict_do_update(
-        index_elements=["sale", "shopper"],
-        set_={"qty": shopper_qty.c.qty + added.excluded.qty, "cap": added.excluded.cap},
-    )
-    try:
-        connection.execute(added, rows)
-    except IntegrityError:  # CHECK (qty <= cap)
-        return False
-    return True
 
 
 def move(connection: Connection, rid: str, before: HoldState, after: HoldState, **values: object) -> bool:
@@ -96,12 +81,10 @@ def move(connection: Connection, rid: str, before: HoldState, after: HoldState, 
     return connection.execute(moved).rowcount == 1
 
 
-def release(
-    connection: Connection, rids: Sequence[str], before: HoldState, after: HoldState, note: "Note"
-) -> list[str]:
+def release(connection: Connection, rids: Sequence[str], before: HoldState, after: HoldState, note: Note) -> list[str]:
     """Give back the units of those of `rids` that are in `before`, and return which were (rule W6).
 
-    The outbox tells Redis once this is committed, never before.
+    Who waits has them first. The outbox tells Redis of the others once this is committed, never before.
     """
     check_move(HOLD_MOVES, before, after)
     assert before in COUNTED, "only who counts can give back"
@@ -128,47 +111,24 @@ def release(
     for (sale, name), qty in sorted(units.items()):
         given_back = update(sku).where(sku.c.sale == sale, sku.c.sku == name)
         connection.execute(given_back.values(allocated=sku.c.allocated - qty, version=sku.c.version + 1))
-    for row in sorted(found, key=lambda row: (row.sale, row.shopper)):
-        has = update(shopper_qty).where(shopper_qty.c.sale == row.sale, shopper_qty.c.shopper == row.shopper)
-        connection.execute(has.values(qty=shopper_qty.c.qty - _qty(lines[row.rid])))
-    connection.execute(outbox.insert(), [_told(row, lines[row.rid], note.now_ms) for row in found])
+    given = [(row.sale, name, _qty(lines[row.rid])) for row in found for name in names_of(row)]
+    for of_sale, name, qty in sorted(given):
+        has = update(shopper_qty).where(shopper_qty.c.sale == of_sale, shopper_qty.c.shopper == name)
+        connection.execute(has.values(qty=shopper_qty.c.qty - qty))
     record(connection, [(row.rid, before, after, -_qty(lines[row.rid])) for row in found], note)
+    spoken_for = Counter[tuple[str, str]]()
+    for name in sorted({row.sale for row in found}):
+        unseen = Counter({each: qty for (sale, each), qty in units.items() if sale == name})
+        handed = hand_out(connection, name, unseen, note.now_ms)
+        spoken_for.update({(name, each): qty for each, qty in handed.items()})
+    told = [_told(row, lines[row.rid], spoken_for, note.now_ms) for row in found]
+    connection.execute(outbox.insert(), told)
     return released
 
 
-@dataclass(frozen=True, slots=True)
-class Note:
-    """Who made a move, when, and why: it goes into the audit; `reason` is a word for programs, `why` a person's."""
-
-    actor: str
-    now_ms: int
-    reason: str | None = None
-    why: str | None = None
-
-
-Move = tuple[str, HoldState | None, HoldState, int]
-"""For the audit: reservation id, state before, state after, units allocated (+) or given back (-)."""
-
-
-def record(connection: Connection, moves: Iterable[Move], note: Note) -> None:
-    """Append `moves` to the audit, and to the outbox what the world shall hear of them."""
-    moves = list(moves)
-    said = {"at_ms": note.now_ms, "actor": note.actor, "why": note.why or note.reason}
-    rows = [
-        {"rid": rid, "from_state": before, "to_state": after, "delta": delta, **said}
-        for rid, before, after, delta in moves
-    ]
-    connection.execute(audit.insert(), rows)
-    for kind in TOLD_AFTER.values():
-        tell(connection, kind, [rid for rid, _, after, _ in moves if TOLD_AFTER.get(after) is kind], note.now_ms)
-
-
-def lines_of(connection: Connection, rids: Sequence[str]) -> dict[str, list[Line]]:
-    """Return the lines of each of `rids`."""
-    lines: dict[str, list[Line]] = {rid: [] for rid in rids}
-    for row in connection.execute(select(line).where(line.c.rid.in_(rids)).order_by(line.c.rid, line.c.sku)):
-        lines[row.rid].append(Line(row.sku, row.qty, row.unit_amount))
-    return lines
+def names_of(row: "Row[tuple[Any, ...]]") -> list[str]:
+    """Return under whose names the units of a reservation are counted: the shopper's, and the store's for them."""
+    return [row.shopper] if row.identity is None else [row.shopper, row.identity]
 
 
 def expire(connection: Connection, now_ms: int) -> list[str]:
@@ -204,7 +164,7 @@ def _write(connection: Connection, wanted: Sequence[Wanted]) -> Taken:
             units[one.sale, each.sku] += each.qty
     if not allocate(connection, units):
         return Taken.SOLD_OUT
-    if not count_for_shopper(connection, [_counted(one) for one in wanted]):
+    if not count_for_shopper(connection, [row for one in wanted for row in _counted(one)]):
         return Taken.LIMIT_REACHED
     try:
         connection.execute(reservation.insert(), [_row(one) for one in wanted])
@@ -221,8 +181,10 @@ def _qty(lines: Iterable[Line]) -> int:
     return sum(each.qty for each in lines)
 
 
-def _counted(one: Wanted) -> dict[str, Any]:
-    return {"sale": one.sale, "shopper": one.shopper, "qty": _qty(one.lines), "cap": one.limit}
+def _counted(one: Wanted) -> Iterator[dict[str, Any]]:
+    yield {"sale": one.sale, "shopper": one.shopper, "qty": _qty(one.lines), "cap": one.limit}
+    if one.identity is not None:
+        yield {"sale": one.sale, "shopper": one.identity, "qty": _qty(one.lines), "cap": one.limit_per_identity}
 
 
 def _row(one: Wanted) -> dict[str, object]:
@@ -237,6 +199,7 @@ def _row(one: Wanted) -> dict[str, object]:
         "created_ms": one.now_ms,
         "held_until_ms": one.expires_ms,
         "expires_ms": one.expires_ms,
+        "identity": one.identity,
     }
 
 
@@ -244,7 +207,15 @@ def _line(rid: str, each: Line) -> dict[str, object]:
     return {"rid": rid, "sku": each.sku, "qty": each.qty, "unit_amount": each.unit_amount}
 
 
-def _told(row: "Row[tuple[object, ...]]", lines: Sequence[Line], now_ms: int) -> dict[str, object]:
-    payload = json.dumps({"sale": row.sale, "skus": [each.sku for each in lines]})
+def _told(
+    row: Row[tuple[object, ...]], lines: Sequence[Line], spoken_for: Counter[tuple[str, str]], now_ms: int
+) -> dict[str, object]:
+    """Return what Redis shall hear of one hold: units that are `spoken_for` do not become free there."""
+    kept = {}
+    for each in lines:
+        if keeps := min(each.qty, spoken_for[row.sale, each.sku]):
+            kept[each.sku] = keeps
+            spoken_for[row.sale, each.sku] -= keeps
+    payload = json.dumps({"sale": row.sale, "skus": [each.sku for each in lines], "kept": kept})
     version = row.version + 1
     return {"kind": "release", "rid": row.rid, "version": version, "payload": payload, "tries": 0, "next_ms": now_ms}

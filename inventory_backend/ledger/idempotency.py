@@ -8,7 +8,8 @@ Source: draft-ietf-httpapi-idempotency-key-header-07.
 """
 
 import json
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from hashlib import sha256
 
@@ -16,10 +17,12 @@ from sqlalchemy import Connection, delete, select, tuple_
 
 from inventory_backend.ledger.ledger import Ledger
 from inventory_backend.ledger.schema import idempotency
-from waitroom.kernel.errors import Refused
+from waitroom.kernel.errors import Refused, WaitroomError
 
 LIFETIME_MS = 24 * 60 * 60 * 1000
 _LONGEST_KEY = 255
+_REMEMBERED = 50_000
+"""Keys under which an answer is known to be kept; forgetting one costs its next repetition a write that is refused."""
 
 Name = tuple[str, str]
 """Scope (shopper and route) and key."""
@@ -99,6 +102,7 @@ class Replays:
         """Look answers up in `ledger`."""
         self._ledger = ledger
         self._in_flight: set[Name] = set()
+        self._answered: dict[Name, None] = {}
 
     async def once(self, ask: Asked, effect: Callable[[], Awaitable[Answer]]) -> Answer:
         """Return the answer kept for `ask`, else that of `effect`.
@@ -106,15 +110,29 @@ class Replays:
         Raises:
             Refused: 409 while the first is running, 422 when it had another body.
         """
-        name = (ask.scope, ask.key)
-        if name in self._in_flight:
-            told = "The first request under this Idempotency-Key is still running. Try again in a moment."
-            raise Refused(409, "request-in-flight", told, retry_after_s=1)
-        self._in_flight.add(name)
-        try:
+        with self._alone((ask.scope, ask.key)):
             return await self.known(ask) or await effect()
-        finally:
-            self._in_flight.discard(name)
+
+    async def first(self, ask: Asked, effect: Callable[[], Awaitable[Answer]]) -> Answer:
+        """Return the answer of `effect`; where it says no, the one kept for `ask`, if there is one.
+
+        A request that is new costs no look-up. `effect` must say no to what was done before, as the ledger does.
+
+        Raises:
+            Refused: 409 while the first is running, 422 when it had another body, else what `effect` raises.
+        """
+        name = (ask.scope, ask.key)
+        with self._alone(name):
+            if name in self._answered and (before := await self.known(ask)) is not None:
+                return before
+            try:
+                answer = await effect()
+            except WaitroomError:
+                if (before := await self.known(ask)) is not None:
+                    return before
+                raise
+            self._note(name)
+            return answer
 
     async def known(self, ask: Asked) -> Answer | None:
         """Return the answer kept for `ask`.
@@ -125,10 +143,28 @@ class Replays:
         found = await self._ledger.read_together(_find, (ask.scope, ask.key))
         if found is None:
             return None
+        self._note((ask.scope, ask.key))
         if found.fingerprint != ask.fingerprint:
             told = "This Idempotency-Key was used with another body. Use a new key for a new request."
             raise Refused(422, "idempotency-key-reused", told)
         return Answer(found.status, found.body, is_replayed=True)
+
+    @contextmanager
+    def _alone(self, name: Name) -> Iterator[None]:
+        if name in self._in_flight:
+            told = "The first request under this Idempotency-Key is still running. Try again in a moment."
+            raise Refused(409, "request-in-flight", told, retry_after_s=1)
+        self._in_flight.add(name)
+        try:
+            yield
+        finally:
+            self._in_flight.discard(name)
+
+    def _note(self, name: Name) -> None:
+        """Remember that there is an answer: who repeats a key shall not trouble the ledger's writer with it."""
+        self._answered[name] = None
+        if len(self._answered) > _REMEMBERED:
+            del self._answered[next(iter(self._answered))]
 
 
 def _find(connection: Connection, names: Sequence[Name]) -> list[Kept | None]:

@@ -1,4 +1,4 @@
-"""Write down what the world shall hear, in the transaction that makes it true: paid, refunded, expired."""
+"""Write down what the world shall hear, in the transaction that makes it true: paid, refunded, expired, offered."""
 
 import json
 from collections.abc import Sequence
@@ -16,6 +16,7 @@ class News(StrEnum):
     PAID = "order.paid"
     REFUNDED = "order.refunded"
     EXPIRED = "reservation.expired"
+    OFFERED = "waitlist.offered"
 
 
 TOLD_AFTER = {HoldState.PAID: News.PAID, HoldState.REFUNDED: News.REFUNDED, HoldState.EXPIRED: News.EXPIRED}

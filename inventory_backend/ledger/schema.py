@@ -9,6 +9,7 @@ from sqlalchemy import (
     CheckConstraint,
     Column,
     ForeignKey,
+    ForeignKeyConstraint,
     Index,
     Integer,
     MetaData,
@@ -43,6 +44,7 @@ sale = Table(
     metadata,
     Column("sale", String(64), primary_key=True),
     Column("epoch", BigInteger, nullable=False),  # the life of this sale's stock in Redis
+    Column("server", String(160)),  # where that life is open; NULL while it is being loaded
 )
 
 sku = Table(
@@ -73,6 +75,9 @@ reservation = Table(
     Column("placed_ms", BigInteger),
     Column("paid_ms", BigInteger),
     Column("reason", String(64)),
+    Column(
+        "identity", String(80)
+    ),  # who the store said the shopper is, hashed; it counts in shopper_qty like a shopper
     CheckConstraint("amount >= 0", name="amount"),
 )
 Index(None, reservation.c.state, reservation.c.expires_ms)
@@ -95,6 +100,44 @@ shopper_qty = Table(
     Column("qty", Integer, nullable=False),
     Column("cap", Integer, nullable=False),
     CheckConstraint("qty >= 0 AND qty <= cap", name="limit"),
+)
+
+wish = Table(
+    "wish",
+    metadata,
+    Column("seq", _Serial, primary_key=True, autoincrement=True),  # the place: who comes later stands behind
+    Column("sale", ForeignKey("sale.sale"), nullable=False),
+    Column("shopper", String(128), nullable=False),
+    Column("currency", String(3), nullable=False),
+    Column("cap", Integer, nullable=False),  # units of this sale that the shopper may have
+    Column("identity", String(80)),  # who the store said the shopper is, hashed
+    Column("identity_cap", Integer),  # units of this sale that this account may have
+    Column("offer_ms", BigInteger, nullable=False),  # how long an offer stands, and units are gathered for one
+    Column("ends_ms", BigInteger),  # of the sale
+    Column("joined_ms", BigInteger, nullable=False),
+    Column("since_ms", BigInteger),  # when the first unit was set aside
+    Column("rid", ForeignKey("reservation.rid"), unique=True),  # the hold that was offered; NULL while waiting
+)
+Index(None, wish.c.sale, wish.c.shopper)
+Index(
+    "ix_wish_waiting",
+    wish.c.sale,
+    wish.c.shopper,
+    unique=True,  # one place a shopper
+    sqlite_where=wish.c.rid.is_(None),
+    postgresql_where=wish.c.rid.is_(None),
+)
+
+wish_line = Table(
+    "wish_line",
+    metadata,
+    Column("seq", ForeignKey("wish.seq"), primary_key=True),
+    Column("sku", String(64), primary_key=True),
+    Column("qty", Integer, nullable=False),
+    Column("unit_amount", BigInteger, nullable=False),
+    Column("gathered", Integer, nullable=False),  # allocated and in no hold: set aside until there are qty
+    CheckConstraint("qty >= 1", name="qty"),
+    CheckConstraint("gathered >= 0 AND gathered <= qty", name="gathered"),
 )
 
 payment = Table(
@@ -199,25 +242,57 @@ audit = Table(
     Column("why", String(200)),
 )
 
+lease = Table(
+    "lease",
+    metadata,
+    Column("name", String(32), primary_key=True),
+    Column("holder", String(36), nullable=False),
+    Column("until_ms", BigInteger, nullable=False),
+)
+
+stock_change = Table(
+    "stock_change",
+    metadata,
+    Column("seq", _Serial, primary_key=True, autoincrement=True),
+    Column("sale", String(64), nullable=False),
+    Column("sku", String(64), nullable=False),
+    Column("delta", BigInteger, nullable=False),  # all those of a sku together are its total
+    Column("origin", String(16), nullable=False),
+    Column("wave_ms", BigInteger),  # which wave it is: each arrives once
+    Column("actor", String(64), nullable=False),
+    Column("why", String(200), nullable=False),
+    Column("at_ms", BigInteger, nullable=False),
+    ForeignKeyConstraint(["sale", "sku"], ["sku.sale", "sku.sku"]),
+    UniqueConstraint("sale", "sku", "wave_ms"),
+)
+
 # Append-only, also for whoever opens the database by hand.
 _REFUSAL = "the audit is append-only"
-_RAISING = f"BEGIN RAISE integrity_constraint_violation USING MESSAGE = '{_REFUSAL}'; END"
-_GUARDS = [
-    ("sqlite", f"CREATE TRIGGER audit_no_update BEFORE UPDATE ON audit BEGIN SELECT RAISE(ABORT, '{_REFUSAL}'); END"),
-    ("sqlite", f"CREATE TRIGGER audit_no_delete BEFORE DELETE ON audit BEGIN SELECT RAISE(ABORT, '{_REFUSAL}'); END"),
-    (
-        "postgresql",
-        f"CREATE FUNCTION audit_is_append_only() RETURNS trigger LANGUAGE plpgsql AS $${_RAISING}$$",
-    ),
-    (
-        "postgresql",
-        "CREATE TRIGGER audit_no_change BEFORE UPDATE OR DELETE OR TRUNCATE ON audit "
-        "FOR EACH STATEMENT EXECUTE FUNCTION audit_is_append_only()",
-    ),
-]
-for _dialect, _guard in _GUARDS:
-    event.listen(
-        audit,
-        "after_create",
-        DDL(_guard).execute_if(dialect=_dialect),  # type: ignore[no-untyped-call]  # SQLAlchemy left it untyped
-    )
+_STOCK_REFUSAL = "the changes of stock are append-only"
+
+
+def _guards(table: str, refusal: str) -> list[tuple[str, str]]:
+    raising = f"BEGIN RAISE integrity_constraint_violation USING MESSAGE = '{refusal}'; END"
+    on_sqlite = "CREATE TRIGGER {0}_no_{1} BEFORE {2} ON {0} BEGIN SELECT RAISE(ABORT, '{3}'); END"
+    return [
+        ("sqlite", on_sqlite.format(table, "update", "UPDATE", refusal)),
+        ("sqlite", on_sqlite.format(table, "delete", "DELETE", refusal)),
+        (
+            "postgresql",
+            f"CREATE FUNCTION {table}_is_append_only() RETURNS trigger LANGUAGE plpgsql AS $${raising}$$",
+        ),
+        (
+            "postgresql",
+            f"CREATE TRIGGER {table}_no_change BEFORE UPDATE OR DELETE OR TRUNCATE ON {table} "
+            f"FOR EACH STATEMENT EXECUTE FUNCTION {table}_is_append_only()",
+        ),
+    ]
+
+
+for _table, _said in ((audit, _REFUSAL), (stock_change, _STOCK_REFUSAL)):
+    for _dialect, _guard in _guards(_table.name, _said):
+        event.listen(
+            _table,
+            "after_create",
+            DDL(_guard).execute_if(dialect=_dialect),  # type: ignore[no-untyped-call]  # SQLAlchemy left it untyped
+        )

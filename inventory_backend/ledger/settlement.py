@@ -10,7 +10,7 @@ from typing import Any
 
 from sqlalchemy import Connection, select, update
 
-from inventory_backend.ledger.holds import Note, allocate, count_for_shopper, lines_of, move, record, release
+from inventory_backend.ledger.holds import Note, allocate, count_for_shopper, lines_of, move, names_of, record, release
 from inventory_backend.ledger.schema import payment, reservation, shopper_qty
 from inventory_backend.sales import PAYMENT_MOVES, HoldState, Money, PaymentState, check_move
 
@@ -210,11 +210,12 @@ def _allocated_again(connection: Connection, rid: str, note: Note) -> bool:
     row = connection.execute(select(reservation).where(reservation.c.rid == rid)).one()
     lines = lines_of(connection, [rid])[rid]
     qty = sum(each.qty for each in lines)
-    has = (shopper_qty.c.sale == row.sale, shopper_qty.c.shopper == row.shopper)
-    cap = connection.execute(select(shopper_qty.c.cap).where(*has)).scalar_one()
+    has = (shopper_qty.c.sale == row.sale, shopper_qty.c.shopper.in_(names_of(row)))
+    counted = connection.execute(select(shopper_qty.c.shopper, shopper_qty.c.cap).where(*has)).all()
     if not allocate(connection, Counter({(row.sale, each.sku): each.qty for each in lines})):
         return False
-    if not count_for_shopper(connection, [{"sale": row.sale, "shopper": row.shopper, "qty": qty, "cap": cap}]):
+    counts = [{"sale": row.sale, "shopper": one.shopper, "qty": qty, "cap": one.cap} for one in counted]
+    if not count_for_shopper(connection, counts):
         return False
     if not move(connection, rid, HoldState.EXPIRED, HoldState.CAPTURING, reason=None):
         return False

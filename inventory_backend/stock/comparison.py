@@ -6,8 +6,10 @@ from functools import partial
 from sqlalchemy import Connection, select
 
 from inventory_backend.differences import Difference, Kind, Repair
+from inventory_backend.ledger import supply
 from inventory_backend.ledger.ledger import Ledger
-from inventory_backend.ledger.schema import outbox, sale, sku
+from inventory_backend.ledger.schema import outbox, sale
+from inventory_backend.ledger.supply import Supply
 from inventory_backend.sales import Sale
 from inventory_backend.stock.stock import Reconcile, Stock, StockKey
 
@@ -34,27 +36,25 @@ async def _compared(ledger: Ledger, stock: Stock, sale: str, name: str, *, is_me
     key = StockKey(sale, name, epoch)
     seen = await stock.mutations(key)
     counted, is_quiet = await stock.look(key)
-    free = await ledger.read(partial(_free, sale_name=sale, name=name))
-    if free is None or not is_quiet or counted == free:
+    units = await ledger.read(partial(_settled, key=key))
+    if units is None or not is_quiet or counted == units.free:
         return None
     repair = Repair.MEND
     if is_mended:
-        word, _ = await stock.reconcile(key, seen=seen, free=free)
+        word, _ = await stock.reconcile(key, units, seen=seen)
         if word is Reconcile.AGREED:
             return None
         repair = Repair.MEND if word is Reconcile.MENDED else Repair.LOOK
-    return Difference(Kind.STOCK, f"{sale}/{name}", f"{free} free", f"{counted} free", repair)
+    return Difference(Kind.STOCK, f"{sale}/{name}", f"{units.free} free", f"{counted} free", repair)
 
 
 def _epoch(connection: Connection, name: str) -> int:
     return int(connection.execute(select(sale.c.epoch).where(sale.c.sale == name)).scalar_one_or_none() or 0)
 
 
-def _free(connection: Connection, sale_name: str, name: str) -> int | None:
-    """Return the free units; None while some given back are on their way to Redis."""
+def _settled(connection: Connection, key: StockKey) -> Supply | None:
+    """Return the units; None while some given back are on their way to Redis."""
     on_its_way = select(outbox.c.id).where(outbox.c.next_ms.is_not(None), outbox.c.kind == "release").limit(1)
     if connection.execute(on_its_way).first() is not None:
         return None
-    own = (sku.c.sale == sale_name, sku.c.sku == name)
-    found = connection.execute(select(sku.c.total - sku.c.allocated).where(*own)).scalar_one_or_none()
-    return None if found is None else int(found)
+    return supply.supplies(connection).get((key.sale, key.sku))

@@ -6,6 +6,7 @@ itself when this process dies in between.
 
 import logging
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 from inventory_backend.sales import Line, Sale
 from inventory_backend.stock.rebuild import Rebuild
@@ -18,6 +19,14 @@ log = logging.getLogger(__name__)
 _CLOSE_LIMIT_S = 5
 
 
+@dataclass(frozen=True, slots=True)
+class Passed:
+    """What Redis says: all lines HELD, or AGAIN where it knew some of them; `fresh` are those it did not know."""
+
+    word: Hold
+    fresh: tuple[Line, ...]
+
+
 class Counter:
     """Soft holds over all the lines of one request."""
 
@@ -27,26 +36,25 @@ class Counter:
         self._rebuild = rebuild
         self._errands = Errands()
 
-    async def hold(self, sale: Sale, lines: Sequence[Line], rid: str, shopper: str) -> Hold:
+    async def hold(self, sale: Sale, lines: Sequence[Line], rid: str, shopper: str) -> Passed:
         """Set all `lines` aside, or none: then the word of the line that did not pass.
 
         Raises:
             StoreUnavailable: Redis is gone, or is being loaded.
         """
-        passed: list[StockKey] = []
-        for line in lines:
-            key = self._rebuild.key(sale.name, line.sku)
-            limit = sale.limit_per_shopper
-            try:
-                word = await self._stock.hold(key, rid=rid, shopper=shopper, qty=line.qty, limit=limit)
-            except StockNotLoaded:
-                self._rebuild.ask(key)
-                raise
-            if word in {Hold.SOLD_OUT, Hold.LIMIT_REACHED}:
-                _ = self._errands.begin(self._release(passed, rid), name="release")
-                return word
-            passed.append(key)
-        return Hold.HELD
+        fresh: list[Line] = []
+        try:
+            for line in lines:
+                word = await self._hold(sale, line, rid, shopper)
+                if word in {Hold.SOLD_OUT, Hold.LIMIT_REACHED}:
+                    self.release(sale, fresh, rid)
+                    return Passed(word, ())
+                if word is Hold.HELD:
+                    fresh.append(line)
+        except StoreUnavailable:
+            self.release(sale, fresh, rid)
+            raise
+        return Passed(Hold.HELD if len(fresh) == len(lines) else Hold.AGAIN, tuple(fresh))
 
     def confirm(self, sale: Sale, lines: Sequence[Line], rid: str) -> None:
         """Make the soft holds durable, in a moment: the ledger has them."""
@@ -59,6 +67,15 @@ class Counter:
     async def close(self) -> None:
         """Let what is under way end."""
         await self._errands.close(_CLOSE_LIMIT_S)
+
+    async def _hold(self, sale: Sale, line: Line, rid: str, shopper: str) -> Hold:
+        key = self._rebuild.key(sale.name, line.sku)
+        limit = sale.limit_per_shopper
+        try:
+            return await self._stock.hold(key, rid=rid, shopper=shopper, qty=line.qty, limit=limit)
+        except StockNotLoaded:
+            self._rebuild.ask(key)
+            raise
 
     def _keys(self, sale: Sale, lines: Sequence[Line]) -> list[StockKey]:
         try:

@@ -6,11 +6,13 @@ from collections.abc import Collection
 from sqlalchemy import Connection, select
 
 from inventory_backend.counters import DRIFT
+from inventory_backend.ledger import supply
 from inventory_backend.ledger.ledger import Ledger
-from inventory_backend.ledger.schema import outbox, sku
+from inventory_backend.ledger.schema import outbox
+from inventory_backend.ledger.supply import Supply
 from inventory_backend.sales import Sale
 from inventory_backend.stock.rebuild import Rebuild
-from inventory_backend.stock.stock import Reconcile, Stock, StockKey
+from inventory_backend.stock.stock import Reconcile, Stock, StockKey, StockNotLoaded
 
 log = logging.getLogger(__name__)
 
@@ -32,25 +34,28 @@ class Reconciler:
         for one in self._sales:
             for name in one.skus:
                 key = self._rebuild.key(one.name, name)
-                await self._stock.sweep(key)
-                await self._compare(key)
+                try:
+                    await self._stock.sweep(key)
+                    await self._compare(key)
+                except StockNotLoaded:  # lost, and no shopper has met it yet
+                    self._rebuild.ask(key)
+                    raise
 
     async def _compare(self, key: StockKey) -> None:
         seen = await self._stock.mutations(key)
-        free = await self._ledger.read(lambda connection: _free(connection, key))
-        if free is None:
+        units = await self._ledger.read(lambda connection: _settled(connection, key))
+        if units is None:
             return
-        word, drift = await self._stock.reconcile(key, seen=seen, free=free)
+        word, drift = await self._stock.reconcile(key, units, seen=seen)
         if word in {Reconcile.AGREED, Reconcile.MENDED}:
             DRIFT.labels(key.sale, key.sku).set(drift if word is Reconcile.MENDED else 0)
         if word is Reconcile.MENDED:
             log.warning("stock mended", extra={"sale": key.sale, "sku": key.sku, "drift": drift})
 
 
-def _free(connection: Connection, key: StockKey) -> int | None:
-    """Return the free units; None while some given back are on their way: until then Redis rightly differs."""
-    on_its_way = select(outbox.c.id).where(outbox.c.next_ms.is_not(None)).limit(1)
+def _settled(connection: Connection, key: StockKey) -> Supply | None:
+    """Return the units; None while some given back are on their way: until then Redis rightly differs."""
+    on_its_way = select(outbox.c.id).where(outbox.c.next_ms.is_not(None), outbox.c.kind == "release").limit(1)
     if connection.execute(on_its_way).first() is not None:
         return None
-    wanted = select(sku.c.total - sku.c.allocated).where(sku.c.sale == key.sale, sku.c.sku == key.sku)
-    return int(connection.execute(wanted).scalar_one())
+    return supply.supplies(connection)[key.sale, key.sku]

@@ -4,13 +4,15 @@ Everything in here may be lost: the worst that follows is a "sold out" too many,
 """
 
 import json
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
 
 from redis.exceptions import RedisError
 
+from inventory_backend.ledger.supply import Supply
+from inventory_backend.stock.fence import Fence
 from waitroom.kernel.errors import StoreUnavailable
 from waitroom.kernel.redis import ScriptRunner
 
@@ -19,6 +21,11 @@ SOFT_HOLD_MS = 10_000
 _CHUNK = 1000
 """Holds loaded in one call: about a millisecond of Redis."""
 _SWEPT = 200
+
+LiveHold = tuple[str, str, int]
+"""Reservation id, shopper, quantity."""
+Beat = Callable[[], Awaitable[None]]
+"""What a long load does now and then, so that others know it lives."""
 
 
 class Hold(StrEnum):
@@ -63,9 +70,10 @@ class StockKey:
 class Stock:
     """The scripts of lua/stock/, one method a move; all are safe to repeat."""
 
-    def __init__(self, scripts: ScriptRunner, *, now_ms: int = 0) -> None:
-        """Run `scripts`; `now_ms` 0 is the clock of Redis, which is what production uses."""
+    def __init__(self, scripts: ScriptRunner, *, fence: Fence | None = None, now_ms: int = 0) -> None:
+        """Run `scripts`, whose new connections `fence` looks at; `now_ms` 0 is the clock of Redis, as in production."""
         self._scripts = scripts
+        self.fence = fence or Fence()
         self._now_ms = now_ms
 
     async def hold(self, key: StockKey, *, rid: str, shopper: str, qty: int, limit: int) -> Hold:
@@ -77,30 +85,43 @@ class Stock:
         """Make a soft hold durable; tell whether it was still there."""
         return bool((await self._run("confirm", key, ("st", "h", "x"), (key.epoch, rid)))[0] == "confirmed")
 
-    async def release(self, key: StockKey, rid: str) -> int:
-        """Give the units of `rid` back and return how many; 0 when it was done before."""
-        reply = await self._run("release", key, ("st", "h", "x", "u"), (key.epoch, rid))
+    async def release(self, key: StockKey, rid: str, *, kept: int = 0) -> int:
+        """Give the units of `rid` back but for `kept`, and return how many it had; 0 when it was done before."""
+        reply = await self._run("release", key, ("st", "h", "x", "u"), (key.epoch, rid, kept))
         return int(reply[1]) if reply[0] == "released" else 0
+
+    async def offer(self, key: StockKey, *, rid: str, shopper: str, qty: int, seen: int) -> bool:
+        """Write down what the ledger holds for somebody of the waitlist; `seen` of the units were free here."""
+        args = (key.epoch, rid, shopper, qty, seen)
+        return bool((await self._run("offer", key, ("st", "h", "u"), args))[0] == "offered")
 
     async def sweep(self, key: StockKey) -> int:
         """Give back the soft holds that lapsed and return how many."""
         reply = await self._run("sweep", key, ("st", "h", "x", "u"), (key.epoch, _SWEPT, self._now_ms))
         return int(reply[1])
 
-    async def load(self, key: StockKey, *, free: int, holds: Sequence[tuple[str, str, int]]) -> None:
-        """Put the stock as the ledger has it: `holds` are (reservation id, shopper, qty)."""
-        await self._load(key, "begin", free, [])
+    async def load(self, key: StockKey, units: Supply, holds: Sequence[LiveHold], *, beat: Beat | None = None) -> None:
+        """Put the stock as the ledger has it, with `beat` after each chunk of `holds`."""
+        await self._load(key, "begin", units, [])
         for start in range(0, len(holds), _CHUNK):
-            await self._load(key, "add", 0, holds[start : start + _CHUNK])
-        await self._load(key, "open", 0, [])
+            await self._load(key, "add", units, holds[start : start + _CHUNK])
+            if beat is not None:
+                await beat()
+        await self._load(key, "open", units, [])
+
+    async def resize(self, key: StockKey, units: Supply) -> int:
+        """Take over how many units there are, and return by how many more, or fewer, are free; 0 when it was known."""
+        reply = await self._run("resize", key, ("st",), (key.epoch, units.total, units.version))
+        return int(reply[1]) if reply[0] == "resized" else 0
 
     async def mutations(self, key: StockKey) -> int:
         """Return the number of changes so far, to tell `reconcile` what was seen."""
-        return int((await self._run("reconcile", key, ("st", "x"), (key.epoch, -1, 0)))[1])
+        return int((await self._run("reconcile", key, ("st", "x"), (key.epoch, -1, 0, 0, 0)))[1])
 
-    async def reconcile(self, key: StockKey, *, seen: int, free: int) -> tuple[Reconcile, int]:
-        """Set the free units to `free` if nothing moved since `seen`; the number is the drift when it was mended."""
-        word, number = await self._run("reconcile", key, ("st", "x"), (key.epoch, seen, free))
+    async def reconcile(self, key: StockKey, units: Supply, *, seen: int) -> tuple[Reconcile, int]:
+        """Take over `units` if nothing moved since `seen`; the number is the drift when it was mended."""
+        args = (key.epoch, seen, units.free, units.total, units.version)
+        word, number = await self._run("reconcile", key, ("st", "x"), args)
         return Reconcile(word), int(number)
 
     async def look(self, key: StockKey) -> tuple[int, bool]:
@@ -122,15 +143,11 @@ class Stock:
         Raises:
             StoreUnavailable: it does not answer.
         """
-        try:
-            server = await self._scripts.client.info("server")
-            replication = await self._scripts.client.info("replication")
-        except (RedisError, OSError) as fault:
-            raise StoreUnavailable(f"redis does not answer: {fault!r}") from fault
-        return f"{server['run_id']} {replication['role']} {replication['master_replid']}"
+        return await self._scripts.identity()
 
-    async def _load(self, key: StockKey, stage: str, free: int, holds: Sequence[tuple[str, str, int]]) -> None:
-        await self._run("load", key, ("st", "h", "x", "u"), (key.epoch, stage, free, json.dumps(holds)))
+    async def _load(self, key: StockKey, stage: str, units: Supply, holds: Sequence[LiveHold]) -> None:
+        args = (key.epoch, stage, units.free, units.total, units.version, json.dumps(holds))
+        await self._run("load", key, ("st", "h", "x", "u"), args)
 
     async def _run(self, move: str, key: StockKey, keys: Sequence[str], args: Sequence[str | int]) -> Any:
         reply = await self._scripts.run(f"stock/{move}", keys=key.names(*keys), args=args)

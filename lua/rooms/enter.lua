@@ -16,7 +16,7 @@
 -- ARGV[6]  starts    ms
 -- ARGV[7]  ends      ms
 -- REPLY    "admitted", end   ms since 1970; the same when called again
--- REPLY    "wait", why       a phase, or "health", "line", "rate", "cap"
+-- REPLY    "wait", why       a phase, or "health", "line", "rate", "cap", "stock"
 -- REPLY    "unloaded"        the room has no state: tick first
 -- @include shared/clock
 -- @include shared/order
@@ -62,7 +62,8 @@ end
 if ready > 0 then
   return { 'wait', 'line' }
 end
-local expected = tonumber(redis.call('HGET', room, 'expected') or 0)
+local r = redis.call('HMGET', room, 'expected', 'may_buy')
+local expected, may_buy = tonumber(r[1] or 0), tonumber(r[2])
 local tokens = refilled(room, now)
 if tokens - expected < WHOLE then
   return { 'wait', 'rate' }
@@ -70,8 +71,14 @@ end
 if inside(room, sessions, now) + expected >= tonumber(redis.call('HGET', room, 'total_active_users')) then
   return { 'wait', 'cap' }
 end
+if may_buy and may_buy < 1 then
+  return { 'wait', 'stock' }
+end
 keep_tokens(room, tokens - 1, now)
 redis.call('ZADD', sessions, string.format('%d', now + duration), session)
 redis.call('HINCRBY', line, 'admitted', 1)
+if may_buy then
+  redis.call('HINCRBY', room, 'may_buy', -1)
+end
 end_with(sessions, room)
 return { 'admitted', now + duration }

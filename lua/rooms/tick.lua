@@ -39,10 +39,13 @@
 -- ARGV[17] trim        ms      how long a ticket whose call lapsed is remembered, at least
 -- ARGV[18] priority    number  weight of lane priority, where main and slow have 1 together
 -- ARGV[19] slow_share  ratio   the most of all calls that go to lane slow while anybody else could be called
+-- ARGV[20] lasts       ms      how long a report of the store behind counts
+-- ARGV[21] deciding    ms      how long somebody who came in is counted on to buy
 -- REPLY    "ticked", generation, phase, now, lanes, sessions, outstanding, admitted, lapsed,
 --          rate, cap, message, revision, commitment, spin, rate in force, health ratio, circuit, circuit since,
 --          spin source, roster root, roster count, closed, open until, revoked before, show-up ratio of main,
---          memory; lanes: name, serving, called, waiting of main and each other that is used
+--          stock, memory; lanes: name, serving, called, waiting of main and each other that is used; stock: left, held,
+--          may buy, or nothing where no report counts
 -- @include shared/clock
 -- @include shared/order
 -- @include shared/phase
@@ -54,6 +57,7 @@
 -- @include shared/lane
 -- @include shared/shares
 -- @include shared/memory
+-- @include shared/supply
 -- @include shared/trim
 -- @include shared/heads
 local room, sessions, log = KEYS[1], KEYS[2], KEYS[3]
@@ -74,6 +78,7 @@ local newborn, commitment, keep = ARGV[10], ARGV[11], tonumber(ARGV[12])
 local awaited, unspun = tonumber(ARGV[13]), ARGV[14]
 local memory, regather = ARGV[15] ~= '' and cjson.decode(ARGV[15]), tonumber(ARGV[16])
 local weights = { priority = tonumber(ARGV[18]), slow_share = tonumber(ARGV[19]) }
+local lasts, deciding = tonumber(ARGV[20]), tonumber(ARGV[21])
 local terms = {
   now = now, starts = tonumber(times.starts) or 0, window = window, settle = settle, log = log, trim = tonumber(ARGV[17]),
 }
@@ -108,6 +113,7 @@ local function heal()
     recall_sessions(room, sessions, memory, now, is_followed)
     local beats = math.max(tonumber(r[2] or 0), memory.beats)
     redis.call('HSET', room, 'healed_beats', memory.beats, 'beats', beats)
+    recall_supply(room, memory.stock)
     if is_same_event then
       local called = is_followed and called_since_loss(room, lanes) or 0
       recall_draw(line, memory)
@@ -120,8 +126,9 @@ local function heal()
   end
 end
 
+-- returns what the store behind said, and what the last tick made of it
 local function settle_limits()
-  local said = redis.call('HMGET', room, 'rate_by_ops', 'cap_by_ops')
+  local said = redis.call('HMGET', room, 'rate_by_ops', 'cap_by_ops', 'stock', 'gone', 'may_buy', 'came')
   keep_field(room, 'full_rate', said[1] or rate)
   keep_field(room, 'rate_per_minute', rate_in_force(room, said[1] or rate))
   keep_field(room, 'total_active_users', said[2] or cap)
@@ -129,6 +136,27 @@ local function settle_limits()
   redis.call('HSETNX', line, 'commitment', commitment)
   redis.call('HSETNX', line, 'spin', '0')
   redis.call('HSETNX', line, 'born_ms', string.format('%d', now))
+  return { stock = said[3], gone = said[4], may_buy = said[5], came = said[6] }
+end
+
+-- what the store behind has, as far as it is known; once units are back, all is as after a pause
+local function heed_supply(said)
+  local supply = supply_of(said.stock)
+  if supply and now - supply.heard_ms >= lasts then
+    supply = nil
+  end
+  local is_gone = supply and supply.left + supply.held == 0
+  if is_gone and not said.gone then
+    redis.call('HSET', room, 'gone', '1')
+  elseif said.gone and not is_gone then
+    redis.call('HDEL', room, 'gone')
+    keep_tokens(room, math.min(1, tonumber(redis.call('HGET', room, 'tokens'))), now)
+    call_again(room, lanes, now, window)
+  end
+  if said.may_buy and not supply then
+    redis.call('HDEL', room, 'may_buy', 'came')
+  end
+  return supply
 end
 
 -- the draw is over at the opening and turned once after it, before anybody is called: whether that is done
@@ -162,6 +190,16 @@ local function sum(name)
   return all
 end
 
+-- how many more may come in, so that a unit is left for each, beside those on their way and those who are about to buy.
+-- What is set aside counts once it is back: then somebody is called for it.
+local function may_buy_of(supply, came, expected)
+  local admitted = 0
+  for _, lane in ipairs(lanes) do
+    admitted = admitted + (lane.is_used and tonumber(redis.call('HGET', lane.line, 'admitted') or 0) or 0)
+  end
+  return math.max(0, supply.left - expected - undecided(room, came, admitted, supply.left, now, deciding))
+end
+
 -- let `due` more come in; returns how many were called, and how many of them are counted on
 local function call(due)
   local called, expected = 0, 0
@@ -193,7 +231,8 @@ be_born()
 if memory then
   heal()
 end
-settle_limits()
+local said = settle_limits()
+local supply = heed_supply(said)
 note_heads(line, main.queue)
 local is_spun = settle_spin()
 for _, lane in ipairs(lanes) do
@@ -214,6 +253,7 @@ for _, lane in ipairs(lanes) do
   end
 end
 keep_field(room, 'expected', expected)
+local may_buy = supply and may_buy_of(supply, said.came, expected) or math.huge
 local tokens = refilled(room, now)
 if not is_admitting then
   tokens = math.min(tokens, 1) -- nothing is saved up for a burst at the end of a pause
@@ -221,13 +261,17 @@ end
 local seats = inside(room, sessions, now)
 if is_admitting and phase == 'open' and missing == 0 then
   local free = tonumber(redis.call('HGET', room, 'total_active_users')) - seats
-  local due = math.floor(math.min(tokens + 1 - WHOLE, free) - expected)
+  local due = math.min(math.floor(math.min(tokens + 1 - WHOLE, free) - expected), may_buy)
   if due >= 1 and sum('ready') > 0 then
     local called, more = call(due)
     outstanding = outstanding + called
     redis.call('HSET', room, 'expected', expected + more)
+    may_buy = math.max(0, may_buy - more)
     phase = phase_of(room, event, times, now, sum('ready'))
   end
+end
+if supply then
+  keep_field(room, 'may_buy', may_buy)
 end
 local waiting = sum('waiting')
 if not (is_admitting and is_full(room, tokens) and waiting == 0 and outstanding == 0 and seats == 0) then
@@ -257,5 +301,5 @@ return {
   l[1], l[2], r[6], r[7] or '1', r[8] or 'closed', tonumber(r[9] or 0), l[3] or '', l[4] or '', tonumber(l[5] or 0),
   redis.call('HGET', room, 'closed') or '0', tonumber(redis.call('HGET', room, 'open_until_ms') or 0),
   tonumber(redis.call('HGET', room, 'revoked_before_ms') or 0), l[6] or '1',
-  memory_text(room, sessions, lanes, event, now),
+  supply and { supply.left, supply.held, may_buy } or {}, memory_text(room, sessions, lanes, event, now),
 }

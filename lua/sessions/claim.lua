@@ -15,8 +15,8 @@
 -- ARGV[5]  ends      ms      its end; empty = not set
 -- REPLY    "admitted", end   ms since 1970; the same when called again
 -- REPLY    "waiting"         not called yet
--- REPLY    "later", in       ms: called, but the rate or the cap is used up for a moment, or the room is paused, or
---                             the upstream is down
+-- REPLY    "later", in       ms: called, but the rate or the cap is used up for a moment, or the room is paused or sold
+--                             out, or the upstream is down
 -- REPLY    "lapsed"          called, but too long ago, or the session is over
 -- REPLY    "ended"           the room admits nobody any more
 -- REPLY    "unknown"         this ticket has no place: join first
@@ -66,7 +66,7 @@ local called_at = turn > tonumber(l[3] or '-inf') and turn or again
 if not called_at then
   return { 'lapsed' }
 end
-if is_held(room, event) then
+if held_as(room, event) then
   return { 'later', MOMENT_MS }
 end
 if is_shut(room) then

@@ -37,7 +37,7 @@ local function memory_text(room, sessions, lanes, event, now)
     grown[lane.name] = lane.is_used and kept_of(lane.line, LANE_KEPT) or nil
   end
   local last = redis.call('ZREVRANGE', sessions, 0, 0, 'WITHSCORES')
-  local r = redis.call('HMGET', room, 'generation', 'beats', 'revision', 'unseen_until_ms')
+  local r = redis.call('HMGET', room, 'generation', 'beats', 'revision', 'unseen_until_ms', 'stock')
   return cjson.encode({
     event = event,
     generation = r[1],
@@ -47,6 +47,7 @@ local function memory_text(room, sessions, lanes, event, now)
     sessions = inside(room, sessions, now),
     sessions_until_ms = string.format('%d', math.max(tonumber(last[2] or 0), tonumber(r[4] or 0))),
     room = kept_of(room, ROOM_KEPT),
+    stock = r[5] or nil,
     draw = kept_of(lanes[1].line, DRAW_KEPT),
     lanes = grown,
   })

@@ -1,8 +1,11 @@
 -- phase: where a room stands at `now`; times in ms since 1970, '' = not set. `waiting` = how many wait.
--- whether ops hold everybody back: paused, closed or sold out
-local function is_held(room, event)
-  local held = redis.call('HMGET', room, 'paused', 'closed', 'sold_out')
-  return held[1] == '1' or held[2] == '1' or held[3] == event
+-- as what everybody is held back: by ops (paused, closed, sold out), else by a store that has nothing left (shared/supply)
+local function held_as(room, event)
+  local held = redis.call('HMGET', room, 'paused', 'closed', 'sold_out', 'gone')
+  if held[3] == event then
+    return 'sold_out'
+  end
+  return (held[1] == '1' or held[2] == '1') and 'paused' or held[4] == '1' and 'sold_out' or nil
 end
 
 local function phase_of(room, event, times, now, waiting)
@@ -13,8 +16,9 @@ local function phase_of(room, event, times, now, waiting)
   if starts and prequeue and now >= prequeue and now < starts then
     return 'prequeue'
   end
-  if is_held(room, event) then
-    return redis.call('HGET', room, 'sold_out') == event and 'sold_out' or 'paused'
+  local held = held_as(room, event)
+  if held then
+    return held
   end
   if starts and now >= starts then
     return 'open'

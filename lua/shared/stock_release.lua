@@ -1,5 +1,5 @@
--- Give the units of one reservation back, once: only a field that still exists adds stock.
-local function give_back(rid)
+-- Give the units of one reservation back but for `kept`, once: only a field that still exists adds stock.
+local function give_back(rid, kept)
   local found = redis.call('HGET', h, rid)
   redis.call('ZREM', x, rid)
   if not found then
@@ -11,7 +11,7 @@ local function give_back(rid)
   if redis.call('HINCRBY', u, shopper, -qty) <= 0 then
     redis.call('HDEL', u, shopper)
   end
-  redis.call('HINCRBY', st, 'avail', qty)
+  redis.call('HINCRBY', st, 'avail', math.max(0, qty - kept))
   redis.call('HINCRBY', st, 'mut', 1)
   return qty
 end

@@ -1,6 +1,6 @@
 -- confirm: make a soft hold durable, now that the ledger has promised it.
 --
--- KEYS[1]  st     hash   epoch, state (loading, open), avail, mut
+-- KEYS[1]  st     hash   epoch, state (loading, open), avail, mut, total, version
 -- KEYS[2]  h      hash   reservation id -> "qty|soft or durable|shopper"
 -- KEYS[3]  x      zset   reservation id of a soft hold -> when it lapses, ms since 1970
 -- ARGV[1]  epoch  count  the life of this stock that the caller knows

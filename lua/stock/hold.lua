@@ -1,6 +1,6 @@
 -- hold: set units of one sku aside for a shopper, softly: the ledger makes the promise.
 --
--- KEYS[1]  st       hash    epoch, state (loading, open), avail, mut
+-- KEYS[1]  st       hash    epoch, state (loading, open), avail, mut, total, version
 -- KEYS[2]  h        hash    reservation id -> "qty|soft or durable|shopper"
 -- KEYS[3]  x        zset    reservation id of a soft hold -> when it lapses, ms since 1970
 -- KEYS[4]  u        hash    shopper -> units held or bought

@@ -1,6 +1,6 @@
 -- sweep: give back soft holds that nobody confirmed in time: their process died before the ledger knew of them.
 --
--- KEYS[1]  st     hash   epoch, state (loading, open), avail, mut
+-- KEYS[1]  st     hash   epoch, state (loading, open), avail, mut, total, version
 -- KEYS[2]  h      hash   reservation id -> "qty|soft or durable|shopper"
 -- KEYS[3]  x      zset   reservation id of a soft hold -> when it lapses, ms since 1970
 -- KEYS[4]  u      hash   shopper -> units held or bought
@@ -18,6 +18,6 @@ local epoch, most, now = ARGV[1], tonumber(ARGV[2]), clock_ms(ARGV[3])
 
 local lapsed = redis.call('ZRANGEBYSCORE', x, '-inf', now, 'LIMIT', 0, most)
 for _, rid in ipairs(lapsed) do
-  give_back(rid)
+  give_back(rid, 0)
 end
 return { 'swept', #lapsed }

@@ -116,7 +116,7 @@ function makeControls(words, send, toast) {
 
   function follow() {
     rate.follow(); cap.follow(); showMessage();
-    const isStopped = /paused|sold_out|ended/.test(room.phase) || room.isHeld || room.is_closed || Boolean(room.open_until_ms);
+    const isStopped = /paused|sold_out|ended/.test(room.phase) && !words.isGone(room) || room.isHeld || room.is_closed || Boolean(room.open_until_ms);
     dangers.show(room);
     $("pause").hidden = isStopped; $("resume").hidden = !isStopped; $("end").hidden = room.phase === "ended";
   }

@@ -4,13 +4,14 @@ function makeWords() {
   const integer = new Intl.NumberFormat("en", { maximumFractionDigits: 0 }), decimal = new Intl.NumberFormat("en", { maximumFractionDigits: 2 });
   const compact = new Intl.NumberFormat("en", { notation: "compact", maximumFractionDigits: 1 });
   const PHASES = { idle: "Idle – nobody has to wait", prequeue: "Before the opening", open: "Open", paused: "Paused", sold_out: "Sold out", ended: "Ended" };
-  const LIMITS = { rate: "Held back by the rate", cap: "Held back by the cap: it is full", health: "Held back by the shop: it is slow or down", nobody: "Nobody is waiting", closed: "Nobody is called now" };
+  const LIMITS = { rate: "Held back by the rate", cap: "Held back by the cap: it is full", health: "Held back by the shop: it is slow or down", stock: "Held back by the stock: it may be gone", nobody: "Nobody is waiting", closed: "Nobody is called now" };
 
   // Of what holds for longer than a moment, the gravest first: [look, text].
   function states(room) {
     const told = [];
     if (room.open_until_ms && !room.is_closed) told.push(["warn", "Open to all until " + clock(room.open_until_ms)]);
     if (room.health) told.push(shop(room));
+    if (room.stock) told.push([room.stock.left ? "good" : "warn", words.number(room.stock.left) + " left, " + words.number(room.stock.held) + " may come back"]);
     if (room.awaits_spin) told.push(["wait", "Waiting for the beacon"]);
     return told;
   }
@@ -31,6 +32,7 @@ function makeWords() {
 
   const words = {
     integer: integer, decimal: decimal, compact: compact, LIMITS: LIMITS, states: states, flow: flow, changed: changed,
+    isGone: function (room) { return room.phase === "sold_out" && Boolean(room.stock) && room.stock.left + room.stock.held === 0; },
     phase: function (room) { return room.is_closed ? "Closed" : PHASES[room.phase]; },
     number: function (value) { return Number.isInteger(value) ? integer.format(value) : decimal.format(value); },
     plain: function (value) { return String(Math.round(value * 1000) / 1000); },
@@ -56,6 +58,7 @@ function makeWords() {
     if (room.awaits_spin) return "The draw waits for its beacon: nobody is called before it is turned, or its time is up.";
     if (room.phase === "paused") return "Paused: nobody is called. " + words.count(room.waiting, "person waits.", "people wait.");
     if (room.phase === "ended") return "Over: nobody joins, nobody is called. Resume opens it again.";
+    if (words.isGone(room)) return "Sold out, as the shop reports. Everybody keeps their place, and it goes on by itself as soon as something comes back.";
     if (room.phase === "sold_out") return "Sold out: nobody is called any more.";
     if (room.phase === "prequeue") return words.count(room.waiting, "person has", "people have") + " come for the opening." + (room.waiting ? " At " + words.number(room.rate_per_minute) + " a minute they are through " + words.duration(figures.through_at_rate_s) + " after it." : "")
       + (room.isHeld ? " Paused: at the opening nobody is called until you resume." : "");
@@ -63,6 +66,7 @@ function makeWords() {
       if (room.health.circuit === "open") return "The shop does not answer: nobody is let in, and who is inside sees a page that tries again. It opens by itself as soon as a try succeeds.";
       return (room.health.circuit === "half_open" ? "The shop answers again: a few are let in to try it. " : "The shop is slow: ") + words.number(Math.round(room.effective_rate_per_minute)) + " of " + words.number(room.rate_per_minute) + " a minute are let in for now; at that pace the line is through in " + words.duration(figures.through_at_rate_s) + ".";
     }
+    if (figures.limit === "stock") return room.stock.left ? "No more people are on their way than there is for them." : "Nothing is left this moment: nobody is called until something comes back.";
     if (!room.waiting) return "Nobody is waiting: who comes goes straight in, up to " + words.number(room.rate_per_minute) + " a minute.";
     let told = "At " + words.number(room.rate_per_minute) + " a minute the line is through in " + words.duration(figures.through_at_rate_s) + ".";
     if (figures.limit === "cap") {

@@ -18,7 +18,7 @@ function place() {
 
 function wait() {
   const at = place(), rate = pulse.rate_per_minute, mark = me.mark;
-  if (at === null || !rate || isDown() || pulse.phase !== "open" && pulse.phase !== "idle") return null;
+  if (at === null || !rate || isDown() || isShort(pulse.stock, at - 1) || pulse.phase !== "open" && pulse.phase !== "idle") return null;
   if (mark && mark.wait) {
     const factor = at / mark.place * (mark.rate / rate || 1);
     return { low: mark.wait.low * factor, likely: mark.wait.likely * factor, high: mark.wait.high * factor };

@@ -17,7 +17,7 @@ function paint() {
   const quiet = !!(me.stop || me.turn || phase === "ended");
   const draw = !!me.ticket && score() === null && at === null;
   const [view, eyebrow, headline, lead, button] = describe({
-    phase: phase, turn: me.turn, stop: me.stop, detail: me.detail, again_ms: me.retry_ms - Date.now(), ticket: me.ticket, place: at, draw: draw, clock: before_ms > 0,
+    phase: phase, turn: me.turn, stop: me.stop, detail: me.detail, again_ms: me.retry_ms - Date.now(), ticket: me.ticket, place: at, draw: draw, clock: before_ms > 0, stock: pulse && pulse.stock,
   });
   const news = body.dataset.view !== view;
   body.dataset.view = view;

@@ -16,6 +16,18 @@ function waitText(low_s, high_s) {
   return (low === high ? "About " + high : low + "–" + high) + " " + unit[2];
 }
 
+// What is left, rounded down to two figures, for it changes while it is read; the server has the same rule.
+function about(n) {
+  return n < 20 ? n : "About " + count(n - n % Math.pow(10, String(n).length - 2));
+}
+
+function stockText(stock, ahead) {
+  if (!stock.left) return "Nothing is free this moment. " + count(stock.held) + " set aside may come back: then the line moves on.";
+  return about(stock.left) + " left, " + (ahead ? count(ahead) : "nobody") + " ahead of you" + (isShort(stock, ahead) ? ": it may sell out before your turn." : ".");
+}
+
+const isShort = (stock, ahead) => stock && (!stock.left || ahead >= stock.left + stock.held);
+
 function clockParts(ms) {
   const s = Math.max(0, Math.ceil(ms / 1000)), two = n => String(n).padStart(2, "0");
   const parts = [[two(Math.floor(s / 3600) % 24), "hours"], [two(Math.floor(s / 60) % 60), "minutes"], [two(s % 60), "seconds"]];
@@ -43,8 +55,8 @@ function describe(s) {
   if (s.phase === "ended") return ["ended", "Closed", "This sale has ended", "Thank you for coming. Nobody is let in any more."];
   if (s.phase === "sold_out") return ["sold_out", "Sold out", "Everything is sold", s.ticket ? "Your place is kept: should something come back, the line moves on by itself." : "Should something come back, this page goes on by itself."];
   if (s.phase === "paused") return ["paused", "Paused", s.place ? "Your place in line" : "Admission is paused", "Nobody is let in at the moment. Your place is kept, and the line goes on by itself."];
-  if (s.phase === "prequeue") return ["prequeue", "Opening soon", s.clock ? "Doors open in" : "Doors open any moment", prequeueLead(s)];
-  if (s.ticket && s.place) return ["waiting", s.phase === "idle" ? "Busy right now" : "Doors are open", "Your place in line", "This page lets you in by itself when it is your turn."];
+  if (s.phase === "prequeue") return ["prequeue", "Opening soon", s.clock ? "Doors open in" : "Doors open any moment", (s.stock ? about(s.stock.left) + " to sell. " : "") + prequeueLead(s)];
+  if (s.ticket && s.place) return ["waiting", s.phase === "idle" ? "Busy right now" : "Doors are open", "Your place in line", (s.stock ? stockText(s.stock, s.place - 1) + " " : "") + "This page lets you in by itself when it is your turn."];
   if (s.ticket) return ["waiting", "Doors are open", "You are in line", "Your place is being worked out."];
   if (s.phase) return ["joining", "Waiting room", "Getting you a place", "Many people are here, so everybody waits in line for a while."];
   return ["checking", "Waiting room", "One moment, please", "Many people are here, so everybody waits in line for a while."];

@@ -8,6 +8,8 @@ from typing import Any
 
 import pytest
 
+from tests.identity import HEAD, signed
+from tests.identity import SECRET as IDENTITY_SECRET
 from tests.till import SIGNER, Shop, Shopper, config, gateway, shop
 from tests.wire import Reply, faults_of, request, send
 from waitroom.kernel.redis import ScriptRunner
@@ -54,6 +56,12 @@ async def reserve(till: Shop, body: bytes, *more: str | bytes, name: str = "eve"
         "GET //checkout/orders/x",
         "GET /./checkout/orders/x",
         "GET /checkout/../checkout/orders/x",
+        "POST /sales/drop/waitlist",
+        "GET /sales/drop/waitlist",
+        "DELETE /sales/drop/waitlist",
+        "POST /sales/dr%6fp/w%61itlist",
+        "GET /sales/drop/waitlist/",
+        "POST /sales//waitlist",
         "GET /drop/",
         "POST /drop/reserve",
         "GET /drop/checkout/x",
@@ -328,6 +336,23 @@ async def test_what_one_shopper_is_told_no_cache_keeps(till: Shop) -> None:
     assert {answer.headers["Cache-Control"] for answer in answers} == {"no-store"}
 
 
+async def test_who_holds_every_stream_keeps_no_buyer_out(tmp_path: Path, redis: ScriptRunner, valkey_url: str) -> None:
+    chosen = config(tmp_path, f"{valkey_url}?db=1", tables={"server": {"max_streams": 5}})
+    async with shop(chosen) as till:
+        port = int(till.url.rpartition(":")[2])
+        for _ in range(3):  # and each time all of them hang up, and come back at once
+            held = [await asyncio.open_connection("127.0.0.1", port) for _ in range(20)]
+            statuses = []
+            for reader, writer in held:
+                writer.write(request("GET /sales/drop/events"))
+                statuses.append((await reader.readline()).split()[1])
+            assert sorted(statuses) == [b"200"] * 5 + [b"503"] * 15
+            assert (await till.shopper().reserve()).status == 201
+            for _, writer in held:
+                writer.close()
+                await writer.wait_closed()
+
+
 async def test_holds_and_cancels_in_turn_gain_nothing(till: Shop) -> None:
     eve = till.shopper("eve")
     for number in range(5):
@@ -368,3 +393,60 @@ async def test_the_simulated_gateway_refuses_what_is_odd(content_type: str, body
             told: dict[str, Any] = reply.json()
 
             assert (400 <= reply.status < 500, "error" in told) == (True, True)
+
+
+# Who buys
+
+NONE = {"alg": "none", "typ": "JWT"}
+CLAIMS = {"sub": "ada", "sid": "eve", "exp": 4_000_000_000}
+
+
+@pytest.mark.parametrize(
+    "token",
+    [
+        signed(NONE, CLAIMS),
+        signed(NONE, CLAIMS).rpartition(".")[0] + ".",
+        signed(HEAD | {"alg": "HS512"}, CLAIMS),
+        signed(HEAD | {"alg": ["HS256"]}, CLAIMS),
+        signed([], CLAIMS),
+        signed(b"{", CLAIMS),
+        signed(b"[" * 150, CLAIMS),
+        signed(HEAD, CLAIMS, b""),
+        signed(HEAD, CLAIMS, b"a-test-secret-that-is-32-bytes-long!"),
+        signed(HEAD, CLAIMS | {"sid": "alice"}),
+        signed(HEAD, CLAIMS | {"sid": None}),
+        signed(HEAD, {"sub": "ada", "exp": 4e9}),
+        signed(HEAD, CLAIMS | {"sub": ""}),
+        signed(HEAD, CLAIMS | {"sub": 7}),
+        signed(HEAD, CLAIMS | {"sub": "x" * 256}),
+        signed(HEAD, CLAIMS | {"exp": "4000000000"}),
+        signed(HEAD, CLAIMS | {"exp": True}),
+        signed(HEAD, CLAIMS | {"exp": float("inf")}),
+        signed(HEAD, CLAIMS | {"exp": float("nan")}),
+        signed(HEAD, CLAIMS | {"exp": 10**300}),
+        signed(HEAD, CLAIMS | {"exp": 1_000_000_000}),
+        signed(HEAD, CLAIMS | {"nbf": 3_900_000_000}),
+        signed(HEAD, CLAIMS | {"nbf": {}}),
+        signed(HEAD, [CLAIMS]),
+        signed(HEAD, CLAIMS) + "=",
+        signed(HEAD, CLAIMS) + "\n",
+        " " + signed(HEAD, CLAIMS),
+        signed(HEAD, CLAIMS).replace(".", "..", 1),
+        signed(HEAD, CLAIMS)[:-1] + "_",
+        "",
+        "..",
+        "\ud800",
+        "x" * 2000,
+    ],
+)
+async def test_nobody_passes_for_an_account_of_the_store(
+    tmp_path: Path, redis: ScriptRunner, valkey_url: str, token: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("WAITROOM_IDENTITY_SECRET", IDENTITY_SECRET.decode())
+    async with shop(config(tmp_path, f"{valkey_url}?db=1", limit_per_identity=2), with_jobs=False) as till:
+        wanted = {"sale": "drop", "lines": [{"sku": "sneaker", "qty": 1}]}
+        reply = await reserve(till, json.dumps(wanted | {"identity": token}).encode(), "Idempotency-Key: k")
+        assert reply.status in {403, 400, 422}
+        assert await till.available() == 10
+        sound = json.dumps(wanted | {"identity": signed(HEAD, CLAIMS)}).encode()
+        assert (await reserve(till, sound, "Idempotency-Key: k")).status == 201

@@ -15,7 +15,7 @@ from openapi_spec_validator import validate
 
 from inventory_backend.paying import WEBHOOK_SECRET_VARIABLE
 from inventory_backend.payments.signatures import HEADER, sign
-from inventory_backend.sales import HoldState, OrderStatus, SaleState
+from inventory_backend.sales import HoldState, OrderStatus, SaleState, WaitlistState
 from tests.described import FOLDER, Described
 from tests.edges import EVENT, Front, Store, as_app, front
 from tests.fakes import FakeClock
@@ -28,7 +28,7 @@ from waitroom.kernel.clock import SystemClock
 from waitroom.kernel.pages import Pages
 from waitroom.kernel.redis import ScriptRunner
 from waitroom.kernel.tasks import running
-from waitroom.kernel.tokens import Keys
+from waitroom.kernel.tokens import Keys, StockReport, StockReportSigner
 from waitroom.rules.rooms import Phase, RoomRules
 from waitroom.store.audit import Audit
 from waitroom.store.rooms import Rooms, Standing
@@ -60,6 +60,7 @@ def test_the_words_of_the_documents_are_those_of_the_code() -> None:
     assert words("till", "Sale", "state") == set(SaleState)
     assert words("till", "Hold", "status") == set(HoldState)
     assert words("till", "Order", "status") == set(OrderStatus)
+    assert words("till", "Standing", "status") == set(WaitlistState)
 
 
 # The edge
@@ -75,6 +76,7 @@ async def test_the_edge_is_described(redis: ScriptRunner, keys: Keys, store: Sto
     async with front(redis, keys, store, opens_in_s=-1, edge=trusted) as after:
         await after.tick()
         await _opened(partial(ask, described, after.client), after, joined)
+        await _stocked(partial(ask, described, after.client), after, StockReportSigner(keys))
 
     assert described.operations - described.asked == set(), "every route was asked"
 
@@ -105,6 +107,8 @@ async def _gathered(ask_: Any) -> dict[str, Any]:
             await ask_("GET", f"/.waitroom/auth/{front_}", headers=headers)
         await ask_("GET", "/.waitroom/auth/envoy{target}", target="/drop/", headers=headers)
     await ask_("POST", "/.waitroom/auth/revoke/{room}", headers={"Waitroom-Pass": "forged"})
+    await ask_("POST", f"{OWN}/stock", json={"report": "forged"})
+    await ask_("POST", f"{OWN}/stock", json={})
     return joined
 
 
@@ -123,6 +127,16 @@ async def _opened(ask_: Any, door: Front, joined: dict[str, Any]) -> None:
     assert await ask_("POST", "/.waitroom/auth/revoke/{room}", headers={"Waitroom-Pass": shown}) is None
     await ask_("POST", f"{OWN}/queue/leave", headers=ticket)
     await ask_("POST", f"{OWN}/queue/leave", headers={"Origin": "https://evil.example"})
+
+
+async def _stocked(ask_: Any, door: Front, signer: StockReportSigner) -> None:
+    """Report as the store behind: once, twice, and too late."""
+    now_ms = door.edge.rooms.now_ms()
+    for said_ms in (now_ms, now_ms, 0):
+        report = signer.sign(StockReport("drop", 40, 3, said_ms))
+        await ask_("POST", f"{OWN}/stock", json={"report": report})
+    await door.tick()
+    assert (await ask_("GET", f"{OWN}/pulse"))["stock"] == {"left": 40, "held": 3}
 
 
 # The listener for operators
@@ -212,6 +226,9 @@ async def test_the_till_is_described(till: Shop) -> None:
         await asked("GET", path, is_in=False)
     for name in ("drop", "nothing"):
         await asked("GET", f"/sales/{name}", template="/sales/{sale}", is_in=False)
+    await asked("GET", "/sales/nothing/events", template="/sales/{sale}/events", is_in=False)
+    async with till.session.get(f"{till.url}/sales/drop/events") as stream:
+        assert stream.content_type == "text/event-stream"
     await asked("POST", "/checkout/reserve", json=wanted, key="k", is_in=False)
     held = await asked("POST", "/checkout/reserve", json=wanted, key="k")
     await asked("POST", "/checkout/reserve", json=wanted, key="k")
@@ -230,5 +247,16 @@ async def test_the_till_is_described(till: Shop) -> None:
     other = await asked("POST", "/checkout/reserve", json=wanted, key="o")
     await asked("POST", "/checkout/cancel", json={"reservation_id": other["reservation_id"]})
     await asked("POST", "/checkout/commit", json=paying | {"reservation_id": other["reservation_id"]}, key="d")
+    waitlist = partial(asked, path="/sales/drop/waitlist", template="/sales/{sale}/waitlist")
+    wish = {"lines": wanted["lines"]}
+    await waitlist("POST", json=wish)
+    others = [(await till.shopper(f"s{n}").reserve()).body for n in range(9)]
+    await waitlist("GET")
+    for _ in range(2):
+        await waitlist("POST", json=wish)
+    await till.shopper("s0").cancel(others[0]["reservation_id"])
+    assert (await waitlist("GET"))["offer"]["status"] == "held"
+    await waitlist("DELETE")
+    await waitlist("DELETE", is_in=False)
 
     assert described.operations - described.asked == set(), "every route was asked"

@@ -7,7 +7,18 @@ import pytest
 from pydantic import BaseModel
 
 from inventory_backend import config
-from inventory_backend.config import Config, Ledger, Logs, Redis, Sale, Secrets, Server, read, upstream_signer
+from inventory_backend.config import (
+    Config,
+    Ledger,
+    Logs,
+    Redis,
+    Sale,
+    Secrets,
+    Server,
+    Wave,
+    read,
+    upstream_signer,
+)
 from inventory_backend.paying import Payments
 from inventory_backend.receivers import Confirmations, Mail, Webhook
 from tests.till import KEYS
@@ -22,20 +33,32 @@ SMALL = {"sales": [{"name": "drop", "skus": [{"sku": "a", "name": "A", "price": 
 def test_the_shipped_file_says_the_defaults() -> None:
     shipped, small = read(SHIPPED, {}), parse(SMALL, Config)
 
-    for table in ("server", "redis", "ledger", "payments", "confirmations", "mail", "secrets", "logs", "webhooks"):
+    for table in (
+        "server",
+        "redis",
+        "ledger",
+        "room",
+        "payments",
+        "confirmations",
+        "mail",
+        "secrets",
+        "logs",
+        "webhooks",
+    ):
         assert getattr(shipped, table) == getattr(small, table)
     own = {"name", "skus"}
     assert shipped.sales[0].model_dump(exclude=own) == small.sales[0].model_dump(exclude=own)
 
 
 @pytest.mark.parametrize(
-    "model", [Server, Redis, Ledger, Payments, Confirmations, Mail, Webhook, Secrets, Logs, Sale, config.Sku]
+    "model",
+    [Server, Redis, Ledger, config.Room, Payments, Confirmations, Mail, Webhook, Secrets, Logs, Sale, config.Sku, Wave],
 )
 def test_the_shipped_file_names_every_setting_with_a_comment(model: type[BaseModel]) -> None:
     text = SHIPPED.read_text("utf-8")
     for field in model.model_fields.values():
         key = field.validation_alias
-        if key != "skus":
+        if key not in {"skus", "waves"}:
             assert re.search(rf"^(# )?{key} = .+ +# .+$", text, re.MULTILINE), key
         assert field.description
 
@@ -98,6 +121,24 @@ def test_a_sale_must_fit_together() -> None:
     assert [fault.partition(": ")[0] for fault in refused.value.faults] == ["sales[0].skus[1].sku", "sales[0].ends_at"]
 
 
+def test_a_wave_comes_once_at_a_time_and_before_the_end() -> None:
+    at = ["2026-11-28T09:30:00Z", "2026-11-28T10:30:00+01:00", "2026-11-28T10:00:00Z"]
+    waves = [{"at": one, "add": 5} for one in at]
+    sku = {"sku": "a", "name": "A", "price": 1, "total": 1}
+
+    with pytest.raises(ConfigFault) as refused:
+        parse({"sales": [{"name": "drop", "skus": [sku | {"waves": waves}]}]}, Config)
+    assert [fault.partition(": ")[0] for fault in refused.value.faults] == ["sales[0].skus[0].waves[1].at"]
+
+    late = {"ends_at": "2026-11-28T10:00:00Z", "skus": [sku | {"waves": [waves[0], waves[2]]}]}
+    with pytest.raises(ConfigFault) as refused:
+        parse({"sales": [{"name": "drop", **late}]}, Config)
+    assert [fault.partition(": ")[0] for fault in refused.value.faults] == ["sales[0].skus[0].waves[1].at"]
+
+    with pytest.raises(ConfigFault, match="more than"):
+        parse({"sales": [{"name": "drop", "skus": [sku | {"waves": [waves[0] | {"add": 10**8}]}]}]}, Config)
+
+
 def test_the_environment_overrides_the_file(tmp_path: Path) -> None:
     environment = {"REDIS_URL": "redis://r:1", "WAITROOM_SIMULATED_GATEWAY_URL": "http://127.0.0.1:9999"}
 
@@ -142,3 +183,15 @@ def test_an_unusable_secret_is_refused(given: str) -> None:
         upstream_signer(parse(SMALL, Config), {"WAITROOM_UPSTREAM_SECRET": given})
 
     assert not given or given not in str(refused.value)
+
+
+def test_the_room_is_where_the_file_says_else_where_the_one_who_starts_us_says(tmp_path: Path) -> None:
+    path = tmp_path / "inventory.toml"
+    small = '[[sales]]\nname = "drop"\nskus = [{ sku = "a", name = "A", price = 1, total = 1 }]\n'
+    path.write_text(small)
+    assert read(path, {}).room.url == ""
+    assert read(path, {config.ROOM_VARIABLE: "http://127.0.0.1:8080"}).room.url == "http://127.0.0.1:8080"
+    path.write_text('room = { url = "https://shop.example/" }\n' + small)
+    assert read(path, {config.ROOM_VARIABLE: "http://127.0.0.1:8080"}).room.url == "https://shop.example"
+    with pytest.raises(ConfigFault):
+        read(path.with_name("none.toml"), {})

@@ -16,11 +16,13 @@ async def test_every_job_takes_a_step(tmp_path: Path, redis_url: str) -> None:
     assert {loop.name for loop in loops} == {
         "rebuild",
         "reconcile",
+        "restock",
         "catalogue",
         "expire",
         "outbox",
         "payments",
         "gateway",
+        "waitlist",
         "time",
         "forget",
         "spread",

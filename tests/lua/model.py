@@ -3,6 +3,7 @@
 It keeps who is in line, who was called and who came, and counts anew whatever the scripts keep as running numbers.
 """
 
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -32,6 +33,16 @@ class Batch:
 
 
 @dataclass(frozen=True)
+class Supply:
+    """What the store behind reported: units free and set aside, when by its own clock, and when it was heard."""
+
+    left: int
+    held: int
+    said_ms: int
+    heard_ms: int
+
+
+@dataclass(frozen=True)
 class Memory:
     """What a worker carries from one tick to the next."""
 
@@ -46,6 +57,7 @@ class Memory:
     is_ended: bool
     message: str
     lanes: dict[str, dict[str, Any]]
+    supply: "Supply | None" = None
 
 
 @dataclass
@@ -66,6 +78,8 @@ class Times:
     spin: float = 0.0
     priority_weight: float = 3.0
     slow_share: float = 0.1
+    lasts_ms: int = 15_000
+    deciding_ms: int = 20_000
 
 
 GROWS = ("serving", "lapsed_upto", "called", "admitted", "lapsed", "heads")
@@ -315,6 +329,12 @@ class Model:
     unseen_until_ms: int = 0
     gather_for: int = 0
     gather_until_ms: int = 0
+    supply: Supply | None = None
+    counting: Supply | None = None
+    may_buy: int = 0
+    came: list[list[int]] = field(default_factory=list)
+    is_gone: bool = False
+    last_seen: tuple[int, int] | None = None
 
     def __post_init__(self) -> None:
         self.lanes = {name: Lane(name, self.times) for name in LANES}
@@ -357,6 +377,8 @@ class Model:
             return "prequeue"
         if self.is_paused:
             return "paused"
+        if self.is_gone:
+            return "sold_out"
         has_begun = t.starts is not None and now >= t.starts
         return "open" if has_begun or self.ready(now) or self.missing(now) else "idle"
 
@@ -390,6 +412,7 @@ class Model:
             self.generation, self.beats, self.revision, self.waiting() + self.missing(now), self.inside(now), last,
             dict(self.by_ops), self.is_paused, self.is_ended, self.message,
             {lane.name: {name: getattr(lane, name) for name in (*GROWS, "show_up")} for lane in self.used()},
+            self.supply,
         )  # fmt: skip
 
     # the moves
@@ -406,6 +429,7 @@ class Model:
             self._heal(now, memory, newborn)
         self.rate = float(self.by_ops.get("rate", self.times.rate))
         self.cap = int(self.by_ops.get("cap", self.times.cap))
+        self._heed_supply(now)
         main = self.lanes[MAIN]
         main.heads = max(main.heads, main.heads_in_line())
         if not self.missing(now):
@@ -417,11 +441,12 @@ class Model:
         tokens = self.refilled(now)
         if not is_admitting:
             tokens = min(tokens, 1.0)
-        inside = self.inside(now)
-        due = floor(min(tokens + _ALMOST, self.cap - inside) - self.expected())
+        inside, expected = self.inside(now), self.expected()
+        due = min(floor(min(tokens + _ALMOST, self.cap - inside) - expected), self._limited(now))
         is_calling = phase == "open" and self.ready(now) and due >= 1 and not self.missing(now)
         for lane, count in share_out(list(self.lanes.values()), now, due, self.times) if is_calling else []:
             lane.call(now, count)
+        self.may_buy = max(0, self.may_buy - (self.expected() - expected))
         is_full = tokens >= self.burst() and tokens == self.tokens
         if not (is_admitting and is_full and not self.waiting() and not self.awaited() and not inside):
             self.keep(tokens, now)
@@ -433,7 +458,54 @@ class Model:
         used = self.used()
         lanes = [(lane.name, lane.serving, lane.called, len(lane.waiting())) for lane in used]
         counts = [inside, len(self.awaited()), sum(lane.admitted for lane in used), sum(lane.lapsed for lane in used)]
-        return ["ticked", self.phase(now), lanes, *counts, self.rate, self.cap, self.message, self.revision]
+        return [
+            "ticked", self.phase(now), lanes, *counts, self.rate, self.cap, self.message, self.revision,
+            [self.counting.left, self.counting.held, self.may_buy] if self.counting else [],
+        ]  # fmt: skip
+
+    def report(self, left: int, held: int, said: int, now: int) -> Reply:
+        if not self.is_loaded:
+            return ["unloaded"]
+        if self.supply and said <= self.supply.said_ms:
+            return ["known"]
+        self.supply = Supply(left, held, said, now)
+        return ["taken"]
+
+    def _heed_supply(self, now: int) -> None:
+        counts = self.supply is not None and now - self.supply.heard_ms < self.times.lasts_ms
+        self.counting = self.supply if counts else None
+        was_gone, self.is_gone = (
+            self.is_gone,
+            self.counting is not None and self.counting.left + self.counting.held == 0,
+        )
+        if was_gone and not self.is_gone:
+            self.keep(min(1.0, self.tokens), now)
+            for lane in self.lanes.values():
+                lane.call_again(now)
+        if not self.counting:
+            self.came, self.may_buy, self.last_seen = [], 0, None
+
+    def _undecided(self, now: int, left: int) -> int:
+        """Return how many came in a moment ago and may still buy; units are taken by who came first of them."""
+        had, admitted = self.last_seen or (left, self.admitted())
+        self.last_seen = left, self.admitted()
+        if (arrived := self.admitted() - admitted) > 0:
+            if not self.came or now - self.came[-1][0] >= self.times.deciding_ms / 4:
+                self.came.append([now, 0])
+            self.came[-1][1] += arrived
+        everybody = [ms for ms, people in self.came for _ in range(people)][max(0, had - left) :]
+        self.came = [[ms, count] for ms, count in Counter(everybody).items() if now - ms < self.times.deciding_ms]
+        return sum(people for _, people in self.came)
+
+    def _limited(self, now: int) -> int:
+        """Return how many may be called for what the store has; any number where it does not say."""
+        if not self.counting:
+            return 2**53
+        self.may_buy = max(0, self.counting.left - self.expected() - self._undecided(now, self.counting.left))
+        return self.may_buy
+
+    def admitted(self) -> int:
+        return sum(lane.admitted for lane in self.used())
 
     def _heal(self, now: int, memory: Memory, newborn: str) -> None:
         is_followed = memory.generation in self.lives
@@ -450,6 +522,8 @@ class Model:
             self.keep(min(1.0, self.tokens), now)
         if is_behind:
             self._recall_sessions(now, memory, is_more=is_followed)
+            if memory.supply and (not self.supply or memory.supply.said_ms > self.supply.said_ms):
+                self.supply = memory.supply
             healed_called = self.called() if self.healed_called is None else self.healed_called
             called_since = self.called() - healed_called if is_followed else 0
             for lane in self.lanes.values():
@@ -482,6 +556,9 @@ class Model:
             return ["wait", "rate"]
         if self.inside(now) + self.expected() >= self.cap:
             return ["wait", "cap"]
+        if self.counting and self.may_buy < 1:
+            return ["wait", "stock"]
+        self.may_buy -= 1
         return self._admit(session, tokens, now, self.lanes[MAIN])
 
     def _admit(self, session: str, tokens: float, now: int, lane: Lane) -> Reply:
@@ -579,7 +656,7 @@ class Model:
             return ["waiting"]
         if turn <= lane.lapsed_upto and ticket not in lane.returned:
             return ["lapsed"]
-        if self.is_paused:
+        if self.is_paused or self.is_gone:
             return ["later", MOMENT_MS]
         tokens = self.refilled(now)
         if tokens < 1 - _ALMOST:

@@ -36,6 +36,8 @@ class Room:
     trim_ms: int = 86_400_000
     priority_weight: float = 3.0
     slow_share: float = 0.1
+    lasts_ms: int = 15_000
+    deciding_ms: int = 20_000
     memory: str = ""
     last_memory: str = ""
     rate_floor: float = 6.0
@@ -46,12 +48,12 @@ class Room:
         limits = [repr(self.rate), self.cap, self.window_ms, self.settle_ms, newborn, "commitment", self.keep_ms]
         draw = ["" if self.awaited is None else T0 + self.awaited, "none"]
         memories = [self.memory if memory is None else memory, self.regather_ms, self.trim_ms]
-        weights = [repr(self.priority_weight), repr(self.slow_share)]
+        weights = [repr(self.priority_weight), repr(self.slow_share), self.lasts_ms, self.deciding_ms]
         reply = await self.run("rooms/tick", at, KEYS.event, *self.times(), *limits, *draw, *memories, *weights)
         names = (
             "word generation phase now lanes sessions outstanding admitted lapsed rate cap message "
             "revision commitment spin in_force ratio circuit circuit_since spin_source roster_root roster_count "
-            "closed open_until revoked_before show_up_ratio memory"
+            "closed open_until revoked_before show_up_ratio stock memory"
         )
         told = dict(zip(names.split(), reply, strict=True))
         self.last_memory = told.pop("memory")
@@ -116,6 +118,10 @@ class Room:
         told = [KEYS.event, kind, value, self.window_ms, "ann", "because", id_ or f"{kind} {value} {at}"]
         return await self.run("rooms/control", at, *told)
 
+    async def stock(self, left: int, held: int = 0, at: int = 0, *, said: int | None = None) -> Any:
+        """Report as the store behind; `said` is ms after T0 by its own clock, which by default goes as ours."""
+        return await self.run("rooms/stock", at, left, held, T0 + (at if said is None else said))
+
     async def health(self, at: int = 0, *seen: int, probe: str = "", worker: str = "w1", serial: int = -1) -> Any:
         """Report requests, slow and failed ones, with the defaults of the configuration."""
         told = [worker, next(self.serials) if serial < 0 else serial, *(seen or (0, 0, 0)), probe]
@@ -170,6 +176,7 @@ _PLACE_OF_NOW = {
     "draws/freeze": 0,
     "rooms/control": 0,
     "rooms/health": 0,
+    "rooms/stock": 0,
     "sessions/touch": 0,
     "rooms/join": 1,
     "rooms/enter": 1,

@@ -18,6 +18,7 @@ RATES = st.sampled_from([1 / 7, 0.001, 1.0, 59.9, 60.0, 90.0, 600.0, 1234.5, 60_
 FRACTIONS = st.integers(0, 2**52 - 1).map(lambda number: number / 2**52)
 SPINS = st.one_of(st.just(0.0), FRACTIONS, st.sampled_from([0.25, 0.5]))
 SCORES = st.tuples(st.integers(-9, -1), st.one_of(FRACTIONS, st.just(0.0)), st.integers(1, 64))
+UNITS = st.sampled_from([0, 0, 1, 3, 50])
 PICKS = st.lists(st.integers(0, 24), max_size=12)
 CHANGES = st.one_of(
     st.sampled_from([("pause", ""), ("resume", ""), ("message", "Hello, you there."), ("end", ""), ("resume", "")]),
@@ -159,6 +160,12 @@ class RoomMachine(RuleBasedStateMachine):
             assert self.twin.claim(ticket)[0] in {"later", "ended", "lapsed", "unknown"}
         self.twin.tick()
         self.twin.control("resume")
+
+    @rule(left=UNITS, held=UNITS, late=st.sampled_from([0, 0, 0, 1, 5_000]))
+    def stock(self, left: int, held: int, late: int) -> None:
+        said = self.twin.now - late
+        self.twin.stock(left, held, said)
+        assert self.twin.stock(left + 1, held, said) == ["known"], "a report counts once"
 
     @rule(how=st.integers(0, 9))
     def seldom(self, how: int) -> None:

@@ -91,7 +91,7 @@ MUTANTS: dict[str, Patch] = {
         "sessions/claim": ("knock(room, lane, ticket, called_at, now + wait + PATIENCE_MS, now)", ""),
     },
     "a claim gets past a pause": {
-        "sessions/claim": ("if is_held(room, event) then\n  return", "if false then\n  return")
+        "sessions/claim": ("if held_as(room, event) then\n  return", "if false then\n  return")
     },
     "a claim gets past the end": {
         "sessions/claim": ("if r[2] == event or (ends and now >= ends) then", "if false then")
@@ -195,7 +195,7 @@ MUTANTS: dict[str, Patch] = {
         "sessions/touch": ("seen_again(room, now)\n    end", "\n    end")
     },
     "old tokens are spent twice": {
-        "rooms/tick": ("keep_tokens(room, math.min(1, tonumber(", "tostring(math.min(1, tonumber(")
+        "rooms/tick": (", 0)\n    keep_tokens(room, math.min(1, tonumber(", ", 0)\n    tostring(math.min(1, tonumber(")
     },
     "guests have no weight": {
         "rooms/tick": ("and weights.priority or lane.ready / crowd", "and 1 or lane.ready / crowd")
@@ -229,6 +229,55 @@ MUTANTS: dict[str, Patch] = {
     "a loss brings back main alone": {
         "rooms/tick": ("grown[lane.name] = lane.is_used and", "grown[lane.name] = lane.name == 'main' and")
     },
+    "a report counts twice": {"rooms/stock": ("said <= last.said_ms", "said < last.said_ms")},
+    "a late report counts": {
+        "rooms/stock": ("if last and said <= last.said_ms then", "if last and said == last.said_ms then")
+    },
+    "a report counts for ever": {"rooms/tick": ("now - supply.heard_ms >= lasts", "false")},
+    "nothing to come back is no reason to wait": {"rooms/tick": ("supply.left + supply.held == 0", "false")},
+    "what is held is gone": {
+        "rooms/tick": ("supply and supply.left + supply.held == 0", "supply and supply.left == 0")
+    },
+    "units that return open nothing": {"rooms/tick": ("redis.call('HDEL', room, 'gone')", "")},
+    "units that return give no new window": {
+        "rooms/tick": (
+            "now)\n    call_again(room, lanes, now, window)\n  end\n  if said.may_buy",
+            "now)\n  end\n  if said.may_buy",
+        )
+    },
+    "units that return let a burst in": {
+        "rooms/tick": (
+            "'gone')\n    keep_tokens(room, math.min(1, tonumber(redis.call('HGET', room, 'tokens'))), now)",
+            "'gone')\n    keep_tokens(room, 9, now)",
+        )
+    },
+    "people are called for whom there is nothing": {"rooms/tick": ("- expected), may_buy)", "- expected), math.huge)")},
+    "people are called for what is held": {
+        "rooms/tick": ("supply.left - expected -", "supply.left + supply.held - expected -")
+    },
+    "who is on the way buys nothing": {"rooms/tick": ("supply.left - expected -", "supply.left -")},
+    "who came in has bought at once": {
+        "rooms/tick": ("all, kept[#kept + 1] = all + group.people,", "kept[#kept + 1] =")
+    },
+    "who has bought may still buy": {
+        "rooms/tick": ("group.people - bought, taken - bought", "group.people, taken - bought")
+    },
+    "a unit is taken twice": {"rooms/tick": ("group.people - bought, taken - bought", "group.people - bought, taken")},
+    "units that return make people buy": {
+        "rooms/tick": ("math.max(0, (had or left) - left)", "math.abs((had or left) - left)")
+    },
+    "who came in buys for ever": {
+        "rooms/tick": ("if group.people > 0 and now - group.ms < deciding then", "if group.people > 0 then")
+    },
+    "nobody new comes in": {"rooms/tick": ("newest.people = newest.people + arrived", "newest.people = newest.people")},
+    "who comes in makes all others wait": {"rooms/tick": ("now - newest.ms < deciding / STEPS", "true")},
+    "straight in where there is nothing": {"rooms/enter": ("if may_buy and may_buy < 1 then", "if false then")},
+    "who comes straight in takes nothing": {
+        "rooms/enter": ("redis.call('HINCRBY', room, 'may_buy', -1)", "redis.call('HINCRBY', room, 'may_buy', 0)")
+    },
+    "a claim gets past sold out": {"sessions/claim": ("held[4] == '1' and 'sold_out' or nil", "nil")},
+    "a loss forgets the stock": {"rooms/tick": ("    recall_supply(room, memory.stock)\n", "\n")},
+    "a loss brings an old report back": {"rooms/tick": ("not held or seen.said_ms > held.said_ms", "true")},
     "leaving frees no call": {
         "rooms/leave": (
             "  one_less(room, lane, ticket, called_at, now)\n",
@@ -276,6 +325,7 @@ class Walk:
         )
         self.twin = Twin(client, times, now=START, patch=patch)
         self.count = 0
+        self.reports = seed % 4 == 1  # a store that reports holds much else back: most walks are without one
 
     def steps(self, count: int) -> Iterator[None]:
         """Make `count` moves, and look at every promise after each."""
@@ -284,6 +334,8 @@ class Walk:
             self.join, self.join, self.tick, self.tick, self.tick, self.come, self.come, self.ask, self.enter,
             self.leave, self.touch, self.release, self.change, self.pause, self.again, self.fail,
         ]  # fmt: skip
+        if self.reports:
+            moves += [self.report] * 3
         for _ in range(count):
             self.chance.choice(moves)()
             self.twin.look()
@@ -343,6 +395,14 @@ class Walk:
             self.twin.control("rate", repr(self.chance.choice([0.7, 20.0, 90.0, 600.0])))
         else:
             self.twin.control("cap", str(self.chance.randint(1, 8)))
+
+    def report(self) -> None:
+        """Say as the store behind what there is, now and then late; or that all is gone, until something returns."""
+        left, held = self.chance.choice([(0, 0), (0, 2), (1, 0), (2, 3), (40, 0)])
+        self.twin.stock(left, held, self.twin.now - self.chance.choice([0, 0, 2000]))
+        self.twin.tick()
+        self.enter()
+        self.come()
 
     def fail(self) -> None:
         """Lose all, or go back to a copy, or restart the workers. Then some show what they hold."""

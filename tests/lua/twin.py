@@ -28,6 +28,7 @@ def room_keys(keys: RoomKeys) -> dict[str, list[str]]:
         "draws/spin": [k.line, k.audit],
         "draws/freeze": [k.line],
         "rooms/health": [k.room, k.health, k.audit, *k.of_lanes("line", "calls")],
+        "rooms/stock": [k.room],
         "rooms/control": [k.room, k.audit, k.sessions, *k.of_lanes("line", "calls")],
         "sessions/claim": [k.room, k.sessions, k.revoked, k.queue, k.line, k.calls, k.claimed, k.knocks],
         "sessions/touch": [k.sessions, k.revoked, k.room],
@@ -149,11 +150,11 @@ class Twin:
         self._newborns += 1
         newborn = f"g{self._newborns}"
         limits = [repr(t.rate), t.cap, t.window_ms, t.settle_ms, newborn, "commitment", _KEEP_MS, "", "none"]
-        weights = [repr(t.priority_weight), repr(t.slow_share)]
+        weights = [repr(t.priority_weight), repr(t.slow_share), t.lasts_ms, t.deciding_ms]
         reply = self._run("rooms/tick", [*self._event(), *limits, before.text, t.regather_ms, t.trim_ms, *weights])
         (_, generation, phase, now, lanes, *counts) = reply
         told = [(name, float(serving), *seen) for name, serving, *seen in lanes]
-        seen = ["ticked", phase, told, *counts[:4], float(counts[4]), *counts[5:8]]
+        seen = ["ticked", phase, told, *counts[:4], float(counts[4]), *counts[5:8], counts[-2]]
         assert now == self.now
         self._agreed(seen, self.model.tick(self.now, before.memory, newborn))
         assert generation == self.model.generation
@@ -178,6 +179,11 @@ class Twin:
                 assert lane.serving >= grown["serving"], "who was called is called"
                 assert lane.lapsed_upto >= grown["lapsed_upto"], "who lapsed has lapsed"
             assert self.model.revision >= worker.memory.revision, "what ops said holds"
+
+    def stock(self, left: int, held: int, said: int) -> Reply:
+        """Report what the store behind has, as it said at `said`."""
+        reply = self._run("rooms/stock", [self.now, left, held, said])
+        return self._agreed(reply, self.model.report(left, held, said, self.now))
 
     def enter(self, session: str) -> Reply:
         was_inside = self.model.sessions.get(session, 0) > self.now

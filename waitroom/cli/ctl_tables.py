@@ -13,6 +13,7 @@ _LIMITS = {
     "rate": "the rate",
     "cap": "the cap: it is full",
     "health": "the shop: it is slow or down",
+    "stock": "the stock: it may be gone",
     "nobody": "nobody is waiting",
     "closed": "nobody is called",
 }
@@ -33,6 +34,7 @@ def rooms(told: Told) -> RenderableType:
     lines: list[RenderableType] = [*_troubles(told), table]
     lines += [Text(f"{room['room']} tells the line: {room['message']}") for room in told["rooms"] if room["message"]]
     lines += [Text(_suffering(room), style="yellow") for room in told["rooms"] if room.get("health")]
+    lines += [Text(_left(room)) for room in told["rooms"] if room.get("stock")]
     lines += [Text(_staying_away(room)) for room in told["rooms"] if round(room.get("show_up_ratio", 1) * 100) < 100]
     return Group(*lines)
 
@@ -123,6 +125,12 @@ def _row(room: Told) -> list[RenderableType]:
         through,
         Text(_LIMITS.get(figures["limit"], figures["limit"])),
     ]
+
+
+def _left(room: Told) -> str:
+    return (
+        f"{room['room']}: the shop has {room['stock']['left']:,} left, and {room['stock']['held']:,} that may come back"
+    )
 
 
 def _staying_away(room: Told) -> str:

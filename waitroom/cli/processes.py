@@ -29,6 +29,7 @@ from waitroom.verify.passes import UPSTREAM_SECRET_VARIABLE
 
 CONSOLE_TOKEN_VARIABLE = "WAITROOM_CONSOLE_TOKEN"  # noqa: S105 - the name of a variable, not what is in it
 GATEWAY_VARIABLE = "WAITROOM_SIMULATED_GATEWAY_URL"
+ROOM_VARIABLE = "WAITROOM_ROOM_URL"
 VIEWER_TOKEN_VARIABLE = "WAITROOM_VIEWER_TOKEN"  # noqa: S105 - as above
 _FOR_SOME = frozenset(
     {SECRET_VARIABLE, CONSOLE_TOKEN_VARIABLE, VIEWER_TOKEN_VARIABLE, UPSTREAM_SECRET_VARIABLE, "REDIS_URL"}
@@ -108,9 +109,22 @@ class Installation:
         if self.config.backend.config is not None:
             argv = (sys.executable, "-m", "inventory_backend", "-c", str(self.config.backend.config))
             secret = {UPSTREAM_SECRET_VARIABLE: UpstreamPassSigner.upstream_secret(self.keys)}
-            environment = self.plain() | {"REDIS_URL": self.redis_url} | secret | paying
+            room = {ROOM_VARIABLE: self._room_url()}
+            environment = self.plain() | {"REDIS_URL": self.redis_url} | secret | paying | room
             programs.append(Program("till", argv, environment, Tier.TILL, output=self.output))
         return programs
+
+    def _room_url(self) -> str:
+        """Return where the till tells the room what is left: by loopback, unless that takes TLS or a PROXY header."""
+        edge = self.config.edge
+        is_plain = edge.tls_certificate is None and edge.proxy_protocol == "off"
+        return f"http://{reachable(edge.listen)}" if is_plain else edge.public_origin
+
+
+def reachable(listen: Address) -> Address:
+    """Return the address at which this machine reaches what listens at `listen`."""
+    anywhere = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 - looked for, not bound
+    return Address(anywhere.get(listen.host, listen.host), listen.port)
 
 
 def _cores() -> int:

@@ -1,6 +1,7 @@
 """`waitroom upstream-secret`: print what the store behind needs to check `Waitroom-Pass`, and nothing more.
 
-It is derived from the secret of the room and leads nowhere back: who holds it can sign for that store only.
+It is derived from the secret of the room and leads nowhere back: who holds it can sign passes for that store, and say
+what it has left, and nothing more.
 """
 
 import argparse

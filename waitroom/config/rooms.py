@@ -14,6 +14,8 @@ from waitroom.kernel.units import duration_ms
 from waitroom.rules.beacons import BeaconKind
 from waitroom.rules.rooms import ALWAYS, Queueing
 
+_SHORTEST_REPORT_MS = duration_ms("10s")
+
 
 class Challenge(Settings):
     """The proof of work that a browser solves to join."""
@@ -95,6 +97,25 @@ class Health(Settings):
     health_path: OptionalPathOfSite = Field(
         "", description="Path that is tried then; empty: the request of a visitor who is inside."
     )
+
+
+class Stock(Settings):
+    """How admission follows what the store reports of its stock (docs/stock.md)."""
+
+    report_lifetime_ms: Annotated[DurationMs, between("0s", "10m")] = Field(
+        duration_ms("15s"),
+        description='How long a report counts; without a later one the room goes on as without any. "0s" heeds none.',
+    )
+    decision_time_ms: Annotated[DurationMs, between("0s", "10m")] = Field(
+        duration_ms("20s"),
+        description="How long somebody who came in is counted on to buy: so many fewer are called for the last units.",
+    )
+
+    @model_validator(mode="after")
+    def _outlives_a_silence(self) -> Self:
+        if 0 < self.report_lifetime_ms < _SHORTEST_REPORT_MS:
+            raise Faults([Fault(("report_lifetime",), 'must be "0s", or at least 10s: the till reports every 5s')])
+        return self
 
 
 class Event(Settings):
@@ -185,6 +206,7 @@ class Room(Settings):
     poll: Poll = Field(Poll(), description="How often a waiting browser asks.")
     lanes: Lanes = Field(Lanes(), description="How its lanes share the admissions.")
     health: Health = Field(Health(), description="Whether admission heeds how the upstream does.")
+    stock: Stock = Field(Stock(), description="How admission follows what the store has left.")
     beacon: Beacon = Field(Beacon(), description="Where the spin of its draws comes from.")
     events: Many[Event] = Field((), description="Scheduled openings; without any the room is always on.")
 

@@ -7,6 +7,7 @@ from waitroom.rules.beacons import Beacon
 from waitroom.rules.health import HealthRules
 from waitroom.rules.lanes import LaneTerms
 from waitroom.rules.rooms import Polling, Queueing, RoomRules, Schedule
+from waitroom.rules.stock import StockRules
 
 
 def room_rules(room: Room) -> RoomRules:
@@ -32,6 +33,7 @@ def room_rules(room: Room) -> RoomRules:
         ),
         health=_health(room),
         beacon=_beacon(room),
+        stock=StockRules(room.stock.report_lifetime_ms, room.stock.decision_time_ms),
     )
 
 

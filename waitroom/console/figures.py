@@ -7,6 +7,7 @@ from itertools import pairwise
 
 from waitroom.rules.health import Circuit, told
 from waitroom.rules.rooms import Phase, Snapshot
+from waitroom.rules.stock import told as stock_told
 
 SPAN_MS = 600_000
 """How much of the past the charts show."""
@@ -23,6 +24,7 @@ class Limit(StrEnum):
     RATE = "rate"
     CAP = "cap"
     HEALTH = "health"
+    STOCK = "stock"
     NOBODY = "nobody"
     CLOSED = "closed"
 
@@ -106,6 +108,8 @@ def limit_of(snapshot: Snapshot, admitted_last_minute: int) -> Limit:
         return Limit.NOBODY
     if snapshot.health.circuit is Circuit.OPEN:
         return Limit.HEALTH
+    if snapshot.stock is not None and snapshot.stock.may_buy == 0:
+        return Limit.STOCK
     is_slow = admitted_last_minute < snapshot.effective_rate_per_minute * _NEARLY
     is_full = snapshot.sessions + snapshot.outstanding >= snapshot.total_active_users
     if snapshot.sessions >= snapshot.total_active_users or (is_full and is_slow):
@@ -121,7 +125,8 @@ def through_s(people: int, per_minute: float) -> int | None:
 def room_document(snapshot: Snapshot, history: History) -> Document:
     """Return one room with its figures, as the API and the page have it."""
     people, last_minute = waiting(snapshot), history.admitted_last_minute()
-    is_shut = snapshot.health.circuit is Circuit.OPEN
+    limit, rate = limit_of(snapshot, last_minute), snapshot.effective_rate_per_minute
+    is_shut = snapshot.health.circuit is Circuit.OPEN or limit is Limit.STOCK
     return {
         "room": snapshot.room,
         "event": snapshot.event,
@@ -134,6 +139,7 @@ def room_document(snapshot: Snapshot, history: History) -> Document:
         "rate_per_minute": snapshot.rate_per_minute,
         "effective_rate_per_minute": snapshot.effective_rate_per_minute,
         "health": told(snapshot.health),
+        "stock": stock_told(snapshot.stock),
         "total_active_users": snapshot.total_active_users,
         "waiting": people,
         "outstanding": snapshot.outstanding,
@@ -154,8 +160,8 @@ def room_document(snapshot: Snapshot, history: History) -> Document:
         "figures": {
             "admitted_last_minute": last_minute,
             "seen_ms": history.seen_ms(),
-            "limit": limit_of(snapshot, last_minute).value,
-            "through_at_rate_s": through_s(people, 0 if is_shut else snapshot.effective_rate_per_minute),
+            "limit": limit.value,
+            "through_at_rate_s": through_s(people, 0 if is_shut else rate),
             "through_at_pace_s": through_s(people, last_minute) if history.seen_ms() >= MINUTE_MS * _NEARLY else None,
         },
     }

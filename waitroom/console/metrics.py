@@ -46,6 +46,7 @@ class RoomsCollector(Collector):
         yield self._gauge(
             "show_up_ratio", "Share of those called in lane main who come in, as measured.", lambda s: s.show_up_ratio
         )
+        yield from self._stock()
         yield self._states("phase", "1 for the phase the room is in, 0 for others.", Phase, lambda s: s.phase)
 
     def _gauge(self, name: str, told: str, figure: Figure) -> Metric:
@@ -59,6 +60,17 @@ class RoomsCollector(Collector):
         for snapshot in self._snapshots:
             family.add_metric([snapshot.room], figure(snapshot))
         return family
+
+    def _stock(self) -> Iterator[Metric]:
+        """Yield what the stores behind have left; where a store does not say, there is no sample."""
+        left = GaugeMetricFamily("waitroom_stock_left", "Units the store has left, as it says.", labels=["room"])
+        held = GaugeMetricFamily("waitroom_stock_held", "Units set aside that may come back.", labels=["room"])
+        for snapshot in self._snapshots:
+            if snapshot.stock is not None:
+                left.add_metric([snapshot.room], snapshot.stock.left)
+                held.add_metric([snapshot.room], snapshot.stock.held)
+        yield left
+        yield held
 
     def _lanes(self, kind: type[_Family], name: str, told: str, figure: Callable[[LaneState], float]) -> Metric:
         family = kind(f"waitroom_{name}", told, labels=["room", "lane"])

@@ -29,6 +29,11 @@ CLAIMS = Counter(
     "Claims by outcome: admitted, not-called, lapsed, ended.",
     ["room", "outcome"],
 )
+STOCK_REPORTS = Counter(
+    "waitroom_stock_reports",
+    "Reports of what the store has left, by what became of them: taken, or the kind of the problem.",
+    ["room", "outcome"],
+)
 STORE_FAILURES = Counter("waitroom_redis_failures", "Calls to Redis that failed or came too late.", ["operation"])
 FRONT_REFUSALS = Counter(
     "waitroom_forward_auth_refusals", "Questions for forward auth that were none, by the kind of the problem.", ["kind"]

@@ -8,8 +8,9 @@ from aiohttp.typedefs import Middleware
 from waitroom.kernel.errors import Refused
 from waitroom.rules.hosts import AllowedHosts
 
-_BY_ANY_HOST = ("/.waitroom/healthz", "/.waitroom/readyz", "/.waitroom/auth/")
-"""What a load balancer asks by address, and a front by whatever name it has for us: it tells the visitor's host."""
+_BY_ANY_HOST = ("/.waitroom/healthz", "/.waitroom/readyz", "/.waitroom/auth/", "/.waitroom/{room}/stock")
+"""What a load balancer asks by address, as the store does that reports its stock, signed; and a front by whatever name
+it has for us: it tells the visitor's host."""
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 

@@ -9,6 +9,7 @@ from waitroom.gate.looks import Look, look
 from waitroom.gate.squeeze import squeezed
 from waitroom.kernel.pages import Pages, csp, nonce
 from waitroom.kernel.prepared import Prepared
+from waitroom.rules.stock import Stock, about, in_line, is_short
 
 HTML = "text/html; charset=utf-8"
 
@@ -48,6 +49,22 @@ _NAMELESS_PLACE = {"called", "sold_out", "ended", "lapsed"}
 
 
 @dataclass(frozen=True, slots=True)
+class SlowVisitor:
+    """What is known of a visitor without JavaScript.
+
+    `wait` is the range of the expected wait in seconds; `state` is a ticket's state, or the room's phase where
+    that says more ("prequeue", "paused", "sold_out", "ended"); the page asks again after `refresh_s`.
+    """
+
+    place: int | None
+    wait: tuple[float, float] | None
+    refresh_s: int
+    state: str = "waiting"
+    message: str | None = None
+    stock: Stock | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class SlowPage:
     """The page of one visitor without JavaScript: the text, and the headers that must go with it."""
 
@@ -77,23 +94,17 @@ class WaitingPage:
         html = self._squeezed(room).replace(self._mark, mark)
         return Prepared(html.encode(), HTML, status=status, headers=headers)
 
-    def for_slow(
-        self,
-        room: str,
-        *,
-        place: int | None,
-        wait: tuple[float, float] | None,
-        refresh_s: int,
-        state: str,
-        message: str | None,
-    ) -> SlowPage:
-        """Return the page of a visitor without JavaScript, who has a place already.
-
-        `wait` is the range of the expected wait in seconds; `state` is a ticket's state, or the room's phase where
-        that says more ("prequeue", "paused", "sold_out", "ended"); the page asks again after `refresh_s`.
-        """
+    def for_slow(self, room: str, visitor: SlowVisitor) -> SlowPage:
+        """Return the page of a visitor without JavaScript, who has a place already."""
+        state, stock = visitor.state, visitor.stock
         eyebrow, headline, lead = _WORDS.get(state, _WORDS["waiting"])
-        shown = None if state in _NAMELESS_PLACE else place
+        shown, wait = None if state in _NAMELESS_PLACE else visitor.place, visitor.wait
+        if shown is None or state in {"paused", "down"} or (stock is not None and is_short(stock, shown - 1)):
+            wait = None
+        if stock is not None and state == "prequeue":
+            lead = f"{about(stock.left)} to sell. {lead}"
+        elif stock is not None and shown is not None and state == "waiting":
+            lead = f"{in_line(stock, shown - 1)} {lead}"
         slow = {
             "state": state,
             "eyebrow": eyebrow,
@@ -101,10 +112,10 @@ class WaitingPage:
             "lead": lead,
             "place": None if shown is None else f"{shown:,}",
             "ahead": None if shown is None else f"{shown - 1:,}",
-            "wait": None if wait is None or shown is None or state in {"paused", "down"} else wait_text(*wait),
-            "message": message,
-            "refresh_s": None if state == "ended" else refresh_s,
-            "note": _NOTES.get(state, _NOTE).format(refresh_s),
+            "wait": None if wait is None else wait_text(*wait),
+            "message": visitor.message,
+            "refresh_s": None if state == "ended" else visitor.refresh_s,
+            "note": _NOTES.get(state, _NOTE).format(visitor.refresh_s),
         }
         mark = nonce()
         html = self._pages.render("gate/waiting.html", room=room, look=self._look(room), nonce=mark, slow=slow)

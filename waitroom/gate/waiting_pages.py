@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from aiohttp import web
 
 from waitroom.gate.line import Line, Presented
-from waitroom.gate.waiting import WaitingPage
+from waitroom.gate.waiting import SlowVisitor, WaitingPage
 from waitroom.kernel.clock import Clock
 from waitroom.kernel.prepared import Prepared
 from waitroom.rules.health import Circuit
@@ -55,12 +55,13 @@ class WaitingPages:
         if state == Standing.WAITING and snapshot.health.circuit is not Circuit.CLOSED:
             state = "down"
         wait = presented.wait
-        page = self._page.for_slow(
-            room,
+        visitor = SlowVisitor(
             place=None if presented.ahead is None else presented.ahead + 1,
             wait=(wait.low_s, wait.high_s),
             refresh_s=min(_SLOW_REFRESH_S, max(2, round(wait.low_s / 2))),
             state=state,
             message=snapshot.message or None,
+            stock=snapshot.stock,
         )
+        page = self._page.for_slow(room, visitor)
         return web.Response(status=self._statuses[room], body=page.body.encode(), headers=page.headers)

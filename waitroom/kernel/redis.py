@@ -2,13 +2,14 @@
 
 import asyncio
 from collections import deque
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any
 
 from redis import exceptions
 from redis.asyncio import BlockingConnectionPool, Redis
+from redis.asyncio.connection import AbstractConnection
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 
@@ -97,6 +98,17 @@ class ScriptRunner:
             told = f"redis: maxmemory-policy is {policy}; set it to noeviction, else places in line are thrown away"
             raise ConfigFault([told])
 
+    async def identity(self) -> str:
+        """Return what changes when the server restarts, or when another takes its place.
+
+        Raises:
+            StoreUnavailable: it does not answer.
+        """
+        try:
+            return _identity({**await self.client.info("server"), **await self.client.info("replication")})
+        except (exceptions.RedisError, OSError) as fault:
+            raise StoreUnavailable(f"redis does not answer: {type(fault).__name__}: {fault}") from fault
+
     async def close(self) -> None:
         """Let what is under way end, refuse what still waits, then hang up."""
         self._is_closed = True
@@ -158,9 +170,16 @@ class ScriptRunner:
             return list(await pipe.execute(raise_on_error=False))
 
 
+Admits = Callable[[str], bool]
+"""Whether a connection to the server of this identity may be used."""
+
+
 @asynccontextmanager
-async def connected(settings: RedisSettings) -> AsyncIterator[ScriptRunner]:
-    """Give a runner of scripts on `settings.url` while the block lasts; the first call opens the first connection."""
+async def connected(settings: RedisSettings, admits: Admits | None = None) -> AsyncIterator[ScriptRunner]:
+    """Give a runner of scripts on `settings.url` while the block lasts; the first call opens the first connection.
+
+    Each new connection is used only where `admits` says yes to the identity of the server it leads to.
+    """
     timeout_s = settings.timeout_ms / 1000
     pool = BlockingConnectionPool.from_url(
         settings.url,
@@ -172,6 +191,7 @@ async def connected(settings: RedisSettings) -> AsyncIterator[ScriptRunner]:
         decode_responses=True,
         encoding_errors="surrogateescape",  # one reply that is no text must not spoil the others' round trip
         retry=Retry(NoBackoff(), 1),
+        redis_connect_func=None if admits is None else _asking(admits),
     )
     flights = min(_FLIGHTS, settings.max_connections)
     runner = ScriptRunner(Redis(connection_pool=pool), limit_s=2 * timeout_s, flights=flights)  # one try, one more
@@ -180,6 +200,23 @@ async def connected(settings: RedisSettings) -> AsyncIterator[ScriptRunner]:
     finally:
         await runner.close()
         await pool.disconnect()
+
+
+def _asking(admits: Admits) -> Callable[[AbstractConnection], Awaitable[None]]:
+    async def ask(connection: AbstractConnection) -> None:
+        await connection.on_connect()
+        told = ""
+        for section in ("server", "replication"):  # before Redis 7 INFO takes one
+            await connection.send_command("INFO", section)
+            told += str(await connection.read_response())
+        if not admits(_identity(dict(row.split(":", 1) for row in told.splitlines() if ":" in row))):
+            raise exceptions.ConnectionError("another server answers than before")
+
+    return ask
+
+
+def _identity(told: Mapping[str, Any]) -> str:
+    return f"{told['run_id']} {told['role']} {told['master_replid']}"
 
 
 def _wire(value: str | bytes | int | float) -> bytes:

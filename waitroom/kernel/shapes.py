@@ -57,6 +57,10 @@ def _site_url(found: str) -> str:
     return found.rstrip("/")
 
 
+def _optional_site_url(found: str) -> str:
+    return found and _site_url(found)
+
+
 def _upstream_url(found: str) -> str:
     if re.fullmatch(r"unix:/[^\x00-\x20?#]+", found):
         return found
@@ -90,6 +94,8 @@ Origin = Annotated[str, AfterValidator(_origin)]
 """Scheme and host as a browser sees them, or ""."""
 SiteUrl = Annotated[str, AfterValidator(_site_url)]
 """Scheme, host and port of a site, without a path and without a slash at the end."""
+OptionalSiteUrl = Annotated[str, AfterValidator(_optional_site_url)]
+"""A `SiteUrl`, or ""."""
 UpstreamUrl = Annotated[str, AfterValidator(_upstream_url)]
 """Where a site behind us listens: a `SiteUrl`, or "unix:/path"."""
 RedisUrl = Annotated[str, AfterValidator(_redis_url)]

@@ -30,6 +30,10 @@ _REMEMBERED = 4096
 """How many tickets and passes are known again by their text: a visitor shows the same one with every request."""
 
 
+_MOST = (10**9, 10**9, 2**53)
+"""What a report may say at most: units left and held, and when."""
+
+
 def is_spelled_as_ours(text: str) -> bool:
     """Whether `text` may be a token of ours at all; who tries many spares the signatures of the others."""
     return _SPELLING.fullmatch(text) is not None
@@ -88,6 +92,16 @@ class Invite:
     invite_id: str
     uses: int
     expires_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class StockReport:
+    """What the store behind `room` has: units free, units set aside; `said_ms` by its own clock, later each time."""
+
+    room: str
+    left: int
+    held: int
+    said_ms: int
 
 
 class InviteSigner:
@@ -186,10 +200,41 @@ class UpstreamPassSigner(PassSigner):
 
     purpose = "upstream-pass"
 
+    def __init__(self, keys: Keys | Sequence[bytes]) -> None:
+        """Take the upstream keys out of `keys`; `reports` signs with them what the store says of its stock."""
+        super().__init__(keys)
+        self.reports = StockReportSigner(keys)
+
     @staticmethod
     def upstream_secret(keys: Keys) -> str:
         """Return the upstream keys in hex, newest last, for `WAITROOM_UPSTREAM_SECRET` of the store behind."""
         return ",".join(key.hex() for key in keys.derive(UpstreamPassSigner.purpose))
+
+
+class StockReportSigner:
+    """Sign and verify what the store behind says of its stock, with the keys by which it checks passes."""
+
+    def __init__(self, keys: Keys | Sequence[bytes]) -> None:
+        """Take the upstream keys out of `keys`; a list is taken as already derived."""
+        derived = keys.derive(UpstreamPassSigner.purpose) if isinstance(keys, Keys) else keys
+        self._signer = _signer(derived, "stock-report")
+
+    def sign(self, report: StockReport) -> str:
+        """Return the report as text."""
+        return str(self._signer.dumps([report.room, report.left, report.held, report.said_ms]))
+
+    def verify(self, text: str, *, room: str) -> StockReport:
+        """Return the report in `text`, however old.
+
+        Raises:
+            BadToken: forged, damaged, of another room, or with numbers that are none.
+        """
+        said_of, *numbers = _fields(self._signer, text, 4)
+        if said_of != room:
+            raise BadToken("report of another room", kind="foreign-report")
+        if not all(type(number) is int and 0 <= number <= most for number, most in zip(numbers, _MOST, strict=True)):
+            raise BadToken("report of numbers that are none", kind="odd-report")
+        return StockReport(room, *numbers)
 
 
 def _hkdf(secret: bytes, purpose: str) -> bytes:

@@ -2,14 +2,16 @@
 
 from waitroom.rules.health import told
 from waitroom.rules.rooms import Polling, Snapshot
+from waitroom.rules.stock import told as stock_told
 
 
 def pulse(snapshot: Snapshot, polling: Polling, seed: bytes) -> dict[str, object]:
     """Return the pulse; the seed of the draw is in it only once the draw is over.
 
     Times in ms since 1970 on Redis's clock; `serving` is null until somebody was called, `spin` until it is known how
-    the draw is turned; `health` is there only while the upstream suffers, and `rate_per_minute` is then what that
-    leaves of the rate. `open_until_ms` is there only while ops let everybody through, no turn needed.
+    the draw is turned, `stock` where the store behind says nothing of it; `health` is there only while the upstream
+    suffers, and `rate_per_minute` is then what that leaves of the rate. `open_until_ms` is there only while ops let
+    everybody through, no turn needed.
     """
     lanes = {
         name: {"serving": lane.serving, "called": lane.called, "waiting": lane.waiting}
@@ -32,6 +34,7 @@ def pulse(snapshot: Snapshot, polling: Polling, seed: bytes) -> dict[str, object
         "seed": seed.hex() if snapshot.is_drawn else None,
         "spin": snapshot.spin if snapshot.is_spun else None,
         "message": snapshot.message or None,
+        "stock": stock_told(snapshot.stock),
         **({} if health is None else {"health": health}),
         **({"open_until_ms": snapshot.open_until_ms} if is_open_to_all else {}),
     }

@@ -9,6 +9,7 @@ from waitroom.rules.beacons import NO_BEACON, Beacon, SpinSource
 from waitroom.rules.health import WELL, Health, HealthRules
 from waitroom.rules.lanes import MAIN, USUAL_TERMS, LaneTerms
 from waitroom.rules.proofs import Roster
+from waitroom.rules.stock import USUAL_STOCK, Stock, StockRules
 
 ALWAYS = "always"
 """The event of a room that has no schedule, or none that has begun."""
@@ -105,6 +106,7 @@ class RoomRules:
     events: tuple[Schedule, ...] = ()
     health: HealthRules | None = None
     beacon: Beacon = NO_BEACON
+    stock: StockRules = USUAL_STOCK
 
     @property
     def settle_ms(self) -> int:
@@ -144,7 +146,7 @@ class Snapshot:
     `spin` is 0 until `spin_source` is known; the `roster` follows a little after the opening.
     `rate_per_minute` is what the configuration or ops allow; `health` may hold admission below that.
     `show_up_ratio` is the share of those called in lane main who come in, as measured: so many more are called. Each
-    other lane has its own.
+    other lane has its own. `stock` is what the store behind says it has, where it says so.
     """
 
     room: str
@@ -173,6 +175,7 @@ class Snapshot:
     open_until_ms: int = 0
     revoked_before_ms: int = 0
     show_up_ratio: float = 1.0
+    stock: Stock | None = None
 
     def is_open_to_all(self, now_ms: int) -> bool:
         """Whether ops let everybody through at `now_ms`, whatever the limits say."""

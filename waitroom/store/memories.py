@@ -8,6 +8,7 @@ from pydantic import BaseModel, ConfigDict, Field, StringConstraints, TypeAdapte
 _Number = Annotated[str, StringConstraints(pattern=r"^(-inf|-?\d+(\.\d+)?(e-?\d+)?)$", max_length=40)]
 _Text = Annotated[str, StringConstraints(max_length=10_000)]
 _Lane = Literal["main", "priority", "slow"]
+_Stock = Annotated[str, StringConstraints(pattern=r"^(\d{1,10}:\d{1,10}:\d{1,16}:\d{1,16})?$")]
 _Count = Annotated[int, Field(ge=0, le=2**53)]
 
 
@@ -26,6 +27,7 @@ class _Memory(BaseModel):
     room: dict[str, _Text]
     draw: dict[str, _Text]
     lanes: dict[_Lane, dict[str, _Number]]
+    stock: _Stock = ""
 
     @field_validator("lanes")
     @classmethod

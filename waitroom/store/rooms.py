@@ -145,6 +145,8 @@ class Rooms:
                 rules.forget_ms,
                 repr(rules.lanes.priority_weight),
                 repr(rules.lanes.slow_share),
+                rules.stock.lasts_ms,
+                rules.stock.deciding_ms,
             ],
         )
         snapshot, self._memories[room] = snapshot_of(room, schedule, reply[:-1]), reply[-1]

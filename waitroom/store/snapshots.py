@@ -7,13 +7,14 @@ from waitroom.rules.beacons import source_from
 from waitroom.rules.health import Circuit, Health
 from waitroom.rules.proofs import Roster
 from waitroom.rules.rooms import LaneState, Phase, Schedule, Snapshot
+from waitroom.rules.stock import Stock
 
 
 def snapshot_of(room: str, schedule: Schedule, reply: Sequence[Any]) -> Snapshot:
     """Return what `rooms/tick` replied about `room`, without the memory at its end."""
     (_, generation, phase, now_ms, lanes, inside, outstanding, *rest) = reply
     admitted, lapsed, rate, cap, message, revision, committed, spin, in_force, *rest = rest
-    ratio, circuit, since_ms, source, root, count, closed, open_until_ms, revoked_before_ms, show_up = rest
+    ratio, circuit, since_ms, source, root, count, closed, open_until_ms, revoked_before_ms, show_up, stock = rest
     return Snapshot(
         room=room,
         event=schedule.event,
@@ -41,6 +42,7 @@ def snapshot_of(room: str, schedule: Schedule, reply: Sequence[Any]) -> Snapshot
         open_until_ms=open_until_ms,
         revoked_before_ms=revoked_before_ms,
         show_up_ratio=float(show_up),
+        stock=Stock(*stock) if stock else None,
     )
 
 

@@ -8,6 +8,8 @@ from aiohttp import ClientResponse
 
 from tests.till import Shop, config, gateway, shop
 
+EVIL = '"><script>alert(1)</script>'
+
 
 async def page(till: Shop, path: str, name: str = "alice") -> ClientResponse:
     headers = till.shopper(name).headers()
@@ -112,6 +114,71 @@ async def test_refusals_are_pages_with_the_right_status(tmp_path: Path, redis_ur
     assert all(answer.content_type == "text/html" for answer in seen.values())
 
 
+async def test_a_shopper_waits_is_offered_and_pays_with_nothing_but_forms(tmp_path: Path, redis_url: str) -> None:
+    async with gateway() as paid_at, shop(config(tmp_path, redis_url, paid_at, total=1)) as till:
+        held = await till.shopper("owner").reserve()
+        refused = await form(till, "/drop/reserve", sku="sneaker", key="k")
+        joined = await form(till, "/drop/waitlist", sku="sneaker")
+        waiting = await (await page(till, "/drop/waitlist")).text()
+        assert await till.available() == 0  # the shop's numbers are read anew
+        product = await (await page(till, "/drop/")).text()
+        await till.shopper("owner").cancel(held.body["reservation_id"])
+        async with asyncio.timeout(20):
+            while "It is your turn" not in (offered := await (await page(till, "/drop/waitlist")).text()):
+                await asyncio.sleep(0.05)
+        path = re.search(r'href="(/drop/checkout/[^"]+)"', offered)
+        assert path is not None, offered
+        paying = await form(till, f"{path[1]}/pay", method="card_ok", key="p")
+        async with asyncio.timeout(20):
+            while "It is yours" not in await (await page(till, paying.headers["Location"])).text():
+                await asyncio.sleep(0.05)
+        afterwards = await page(till, "/drop/waitlist")
+
+    assert (refused.status, 'action="/drop/waitlist"' in await refused.text()) == (409, True)
+    assert joined.headers["Location"] == "/drop/waitlist"
+    assert "You are next" in waiting
+    assert 'http-equiv="refresh"' in waiting
+    assert "You are on the waitlist" in product
+    assert "data-left-ms" in offered
+    assert afterwards.headers["Location"] == paying.headers["Location"]
+
+
+async def test_who_leaves_the_waitlist_or_the_shop_waits_no_more(tmp_path: Path, redis_url: str) -> None:
+    async with shop(config(tmp_path, redis_url, total=1)) as till:
+        await till.shopper("owner").reserve()
+        for leave in ("/drop/waitlist/leave", "/drop/leave"):
+            await form(till, "/drop/waitlist", sku="sneaker")
+            assert (await page(till, "/drop/waitlist")).status == 200
+            await form(till, leave)
+            assert (await page(till, "/drop/waitlist")).headers["Location"] == "/drop/"
+
+
+async def test_an_offer_that_lapsed_leads_to_the_end_of_the_line(tmp_path: Path, redis_url: str) -> None:
+    async with shop(config(tmp_path, redis_url, total=1, waitlist_offer="1s")) as till:
+        held = await till.shopper("owner").reserve()
+        await form(till, "/drop/waitlist", sku="sneaker")
+        await till.shopper("ben").post("/sales/drop/waitlist", {"lines": [{"sku": "sneaker", "qty": 1}]})
+        await till.shopper("owner").cancel(held.body["reservation_id"])
+        async with asyncio.timeout(20):
+            while "Your time was over" not in (told := await (await page(till, "/drop/waitlist")).text()):
+                await asyncio.sleep(0.05)
+
+    assert "Join the waitlist again" in told
+
+
+async def test_a_list_that_takes_nobody_says_so_on_a_page(tmp_path: Path, redis_url: str) -> None:
+    async with shop(config(tmp_path, redis_url, total=1, max_waitlist=1)) as till:
+        early = await form(till, "/drop/waitlist", sku="sneaker")
+        await till.shopper("owner").reserve()
+        await form(till, "/drop/waitlist", "ben", sku="sneaker")
+        full = await form(till, "/drop/waitlist", sku="sneaker")
+        unknown = await form(till, "/drop/waitlist", sku=EVIL)
+
+    assert (early.status, "There are some again" in await early.text()) == (409, True)
+    assert (full.status, "The waitlist is full" in await full.text()) == (409, True)
+    assert (unknown.status, EVIL in await unknown.text()) == (404, False)
+
+
 async def test_nobody_sees_or_pays_the_hold_of_another(tmp_path: Path, redis_url: str) -> None:
     async with shop(config(tmp_path, redis_url)) as till:
         path = (await form(till, "/drop/reserve", sku="sneaker", key="k")).headers["Location"]
@@ -133,8 +200,9 @@ async def test_a_form_of_another_site_does_nothing(tmp_path: Path, redis_url: st
     async with shop(config(tmp_path, redis_url)) as till:
         headers = till.shopper().headers() | {"Origin": "https://evil.example"}
         data = {"sku": "sneaker", "key": "k"}
-        async with till.session.post(f"{till.url}/drop/reserve", data=data, headers=headers) as answer:
-            assert answer.status == 403
+        for path in ("/drop/reserve", "/drop/waitlist", "/drop/waitlist/leave"):
+            async with till.session.post(till.url + path, data=data, headers=headers) as answer:
+                assert answer.status == 403
         assert await till.available() == 10
 
 

@@ -363,3 +363,58 @@ async def test_strange_bytes_in_headers_are_refused(drop: Shop) -> None:
         assert (await reader.read()).split(b" ")[1] == status
         writer.close()
         await writer.wait_closed()
+
+
+# The waitlist
+
+
+LIST = "/sales/drop/waitlist"
+
+
+@pytest.mark.parametrize(
+    ("body", "status", "kind"),
+    [
+        ({"lines": []}, 422, "invalid-body"),
+        ({"lines": [{"sku": "sneaker", "qty": 0}]}, 422, "invalid-body"),
+        ({"lines": [{"sku": "sneaker", "qty": 3}]}, 409, "limit-reached"),
+        ({"lines": [{"sku": "sneaker", "qty": 2}, {"sku": "sneaker", "qty": 2}]}, 409, "limit-reached"),
+        ({"lines": [{"sku": "boots", "qty": 1}]}, 404, "unknown-sku"),
+        ({"lines": [{"sku": "sneaker", "qty": 1}], "place": 1}, 422, "invalid-body"),
+        ({"lines": [{"sku": "sneaker", "qty": 1}]}, 409, "not-sold-out"),
+        ({}, 422, "invalid-body"),
+    ],
+)
+async def test_who_asks_to_wait_wrongly_gets_no_place(drop: Shop, body: object, status: int, kind: str) -> None:
+    refused = await drop.shopper().post(LIST, body)
+
+    assert (refused.status, refused.kind) == (status, kind)
+    assert (await drop.shopper().get(LIST)).body["status"] == "none"
+
+
+async def test_there_is_a_waitlist_of_this_sale_only(drop: Shop) -> None:
+    for refused in (
+        await drop.shopper().post("/sales/other/waitlist", {"lines": [{"sku": "sneaker", "qty": 1}]}),
+        await drop.shopper().get("/sales/other/waitlist"),
+    ):
+        assert (refused.status, refused.kind) == (404, "unknown-sale")
+
+
+@pytest.mark.parametrize(
+    ("terms", "kind"),
+    [
+        ({"max_waitlist": 0}, "no-waitlist"),
+        ({"max_waitlist": 1}, "waitlist-full"),
+        ({"ends_at": "2020-01-01T00:00:00Z"}, "sale-not-active"),
+        ({"starts_at": "2099-01-01T00:00:00Z"}, "sale-not-active"),
+    ],
+)
+async def test_a_list_that_takes_nobody_says_why(
+    tmp_path: Path, redis_url: str, terms: dict[str, Any], kind: str
+) -> None:
+    async with shop(config(tmp_path, redis_url, total=1, **terms)) as till:
+        await till.shopper("owner").reserve()
+        await till.shopper("first").post(LIST, {"lines": [{"sku": "sneaker", "qty": 1}]})
+
+        refused = await till.shopper().post(LIST, {"lines": [{"sku": "sneaker", "qty": 1}]})
+
+        assert (refused.status, refused.kind) == (409, kind)

@@ -88,7 +88,7 @@ async def test_units_given_back_are_free_and_redis_hears_of_it_once(ledger: Ledg
     assert await ledger.write(expire) == []
     assert (await books(ledger)).allocated == {"sneaker": 0, "laces": 0}
     told = await ledger.read(lambda connection: connection.execute(select(outbox)).all())
-    assert [(row.kind, row.rid) for row in told] == [("release", one.rid), ("reservation.expired", one.rid)]
+    assert [(row.kind, row.rid) for row in told] == [("reservation.expired", one.rid), ("release", one.rid)]
 
 
 async def test_many_are_given_back_together(ledger: Ledger) -> None:

@@ -3,7 +3,9 @@
 import asyncio
 
 import pytest
+from sqlalchemy.exc import IntegrityError
 
+from inventory_backend.ledger import idempotency
 from inventory_backend.ledger.idempotency import LIFETIME_MS, Answer, Asked, Replays, asked, forget, keep
 from inventory_backend.ledger.ledger import Ledger
 from waitroom.kernel.errors import Refused
@@ -99,6 +101,58 @@ async def test_a_refusal_is_not_kept(ledger: Ledger, replays: Replays) -> None:
         await replays.once(ask(), refused)
 
     assert (await replays.once(ask(), Effect(ledger, ask()))).status == 201
+
+
+class Guarded(Effect):
+    """Something that the ledger itself does not do twice."""
+
+    async def __call__(self) -> Answer:
+        try:
+            return await super().__call__()
+        except IntegrityError as fault:
+            raise Refused(409, "sold-out", "no") from fault
+
+
+async def test_what_must_refuse_itself_is_done_first_and_looked_up_only_then(ledger: Ledger, replays: Replays) -> None:
+    """Another till has answered: its answer is given, whatever the effect would say."""
+    assert await replays.first(ask(), Guarded(ledger, ask())) == Answer(201, '{"n":1}')
+    for other in (replays, Replays(ledger)):
+        assert (await other.first(ask(), Guarded(ledger, ask()))).is_replayed
+        with pytest.raises(Refused) as refused:
+            await other.first(ask({"qty": 2}), Guarded(ledger, ask({"qty": 2})))
+        assert refused.value.status == 422
+
+
+async def test_a_key_that_was_met_before_is_looked_up_and_not_done_again(ledger: Ledger) -> None:
+    other, effect = Replays(ledger), Guarded(ledger, ask())
+    await Replays(ledger).first(ask(), Guarded(ledger, ask()))
+
+    for _ in range(3):
+        assert (await other.first(ask(), effect)).is_replayed
+
+    assert effect.times == 1
+
+
+async def test_what_is_refused_and_was_never_answered_stays_refused(ledger: Ledger, replays: Replays) -> None:
+    async def refused() -> Answer:
+        raise Refused(409, "sold-out", "no")
+
+    with pytest.raises(Refused, match="sold-out"):
+        await replays.first(ask(), refused)
+    assert (await replays.first(ask(), Guarded(ledger, ask()))).status == 201
+
+
+async def test_of_the_keys_that_were_met_the_oldest_are_forgotten(
+    ledger: Ledger, replays: Replays, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(idempotency, "_REMEMBERED", 2)
+    effects = {key: Guarded(ledger, ask(key=key)) for key in "abc"}
+    for key, effect in effects.items():
+        await replays.first(ask(key=key), effect)
+    for key, effect in reversed(effects.items()):
+        assert (await replays.first(ask(key=key), effect)).is_replayed
+
+    assert [effect.times for effect in effects.values()] == [2, 1, 1]
 
 
 @pytest.mark.parametrize("key", [None, "", "x" * 256, "a\nb", "\x00"])

@@ -36,8 +36,13 @@ def _shape_of(found: Any, name: str) -> dict[str, Any]:
         "foreign": sorted(map(str, found.get_foreign_keys(name))),
         "unique": sorted(map(str, found.get_unique_constraints(name))),
         "checks": sorted(map(str, found.get_check_constraints(name))),
-        "indexes": sorted(map(str, found.get_indexes(name))),
+        "indexes": sorted(str(_spelled(one)) for one in found.get_indexes(name)),
     }
+
+
+def _spelled(index: Any) -> dict[str, object]:
+    """Return an index with its condition as text: SQLite's comes as an object."""
+    return {**index, "dialect_options": {name: str(value) for name, value in index.get("dialect_options", {}).items()}}
 
 
 def _triggers(connection: Connection) -> list[str]:

@@ -12,7 +12,7 @@ from inventory_backend.ledger.schema import audit, metadata, shopper_qty, sku
 
 async def test_every_table_of_the_protocol_is_there(ledger: Ledger) -> None:
     wanted = {"sale", "sku", "reservation", "line", "shopper_qty", "payment", "inbox", "outbox", "idempotency", "audit"}
-    wanted |= {"delivery", "stopped_sink", "contact", "shop"}
+    wanted |= {"delivery", "stopped_sink", "contact", "stock_change", "lease", "wish", "wish_line", "shop"}
     found = await ledger.read(lambda connection: set(inspect(connection).get_table_names()))
 
     assert wanted <= found

@@ -2,7 +2,7 @@
 
 import pytest
 
-from inventory_backend.stock.counter import Counter
+from inventory_backend.stock.counter import Counter, Passed
 from inventory_backend.stock.rebuild import Rebuild
 from inventory_backend.stock.stock import Hold, Stock, StockNotLoaded
 from tests.till import sale
@@ -22,7 +22,7 @@ def counter(stock: Stock, rebuild: Rebuild) -> Counter:
 
 
 async def test_all_lines_are_held_and_confirmed(counter: Counter, redis: ScriptRunner) -> None:
-    assert await counter.hold(sale(), LINES, "r1", "alice") is Hold.HELD
+    assert await counter.hold(sale(), LINES, "r1", "alice") == Passed(Hold.HELD, LINES)
     counter.confirm(sale(), LINES, "r1")
     await counter.close()
 
@@ -36,16 +36,29 @@ async def test_a_line_that_does_not_pass_gives_the_others_back(
     for n in range(10):
         await stock.hold(rebuild.key("drop", "sneaker"), rid=f"r{n}", shopper=f"s{n}", qty=1, limit=2)
 
-    assert await counter.hold(sale(), LINES, "late", "alice") is Hold.SOLD_OUT
+    assert await counter.hold(sale(), LINES, "late", "alice") == Passed(Hold.SOLD_OUT, ())
     await counter.close()
 
     assert await avail(redis) == (0, 10)
 
 
 async def test_the_same_request_again_passes(counter: Counter, redis: ScriptRunner) -> None:
-    for _ in range(2):
-        assert await counter.hold(sale(), LINES, "r1", "alice") is Hold.HELD
+    for passed in (Passed(Hold.HELD, LINES), Passed(Hold.AGAIN, ())):
+        assert await counter.hold(sale(), LINES, "r1", "alice") == passed
     assert await avail(redis) == (9, 9)
+
+
+async def test_a_line_that_was_held_before_is_not_given_back_with_the_fresh_ones(
+    counter: Counter, redis: ScriptRunner
+) -> None:
+    """The same key with another body: what stands stands."""
+    laces, more = sale().priced([("laces", 1)]), sale().priced([("laces", 1), ("sneaker", 11)])
+    assert (await counter.hold(sale(limit=20), laces, "r1", "alice")).word is Hold.HELD
+
+    assert await counter.hold(sale(limit=20), more, "r1", "alice") == Passed(Hold.SOLD_OUT, ())
+    await counter.close()
+
+    assert await avail(redis) == (10, 9)
 
 
 async def test_what_the_ledger_refused_comes_back(counter: Counter, redis: ScriptRunner) -> None:

@@ -2,11 +2,13 @@
 
 import pytest
 
+from inventory_backend.ledger.supply import Supply
 from inventory_backend.stock.stock import Hold, Reconcile, Stock, StockKey, StockNotLoaded
 from waitroom.kernel.errors import StoreUnavailable
 from waitroom.kernel.redis import RedisSettings, ScriptRunner, connected
 
 KEY = StockKey("drop", "sneaker", 1)
+FIVE = Supply(total=5, allocated=0, version=1)
 
 
 async def held(stock: Stock, rid: str, qty: int = 1, shopper: str = "alice") -> Hold:
@@ -18,7 +20,7 @@ def test_the_keys_of_a_stock_lie_on_one_shard() -> None:
 
 
 async def test_holds_pass_until_none_is_left(stock: Stock) -> None:
-    await stock.load(KEY, free=2, holds=[("r0", "zoe", 1)])
+    await stock.load(KEY, Supply(3, 1, 1), [("r0", "zoe", 1)])
 
     assert await held(stock, "r1") is Hold.HELD
     assert await held(stock, "r1") is Hold.AGAIN
@@ -33,7 +35,7 @@ async def test_holds_pass_until_none_is_left(stock: Stock) -> None:
 async def test_a_large_stock_is_loaded_in_chunks(stock: Stock) -> None:
     holds = [(f"r{n}", f"s{n}", 1) for n in range(2500)]
 
-    await stock.load(KEY, free=1, holds=holds)
+    await stock.load(KEY, Supply(2501, 2500, 1), holds)
 
     assert await stock.release(KEY, "r2499") == 1
     assert await held(stock, "r0", shopper="s0") is Hold.AGAIN
@@ -41,7 +43,7 @@ async def test_a_large_stock_is_loaded_in_chunks(stock: Stock) -> None:
 
 async def test_what_is_not_confirmed_lapses(redis: ScriptRunner) -> None:
     stock = Stock(redis, now_ms=1_000_000)
-    await stock.load(KEY, free=2, holds=[])
+    await stock.load(KEY, Supply(2, 0, 1), [])
     await held(stock, "r1")
     await held(stock, "r2", shopper="bob")
 
@@ -51,16 +53,16 @@ async def test_what_is_not_confirmed_lapses(redis: ScriptRunner) -> None:
 
 
 async def test_a_drift_is_mended(stock: Stock) -> None:
-    await stock.load(KEY, free=5, holds=[])
+    await stock.load(KEY, FIVE, [])
     seen = await stock.mutations(KEY)
 
-    assert await stock.reconcile(KEY, seen=seen, free=3) == (Reconcile.MENDED, 2)
-    assert (await stock.reconcile(KEY, seen=seen, free=3))[0] is Reconcile.MOVED
+    assert await stock.reconcile(KEY, Supply(5, 2, 2), seen=seen) == (Reconcile.MENDED, 2)
+    assert (await stock.reconcile(KEY, Supply(5, 2, 2), seen=seen))[0] is Reconcile.MOVED
 
 
 @pytest.mark.parametrize("epoch", [0, 2])
 async def test_another_life_of_the_stock_is_not_touched(stock: Stock, epoch: int) -> None:
-    await stock.load(KEY, free=5, holds=[])
+    await stock.load(KEY, FIVE, [])
     other = StockKey("drop", "sneaker", epoch)
 
     with pytest.raises(StockNotLoaded) as refused:

@@ -381,7 +381,7 @@ def test_the_rate_in_force_is_always_between_floor_and_rate(
             rate = value if move == "rate" else rate
             run("rooms/control", now, "e", move, value if move == "rate" else "", 1000, "ann", "", serial)
         limits = [600.0, 100, 120_000, 25_000, "one", "c", 3_600_000, "", "none", "", 25_000, 86_400_000, 3, 0.1]
-        reply = run("rooms/tick", now, "e", "", "", "", *limits)
+        reply = run("rooms/tick", now, "e", "", "", "", *limits, 15_000, 20_000)
 
         in_force, ratio, circuit = float(reply[15]), float(reply[16]), reply[17]
         assert float(reply[9]) == rate

@@ -43,6 +43,7 @@ async def test_a_new_room_is_born_with_one_token_and_its_limits(redis: ScriptRun
         "open_until": 0,
         "revoked_before": 0,
         "show_up_ratio": "1",
+        "stock": [],
     }
 
 
@@ -256,7 +257,7 @@ async def test_an_end_by_ops_ends_this_event_and_not_the_next(redis: ScriptRunne
         keys=room_keys(RoomKeys("drop", "next"))["rooms/tick"],
         args=[
             *(T0, "next", "", T0, "", "600", 10, 1000, 1000, "one", "c", 1000),
-            *("", "none", "", 25_000, 86_400_000, 3, 0.1),
+            *("", "none", "", 25_000, 86_400_000, 3, 0.1, 15_000, 20_000),
         ],
     )
 

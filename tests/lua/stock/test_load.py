@@ -6,14 +6,21 @@ from tests.stock_line import StockLine
 
 
 async def test_a_loaded_stock_is_what_the_ledger_said(unloaded: StockLine) -> None:
-    assert await unloaded.load("begin", epoch=3, avail=6) == ["loading"]
+    assert await unloaded.load("begin", epoch=3, avail=6, total=9, version=4) == ["loading"]
     holds = json.dumps([["r1", "alice", 2], ["r2", "bob", 1]])
     assert await unloaded.load("add", epoch=3, holds=holds) == ["loading"]
     assert await unloaded.load("add", epoch=3, holds=json.dumps([["r3", "alice", 1]])) == ["loading"]
     assert await unloaded.load("open", epoch=3) == ["open"]
 
     found = await unloaded.everything()
-    assert found["st"] == {"epoch": "3", "state": "open", "avail": "6", "mut": "0"}
+    assert found["st"] == {
+        "epoch": "3",
+        "state": "open",
+        "avail": "6",
+        "mut": "0",
+        "total": "9",
+        "version": "4",
+    }
     assert found["h"] == {"r1": "2|durable|alice", "r2": "1|durable|bob", "r3": "1|durable|alice"}
     assert found["u"] == {"alice": "3", "bob": "1"}
 

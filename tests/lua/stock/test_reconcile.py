@@ -38,3 +38,15 @@ async def test_unknown_stock_and_foreign_epochs_are_refused(line: StockLine) -> 
     assert await line.reconcile(-1, 0, epoch=2) == ["fenced"]
     await line.redis.client.flushdb()
     assert await line.reconcile(-1, 0) == ["unloaded"]
+
+
+async def test_a_total_that_is_new_to_redis_is_taken_over_and_no_drift(line: StockLine) -> None:
+    assert await line.reconcile(await seen(line), 15, total=15, version=7) == ["agreed", 15]
+
+    assert await line.resize(15, version=7) == ["known"], "what came this way does not come twice"
+    assert await line.avail() == 15
+
+
+async def test_a_drift_beside_a_new_total_is_told_as_it_is(line: StockLine) -> None:
+    assert await line.reconcile(await seen(line), 12, total=15, version=7) == ["mended", 3]
+    assert await line.avail() == 12

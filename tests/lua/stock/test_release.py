@@ -17,6 +17,16 @@ async def test_units_come_back_once(line: StockLine, is_durable: bool) -> None:
     assert (found["st"]["avail"], found["h"], found["x"], found["u"]) == ("10", {}, [], {})
 
 
+@pytest.mark.parametrize(("kept", "free"), [(1, 9), (2, 8), (3, 8)])
+async def test_units_that_are_spoken_for_do_not_become_free(line: StockLine, kept: int, free: int) -> None:
+    await line.hold("r1", qty=2)
+
+    assert await line.release("r1", kept=kept) == ["released", 2]
+    assert await line.release("r1", kept=kept) == ["gone"]
+    found = await line.everything()
+    assert (found["st"]["avail"], found["h"], found["u"]) == (str(free), {}, {})
+
+
 async def test_the_shopper_keeps_what_other_holds_have(line: StockLine) -> None:
     await line.hold("r1")
     await line.hold("r2")

@@ -140,3 +140,13 @@ def test_where_many_stay_away_a_line_says_that_more_are_called() -> None:
 
     assert line in printed(ctl_tables.rooms(everything(room(show_up_ratio=0.62))))
     assert line not in printed(ctl_tables.rooms(everything(room(show_up_ratio=0.999))))
+
+
+def test_what_the_shop_has_left_stands_below() -> None:
+    line = "drop: the shop has 1,040 left, and 3 that may come back"
+    figures = {"admitted_last_minute": 9, "limit": "stock", "through_at_rate_s": None}
+    short = printed(ctl_tables.rooms(everything(room(stock={"left": 1040, "held": 3}, figures=figures))))
+
+    assert line in short
+    assert "the stock: it may be gone" in short
+    assert "the shop has" not in printed(ctl_tables.rooms(everything(room(stock=None))))

@@ -18,10 +18,15 @@ FOREIGN = {"PATH": "/bin", "WAITROOM_SECRET": "s" * 32, "WAITROOM_CONSOLE_TOKEN"
 
 
 def programs(
-    keys: Keys, *, backend: dict[str, object] | None = None, workers: int = 2, redis: str = ""
+    keys: Keys,
+    *,
+    backend: dict[str, object] | None = None,
+    workers: int = 2,
+    redis: str = "",
+    edge: dict[str, object] | None = None,
 ) -> dict[str, Program]:
     written: dict[str, object] = {
-        "edge": {"workers": workers},
+        "edge": {"workers": workers} | (edge or {}),
         "redis": {"url": redis, "folder": "data"},
         "rooms": [{"name": "drop", "paths": ["/"]}],
         "upstreams": [{"name": "shop", "url": "http://127.0.0.1:9"}],
@@ -60,6 +65,21 @@ def test_the_shop_is_started_beside_the_room_where_it_is_configured(keys: Keys) 
     assert found["gateway"].argv[-6:] == gateway
     assert found["till"].environment["WAITROOM_SIMULATED_GATEWAY_URL"] == "http://127.0.0.1:9100"
     assert [found[name].tier for name in ("gateway", "till", "ops", "worker-1")] == sorted(Tier)[:4]
+
+
+@pytest.mark.parametrize(
+    ("edge", "url"),
+    [
+        ({"listen": "0.0.0.0:8080"}, "http://127.0.0.1:8080"),
+        ({"listen": "[::]:8080", "public_origin": "https://shop.example"}, "http://[::1]:8080"),
+        ({"tls_certificate": "a", "tls_key": "b", "public_origin": "https://shop.example"}, "https://shop.example"),
+        ({"proxy_protocol": "required", "trusted_proxies": ["10.0.0.0/8"]}, ""),
+    ],
+)
+def test_the_till_is_told_where_the_room_hears_what_is_left(keys: Keys, edge: dict[str, object], url: str) -> None:
+    till = programs(keys, backend={"config": "/etc/inventory.toml"}, edge=edge)["till"]
+
+    assert till.environment["WAITROOM_ROOM_URL"] == url
 
 
 def test_everybody_gets_the_secret_they_need_and_no_other(keys: Keys) -> None:

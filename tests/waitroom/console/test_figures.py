@@ -9,6 +9,7 @@ from waitroom.console.figures import History, Limit, limit_of, room_document, th
 from waitroom.rules.beacons import BeaconKind, SpinSource
 from waitroom.rules.health import Circuit, Health
 from waitroom.rules.rooms import LaneState, Phase
+from waitroom.rules.stock import Stock
 
 NOW_MS = 1_700_000_000_000
 ROOM = replace(
@@ -91,6 +92,11 @@ def test_a_clock_that_jumps_back_begins_the_curve_anew() -> None:
         ({"health": SLOWED, "sessions": 50}, 300, Limit.CAP),
         ({"health": SLOWED, "lanes": {}}, 0, Limit.NOBODY),
         ({"health": Health(0.0, Circuit.OPEN), "sessions": 50}, 0, Limit.HEALTH),
+        ({"stock": Stock(5, 3, 0)}, 0, Limit.STOCK),
+        ({"stock": Stock(0, 3, 0), "sessions": 50}, 0, Limit.STOCK),
+        ({"stock": Stock(5, 3, 1)}, 600, Limit.RATE),
+        ({"stock": Stock(0, 3, 0), "lanes": {}}, 0, Limit.NOBODY),
+        ({"stock": Stock(0, 0, 0), "phase": Phase.SOLD_OUT}, 0, Limit.CLOSED),
     ],
 )
 def test_what_holds_the_line_back(changed: dict[str, object], last_minute: int, limit: Limit) -> None:
@@ -117,6 +123,15 @@ def test_a_room_is_told_with_all_its_lanes_and_the_pace_only_when_a_minute_was_s
     }
     assert isinstance(old["figures"], dict)
     assert old["figures"]["through_at_pace_s"] == 120
+
+
+def test_what_the_store_has_is_told_and_a_line_beyond_it_has_no_end() -> None:
+    short = room_document(replace(ROOM, stock=Stock(5, 3, 0)), seen(seconds=10, per_s=1))
+
+    assert room_document(ROOM, seen(seconds=10, per_s=1))["stock"] is None
+    assert short["stock"] == {"left": 5, "held": 3}
+    assert isinstance(short["figures"], dict)
+    assert (short["figures"]["limit"], short["figures"]["through_at_rate_s"]) == ("stock", None)
 
 
 def test_a_slowed_room_shows_both_rates_and_the_curve_of_what_was_allowed() -> None:

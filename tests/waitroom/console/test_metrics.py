@@ -9,6 +9,7 @@ from tests.snapshots import snapshot
 from waitroom.console.metrics import RoomsCollector
 from waitroom.rules.health import Circuit, Health
 from waitroom.rules.rooms import LaneState, Phase
+from waitroom.rules.stock import Stock
 
 ROOM = replace(
     snapshot(phase=Phase.PAUSED, rate_per_minute=0.2),
@@ -62,6 +63,15 @@ def test_exactly_one_phase_holds() -> None:
     phases = {name: value for name, value in found.items() if name[0] == "waitroom_phase"}
     assert len(phases) == len(Phase)
     assert [name for name, value in phases.items() if value] == [("waitroom_phase", "drop", "paused")]
+
+
+def test_a_stock_is_told_where_the_store_says_it() -> None:
+    found = told(RoomsCollector([replace(ROOM, stock=Stock(40, 3, 12)), replace(ROOM, room="other")], store_is_up=True))
+
+    assert {name: value for name, value in found.items() if "stock" in name[0]} == {
+        ("waitroom_stock_left", "drop"): 40,
+        ("waitroom_stock_held", "drop"): 3,
+    }
 
 
 def test_without_redis_there_is_no_figure_that_could_be_taken_for_one() -> None:

@@ -15,12 +15,13 @@ from waitroom.kernel.clock import SystemClock
 from waitroom.kernel.pages import Pages
 from waitroom.kernel.redis import ScriptRunner
 from waitroom.kernel.tasks import running
-from waitroom.kernel.tokens import Keys
+from waitroom.kernel.tokens import Keys, StockReport
 from waitroom.rules.health import HealthRules, Sample
 from waitroom.rules.rooms import ALWAYS, Change, ChangeKind, Phase, RoomRules
 from waitroom.store.audit import Audit
 from waitroom.store.health import HealthReports
 from waitroom.store.rooms import Entered, Rooms
+from waitroom.store.stock import Stocks
 
 pytestmark = pytest.mark.browser
 Open = Callable[..., Awaitable[Page]]
@@ -99,6 +100,23 @@ async def test_a_shop_that_slows_and_fails_shows(opened: Open, redis: ScriptRunn
     await reports.report(rules, ALWAYS, Sample(100, 0, 100), None, now_ms=now_ms + 2200)
     await expect(page.locator("#states")).to_have_text("Shop does not answer: nobody is let in")
     await expect(page.locator("#audit li").first).to_contain_text("Shop does not answer: nobody is let in by health")
+
+
+async def test_what_the_store_has_shows_and_a_resume_is_not_offered_for_what_it_cannot_do(
+    opened: Open, redis: ScriptRunner, rooms: Rooms
+) -> None:
+    page = await opened()
+    at = (await rooms.tick("drop")).now_ms
+    stocks = Stocks(redis)
+    await stocks.hear(StockReport("drop", 1040, 3, at))
+    await expect(page.locator("#states")).to_have_text("1,040 left, 3 may come back")
+
+    await stocks.hear(StockReport("drop", 0, 0, at + 1))
+    await expect(page.locator("#phase")).to_contain_text("Sold out")
+    await expect(page.locator("#flow")).to_contain_text("as the shop reports")
+    await expect(page.locator("#resume")).to_be_hidden()
+    await stocks.hear(StockReport("drop", 1, 0, at + 2))
+    await expect(page.locator("#phase")).not_to_contain_text("Sold out")
 
 
 async def test_what_somebody_is_typing_is_not_overwritten(opened: Open, rooms: Rooms) -> None:

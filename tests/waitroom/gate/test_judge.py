@@ -1,6 +1,5 @@
 """The verdict and what follows from it, without a proxy of any kind."""
 
-from collections.abc import Mapping
 from typing import Any
 
 import pytest
@@ -11,6 +10,7 @@ from waitroom.app import Edge
 from waitroom.gate.judge import Judge, is_navigation, must_wait
 from waitroom.kernel.redis import ScriptRunner
 from waitroom.kernel.tokens import Keys, UpstreamPassSigner
+from waitroom.rules.heads import Named
 from waitroom.rules.routes import Route, Routes
 from waitroom.rules.verdicts import Enter, Forward, Wait
 
@@ -78,8 +78,8 @@ async def test_what_the_store_is_shown_names_the_same_session(redis: ScriptRunne
         ("GET", {}, False),
     ],
 )
-def test_a_person_looks_at_pages_and_sends_nothing(method: str, headers: Mapping[str, str], *, is_seen: bool) -> None:
-    assert is_navigation(method, headers) is is_seen
+def test_a_person_looks_at_pages_and_sends_nothing(method: str, headers: dict[str, str], *, is_seen: bool) -> None:
+    assert is_navigation(method, Named(headers)) is is_seen
 
 
 def test_who_has_to_wait_is_told_where() -> None:

@@ -7,7 +7,7 @@ import pytest
 from tests.edges import HTML, Front, Store, front
 from tests.wire import request, send
 from waitroom.kernel.redis import ScriptRunner
-from waitroom.kernel.tokens import Keys
+from waitroom.kernel.tokens import Keys, StockReport, StockReportSigner
 
 EDGE = {"allowed_hosts": ["shop.example", "*.shops.example"], "trusted_proxies": ["127.0.0.0/8"]}
 
@@ -26,6 +26,14 @@ async def test_a_host_on_the_list_is_served(gate: Front, host: str) -> None:
 async def test_probes_are_answered_by_address(gate: Front) -> None:
     for probe in ("healthz", "readyz"):
         assert (await gate.get(f"/.waitroom/{probe}", headers={"Host": "127.0.0.1"})).status == 200
+
+
+async def test_the_store_behind_reports_by_whatever_address_it_has_for_us(gate: Front, keys: Keys) -> None:
+    report = StockReportSigner(keys).sign(StockReport("drop", 1, 0, gate.edge.rooms.now_ms()))
+
+    told = await gate.post("/.waitroom/drop/stock", json={"report": report}, headers={"Host": "127.0.0.1"})
+
+    assert told.status == 204
 
 
 @pytest.mark.parametrize("kind", ["nginx", "redirect", "envoy"])

@@ -23,9 +23,9 @@ async def test_it_has_the_shape_that_clients_are_written_against(redis: ScriptRu
 
     assert set(pulse) == {
         *("room", "event", "generation", "phase", "server_ms", "starts_ms", "ends_ms", "lanes", "rate_per_minute"),
-        *("poll", "commitment", "seed", "spin", "message"),
+        *("poll", "commitment", "seed", "spin", "message", "stock"),
     }
-    assert pulse["phase"] == "prequeue"
+    assert (pulse["phase"], pulse["stock"]) == ("prequeue", None)
     assert pulse["lanes"] == {"main": {"serving": None, "called": 0, "waiting": 0}}
     assert pulse["poll"] == {"floor_ms": 1000, "ceiling_ms": 20000, "divisor": 10}
 

@@ -15,8 +15,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from waitroom.gate.looks import look
-from waitroom.gate.waiting import WaitingPage, wait_text
+from waitroom.gate.waiting import SlowVisitor, WaitingPage, wait_text
 from waitroom.kernel.pages import Pages
+from waitroom.rules.stock import Stock, in_line
 
 LIMIT_BYTES = 14 * 1024
 STATIC = Path(__file__).parents[3] / "templates" / "static"
@@ -94,9 +95,7 @@ def test_the_page_offers_a_way_without_javascript(waiting: WaitingPage) -> None:
 
 
 def test_the_page_of_a_slow_visitor_says_where_they_stand_and_asks_again(waiting: WaitingPage) -> None:
-    page = waiting.for_slow(
-        "drop", place=1204, wait=(240, 420), refresh_s=20, state="waiting", message="<b>Back at six</b>"
-    )
+    page = waiting.for_slow("drop", SlowVisitor(1204, (240, 420), 20, message="<b>Back at six</b>"))
 
     assert '<meta http-equiv="refresh" content="20">' in page.body
     assert "1,204" in page.body
@@ -111,12 +110,36 @@ def test_the_page_of_a_slow_visitor_says_where_they_stand_and_asks_again(waiting
     "state", ["prequeue", "waiting", "paused", "down", "called", "sold_out", "ended", "lapsed", "idle"]
 )
 def test_a_slow_page_has_words_for_every_state_even_where_nothing_is_known(waiting: WaitingPage, state: str) -> None:
-    page = waiting.for_slow("drop", place=None, wait=None, refresh_s=20, state=state, message=None)
+    page = waiting.for_slow("drop", SlowVisitor(None, None, 20, state, stock=Stock(0, 5, 0)))
 
     assert page.body.count("<h1>") == 1
     assert "None" not in page.body
     assert ("refresh" in page.body) is (state != "ended"), "nothing comes after the end"
     assert ("Your place is kept" in page.body) is (state not in {"ended", "lapsed"})
+
+
+@pytest.mark.parametrize(
+    ("stock", "told", "has_wait"),
+    [
+        (Stock(1953, 0, 9), "About 1,900 left, 1,203 ahead of you. This page", True),
+        (Stock(40, 3, 0), "About 40 left, 1,203 ahead of you: it may sell out before your turn. This page", False),
+        (Stock(0, 7, 0), "Nothing is free this moment. 7 set aside may come back: then the line moves on.", False),
+    ],
+)
+def test_a_slow_page_says_what_is_left_and_makes_no_wait_up(
+    waiting: WaitingPage, stock: Stock, told: str, has_wait: bool
+) -> None:
+    page = waiting.for_slow("drop", SlowVisitor(1204, (240, 420), 20, stock=stock))
+
+    assert told in page.body
+    assert ("4\u20137 minutes" in page.body) is has_wait
+    assert told not in waiting.for_slow("drop", SlowVisitor(1204, None, 20, "paused", stock=stock)).body
+
+
+def test_before_the_opening_a_slow_page_says_how_many_there_are_to_sell(waiting: WaitingPage) -> None:
+    page = waiting.for_slow("drop", SlowVisitor(None, None, 20, "prequeue", stock=Stock(104, 0, 0)))
+
+    assert "About 100 to sell. The doors are not open yet." in page.body
 
 
 @pytest.mark.parametrize(
@@ -156,6 +179,20 @@ def test_the_page_and_the_server_tell_a_wait_in_the_same_words() -> None:
     said = subprocess.run([node, "-e", script], capture_output=True, text=True, check=True, timeout=30)
 
     assert json.loads(said.stdout) == [wait_text(low, high) for low, high in waits]
+
+
+def test_the_page_and_the_server_tell_a_stock_in_the_same_words() -> None:
+    node = shutil.which("node")
+    if node is None:
+        pytest.skip("LOUD: node is not installed, so the page's words were NOT compared with the server's")
+    units, aheads = (0, 1, 19, 20, 99, 100, 1_953, 12_345, 999_999_999), (0, 1, 20, 105, 2_000)
+    told = [(left, held, ahead) for left in units for held in (1, 1_200) for ahead in aheads]
+    asked = f"{json.dumps(told)}.map(([left, held, ahead]) => stockText({{ left, held }}, ahead))"
+
+    script = f"{WORDS_JS.read_text()}; console.log(JSON.stringify({asked}))"
+    said = subprocess.run([node, "-e", script], capture_output=True, text=True, check=True, timeout=30)
+
+    assert json.loads(said.stdout) == [in_line(Stock(left, held, 0), ahead) for left, held, ahead in told]
 
 
 @pytest.mark.parametrize(("crowd", "most_ms"), [(1, 2_000), (10_000, 2_000), (50_000, 10_000), (5_000_000, 30_000)])

@@ -18,7 +18,7 @@ from playwright.async_api import Browser, BrowserContext, Page, async_playwright
 
 from tests.conftest import CHROMIUM_FLAGS
 from waitroom.gate.looks import look
-from waitroom.gate.waiting import WaitingPage
+from waitroom.gate.waiting import SlowVisitor, WaitingPage
 from waitroom.kernel.answers import Handler
 from waitroom.kernel.pages import Pages
 from waitroom.rules import challenges
@@ -54,6 +54,7 @@ class FakeRoom:
     guests: int = 0  # how many wait there
     open_until_ms: int | None = None
     message: str | None = None
+    stock: dict[str, int] | None = None
     seed: bytes | None = None
     state: str = "waiting"
     score: float | None = 5000.5
@@ -91,6 +92,7 @@ class FakeRoom:
             "seed": self.seed.hex() if self.seed else None,
             "spin": self.spin,
             "message": self.message,
+            "stock": self.stock,
         }
         sometimes = {"health": self.health, "open_until_ms": self.open_until_ms}
         return told | {name: value for name, value in sometimes.items() if value}
@@ -197,9 +199,7 @@ class FakeRoom:
                 answer = web.Response(text=STORE, content_type="text/html")
                 answer.set_cookie(PASS, "p")
                 return answer
-            slow = self.page.for_slow(
-                "drop", place=self.place, wait=(240, 420), refresh_s=1, state="waiting", message=self.message
-            )
+            slow = self.page.for_slow("drop", SlowVisitor(self.place, (240, 420), 1, message=self.message))
             return web.Response(text=slow.body, headers=slow.headers)
         return self.page.prepared("drop").answer(request)
 
@@ -641,6 +641,42 @@ async def test_a_shop_that_slows_and_fails_is_told_and_no_wait_is_made_up(
     room.rate, room.health = 240, None
     await expect(page.locator("#wait")).to_have_text("4\u20137 minutes")
     await expect(page.locator("#why")).not_to_contain_text("does not answer")
+
+
+async def test_what_is_left_is_told_and_no_wait_is_made_up_for_what_may_be_gone(
+    visitor: BrowserContext, room: FakeRoom
+) -> None:
+    room.stock = {"left": 1953, "held": 5}
+    page, faults = await opened(visitor, room)
+    lead, wait = page.locator("#lead"), page.locator("#wait")
+
+    await expect(lead).to_have_text(re.compile("^About 1,900 left, 1,203 ahead of you. This page lets you in"))
+    await expect(wait).to_have_text("4\u20137 minutes")
+    room.stock = {"left": 40, "held": 3}
+    await expect(lead).to_have_text(re.compile("^About 40 left, 1,203 ahead of you: it may sell out before your turn."))
+    await expect(wait).to_have_text("Not known yet")
+    room.stock = {"left": 0, "held": 3}
+    await expect(lead).to_have_text(re.compile("^Nothing is free this moment. 3 set aside may come back"))
+    room.stock, room.phase = {"left": 0, "held": 0}, "sold_out"
+    await expect(page.locator("#headline")).to_have_text("Everything is sold")
+    await expect(lead).to_have_text(re.compile("^Your place is kept: should something come back"))
+    room.stock, room.phase, room.called = {"left": 2, "held": 0}, "open", 1202
+    await expect(lead).to_have_text(re.compile("^2 left, 1 ahead of you. This page"))
+    room.stock, room.phase = {"left": 104, "held": 0}, "prequeue"
+    await expect(lead).to_have_text(re.compile("^About 100 to sell. Your place is kept."))
+    room.stock, room.phase = None, "open"
+    await expect(lead).to_have_text(re.compile("^This page lets you in"))
+    assert faults == []
+
+
+@pytest.mark.parametrize("width", [320, 390])
+async def test_what_is_left_fits_a_phone(visitor: BrowserContext, room: FakeRoom, width: int) -> None:
+    room.stock = {"left": 0, "held": 123_456}
+    page, _ = await opened(visitor, room)
+    await page.set_viewport_size({"width": width, "height": 700})
+    await expect(page.locator("#lead")).to_contain_text("123,456 set aside")
+
+    assert await page.evaluate("document.documentElement.scrollWidth") <= width
 
 
 @pytest.mark.parametrize(

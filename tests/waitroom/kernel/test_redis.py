@@ -238,6 +238,27 @@ async def test_a_killed_server_is_a_plain_no_at_once_and_forgotten_when_it_is_ba
         assert [task.result() for task in tasks] == list(range(200))
 
 
+async def test_no_call_reaches_a_server_that_is_not_admitted(server: EmbeddedServer) -> None:
+    met: list[str] = []
+
+    def is_the_first(identity: str) -> bool:
+        met.append(identity)
+        return identity == met[0]
+
+    async with connected(RedisSettings(server.url, timeout_ms=5000), is_the_first) as runner:
+        assert await look(runner, 1) == 1
+        assert await runner.identity() == met[0]
+        os.kill(server.pid, signal.SIGKILL)
+        await server.wait()
+        await server.start()
+
+        with pytest.raises(StoreUnavailable, match="another server"):
+            await take(runner, 1)
+    async with connected(RedisSettings(server.url, timeout_ms=5000)) as runner:
+        assert await runner.identity() == met[-1] != met[0]
+        assert await runner.client.dbsize() == 0
+
+
 async def test_a_kill_in_the_middle_answers_every_caller(server: EmbeddedServer) -> None:
     async with connected(RedisSettings(server.url, timeout_ms=1000)) as runner:
 

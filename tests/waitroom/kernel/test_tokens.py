@@ -19,6 +19,8 @@ from waitroom.kernel.tokens import (
     Keys,
     Pass,
     PassSigner,
+    StockReport,
+    StockReportSigner,
     Ticket,
     TicketSigner,
     UpstreamPassSigner,
@@ -74,6 +76,25 @@ def test_a_pass_comes_back_whole(keys: Keys) -> None:
         assert signer.verify(signer.sign(PASS), room="drop", now_ms=NOW_MS) == PASS
 
 
+def test_a_report_of_the_store_comes_back_whole_and_is_of_one_room() -> None:
+    report = StockReport("drop", 40, 3, NOW_MS)
+    text = StockReportSigner(Keys([OLD])).sign(report)
+
+    assert StockReportSigner(Keys([OLD, NEW])).verify(text, room="drop") == report
+    for signer, room in ((StockReportSigner(Keys([OLD])), "other"), (StockReportSigner(Keys([NEW])), "drop")):
+        with pytest.raises(BadToken):
+            signer.verify(text, room=room)
+
+
+def test_the_store_signs_reports_with_the_secret_by_which_it_checks_passes() -> None:
+    secret = UpstreamPassSigner.upstream_secret(Keys([OLD]))
+    text = StockReportSigner([bytes.fromhex(secret)]).sign(StockReport("drop", 40, 3, NOW_MS))
+
+    assert StockReportSigner(Keys([OLD])).verify(text, room="drop").left == 40
+    with pytest.raises(BadToken):
+        UpstreamPassSigner(Keys([OLD])).verify(text, room="drop", now_ms=NOW_MS)
+
+
 @settings(deadline=None)  # a busy machine is not a fault
 @given(st.text(), st.text(), st.integers(0, 2**53), st.floats(allow_nan=False, allow_infinity=False))
 def test_any_ticket_of_ours_comes_back_whole(lane: str, ticket_id: str, issued_ms: int, score: float) -> None:
@@ -121,6 +142,8 @@ def test_junk_is_refused(text: str, keys: Keys) -> None:
     for signer in (PassSigner(keys), UpstreamPassSigner(keys)):
         with pytest.raises(BadToken):
             signer.verify(text, room="drop", now_ms=NOW_MS)
+    with pytest.raises(BadToken):
+        StockReportSigner(keys).verify(text, room="drop")
 
 
 @settings(deadline=None)  # a busy machine is not a fault

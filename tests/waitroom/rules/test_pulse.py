@@ -8,6 +8,7 @@ from tests.snapshots import snapshot
 from waitroom.rules.health import Circuit, Health
 from waitroom.rules.pulse import is_undecided, pulse
 from waitroom.rules.rooms import Polling
+from waitroom.rules.stock import Stock
 
 SEED = bytes(32)
 
@@ -39,6 +40,11 @@ def test_until_the_draw_is_turned_there_is_no_spin_and_no_place() -> None:
     assert (pulse(awaiting, Polling(), SEED)["spin"], pulse(snapshot(), Polling(), SEED)["spin"]) == (None, 0.0)
     assert [is_undecided(awaiting, score) for score in (-1.0, 0.5, 1.5)] == [False, True, True]
     assert not is_undecided(replace(awaiting, starts_ms=None), 1.5)
+
+
+def test_what_the_store_has_is_told_and_not_how_many_are_called_for_it() -> None:
+    assert pulse(snapshot(), Polling(), SEED)["stock"] is None
+    assert pulse(replace(snapshot(), stock=Stock(40, 3, 12)), Polling(), SEED)["stock"] == {"left": 40, "held": 3}
 
 
 def test_a_store_that_suffers_shows_in_the_pulse_and_one_that_is_well_does_not() -> None:

@@ -45,11 +45,19 @@ async def test_what_a_tick_tells_is_a_memory(redis: ScriptRunner, keys: Keys, st
         {"lanes": {}},
         {"lanes": {"slow": {"serving": "2"}}},
         {"more": 1},
+        {"stock": "many"},
+        {"stock": "1:2:3"},
+        {"stock": None},
     ],
 )
 def test_what_no_tick_would_tell_is_none(change: dict[str, object]) -> None:
     assert is_memory(json.dumps(GOOD))
     assert not is_memory(json.dumps(GOOD | change))
+
+
+@pytest.mark.parametrize("stock", ["", "40:3:1700000000000:1700000000001"])
+def test_a_memory_may_have_a_stock(stock: str) -> None:
+    assert is_memory(json.dumps(GOOD | {"stock": stock}))
 
 
 def test_a_file_keeps_what_is_good_and_drops_the_rest() -> None:
