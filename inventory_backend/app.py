@@ -20,7 +20,7 @@ from inventory_backend.confirmations.letters import Letters
 from inventory_backend.confirmations.mail import MailSink, Server
 from inventory_backend.confirmations.sinks import Sink
 from inventory_backend.door.guard import Guard
-from inventory_backend.door.live import Live
+from inventory_backend.door.live import Live, affordable
 from inventory_backend.door.probes import Probes
 from inventory_backend.door.shop import Shop
 from inventory_backend.door.views import Views
@@ -88,7 +88,7 @@ async def built(config: Config, signer: UpstreamPassSigner, clock: Clock) -> Asy
         guard = Guard(signer, (one.room for one in sales), clock)
         app = web.Application(middlewares=[errors_become_answers, guard.middleware])
         _add_routes(app.router, checkout, waitlist, catalogue, rebuild)
-        Live(catalogue, clock, most=config.server.max_streams).add_to(app)
+        Live(catalogue, clock, most=affordable(config.server.max_streams)).add_to(app)
         Shop(checkout, waitlist, catalogue, guard, Pages(), clock).add_to(app.router)
         outbox = Outbox(ledger, stock, rebuild)
         courier = Courier(ledger, await _sinks(config, stack, ledger, clock), _retries(config))
