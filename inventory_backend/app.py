@@ -21,7 +21,7 @@ from inventory_backend.confirmations.mail import MailSink, Server
 from inventory_backend.confirmations.sinks import Sink
 from inventory_backend.door.callbacks import Callbacks
 from inventory_backend.door.guard import Guard
-from inventory_backend.door.live import Live
+from inventory_backend.door.live import Live, affordable
 from inventory_backend.door.probes import Probes
 from inventory_backend.door.shop import Shop
 from inventory_backend.door.views import Views
@@ -99,7 +99,7 @@ async def built(config: Config, signer: UpstreamPassSigner, clock: Clock) -> Asy
             Shop(checkout, waitlist, catalogue, guard, Pages(), clock),
         ):
             part.add_to(app.router)
-        Live(catalogue, clock, most=config.server.max_streams).add_to(app)
+        Live(catalogue, clock, most=affordable(config.server.max_streams)).add_to(app)
         courier = Courier(ledger, await _sinks(config, stack, ledger, clock), _retries(config))
         stack.push_async_callback(courier.close)
         jobs = Jobs(

@@ -1,6 +1,7 @@
 """Stock as it changes, for whoever looks at the shop: Server-Sent Events, one write of prepared bytes a change."""
 
 import asyncio
+import logging
 import socket
 from contextlib import suppress
 
@@ -11,7 +12,10 @@ from inventory_backend.counters import STREAMS
 from inventory_backend.refusals import refused
 from waitroom.kernel.clock import Clock
 from waitroom.kernel.errors import Refused
+from waitroom.kernel.open_files import open_files
 from waitroom.kernel.prepared import Prepared
+
+log = logging.getLogger(__name__)
 
 _SILENCE_S = 15.0
 """How long nothing is sent before a sign of life is: proxies on the way end what is silent."""
@@ -23,6 +27,19 @@ _UNREAD_BYTES = 16_384
 _UNANSWERED_MS = 30_000
 _COME_BACK_S = 5
 _HEADERS = {"Content-Type": "text/event-stream", "Cache-Control": "no-store", "X-Accel-Buffering": "no"}
+
+
+_SPARE_FILES = 1024
+"""Open files that are kept for those who buy, and for what stands behind us."""
+
+
+def affordable(most: int) -> int:
+    """Return how many streams there may be, `most` or fewer: those who watch leave room for those who buy."""
+    allowed = open_files(most + _SPARE_FILES)
+    streams = min(most, max(allowed - _SPARE_FILES, allowed // 4))
+    if streams < most:
+        log.warning("fewer streams than configured: raise ulimit -n", extra={"most": streams, "open_files": allowed})
+    return streams
 
 
 class Live:

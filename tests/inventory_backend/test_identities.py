@@ -2,7 +2,6 @@
 
 from collections.abc import AsyncIterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -107,23 +106,6 @@ async def test_a_fresh_word_under_the_same_key_is_the_same_request(drop: Shop) -
     ]
 
     assert (again.status, again.body, again.headers["Idempotent-Replayed"]) == (201, first.body, "true")
-
-
-async def test_late_money_buys_for_an_account_only_within_its_limit(
-    tmp_path: Path, redis_url: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv(IDENTITY_VARIABLE, SECRET.decode())
-    limits: Any = {"limit_per_shopper": 1, "limit_per_identity": 1, "hold": "1s", "window": "1s", "grace": "0s"}
-    async with gateway() as url, shop(config(tmp_path, redis_url, url, **limits)) as drop:
-        phone = drop.shopper("phone")
-        held = await reserve(drop, "phone", "ada")
-        placed = await phone.commit(held.body["reservation_id"], "card_late")
-        while (second := await reserve(drop, "laptop", "ada")).status != 201:  # the first has run out
-            assert second.kind == "limit-reached"
-
-        assert (await phone.settled(placed.body["order_id"], "refunded", "expired", "paid"))["status"] != "paid"
-        kept = await books(drop.till.jobs.ledger)
-        assert kept.allocated["sneaker"] == 1
 
 
 async def test_a_sale_that_does_not_ask_takes_no_notice(tmp_path: Path, redis_url: str) -> None:

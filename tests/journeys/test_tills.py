@@ -132,7 +132,9 @@ async def test_one_is_killed_and_valkey_is_emptied_in_the_middle_of_a_sale(tills
 
     assert Counter(word for word, _ in found) == {"paid": UNITS, "sold-out": BUYERS - UNITS}
     assert last.kind == "sold-out"
-    assert await tills.epoch() == 3, "each loss was put back once, by one of the two"
+    assert 3 <= await tills.epoch() < 8, (
+        "two losses, put back by one at a time; a time-out begins anew, a quarrel never ends"
+    )
     kept = await books(tills.ledger)
     assert (kept.allocated, kept.holds) == ({"sneaker": UNITS}, {HoldState.PAID: UNITS})
     async with tills.session.get(f"{tills.gateway_url}/v1/payment_intents?limit=100") as answer:

@@ -2,7 +2,6 @@
 
 import asyncio
 import logging
-import resource
 import signal
 import socket
 from collections.abc import Callable, Sequence
@@ -14,6 +13,7 @@ from aiohttp import web
 from waitroom.config import Edge
 from waitroom.gate.prompt import Prompt
 from waitroom.kernel.clock import Clock
+from waitroom.kernel.open_files import open_files
 from waitroom.kernel.tasks import Loop, running
 from waitroom.proxy.inlet import PIECE_BYTES
 from waitroom.proxy.strict import server_log
@@ -159,19 +159,9 @@ async def _empty(connections: Connections, late_s: float) -> None:
 def _affordable(bounds: Bounds) -> Bounds:
     """Return `bounds` with no more connections than files may be open."""
     wanted = bounds.max_connections + _SPARE_FILES
-    allowed = _open_files(wanted)
+    allowed = open_files(wanted)
     if allowed >= wanted:
         return bounds
     most = max(allowed - _SPARE_FILES, allowed // 2)
     log.warning("fewer connections than configured: raise ulimit -n", extra={"most": most, "open_files": allowed})
     return replace(bounds, max_connections=most)
-
-
-def _open_files(wanted: int) -> int:
-    """Ask the system for so many open files, and return how many it grants."""
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    if soft == resource.RLIM_INFINITY or soft >= wanted:
-        return wanted
-    granted = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
-    resource.setrlimit(resource.RLIMIT_NOFILE, (granted, hard))
-    return granted

@@ -3,6 +3,7 @@
 import asyncio
 import json
 import os
+import resource
 import signal
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
@@ -112,6 +113,17 @@ async def test_who_has_gone_takes_no_room(drop: Shop) -> None:
             assert stream.status == 200
             await told(stream)
             stream.close()
+
+
+def test_those_who_watch_leave_open_files_for_those_who_buy(caplog: pytest.LogCaptureFixture) -> None:
+    found = resource.getrlimit(resource.RLIMIT_NOFILE)
+    try:
+        assert live.affordable(10) == 10
+        if found[1] != resource.RLIM_INFINITY:
+            assert live.affordable(found[1]) < found[1]
+            assert "raise ulimit" in caplog.text
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, found)
 
 
 async def test_a_sale_that_is_not_there_is_no_stream(drop: Shop) -> None:

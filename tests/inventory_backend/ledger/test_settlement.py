@@ -1,6 +1,7 @@
 """Every answer of the gateway moves the payment and its hold together, once."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 
 import pytest
@@ -23,9 +24,9 @@ NOTE = Note("saga", NOW_MS + 1000, "why")
 LATE = Note("saga", NOW_MS + 700_000, "why")
 
 
-async def paying(ledger: Ledger, shopper: str = "alice", qty: int = 1) -> str:
+async def paying(ledger: Ledger, shopper: str = "alice", qty: int = 1, identity: str | None = None) -> str:
     """Return a payment under way."""
-    one = wanted(shopper, ("sneaker", qty))
+    one = replace(wanted(shopper, ("sneaker", qty)), identity=identity, limit_per_identity=qty)
     await ledger.write_together(holds.take, one)
     kept = Kept(f"commit {shopper}", "c", "f", 202, "{}")
     asked = Placing(one.rid, shopper, "simulated", "card_ok", NOW_MS, window_ms=60_000, grace_ms=0, kept=kept)
@@ -130,6 +131,18 @@ async def test_late_money_of_who_has_the_limit_already_goes_back(ledger: Ledger)
 
     assert await authorise(ledger, pid) == (PaymentState.VOID_DUE, HoldState.REFUND_DUE)
     assert (await books(ledger)).allocated["sneaker"] == 1
+
+
+@pytest.mark.parametrize("account", ["ada", "bob"])
+async def test_late_money_buys_for_an_account_only_within_its_limit(ledger: Ledger, account: str) -> None:
+    """Its other device has taken the unit that the first let lapse."""
+    pid = await paying(ledger, "phone", identity="ada")
+    await lapse(ledger, pid)
+    await ledger.write_together(holds.take, replace(wanted("laptop"), identity=account, limit_per_identity=1))
+
+    kept = (PaymentState.AUTHORIZED, HoldState.CAPTURING)
+    assert await authorise(ledger, pid) == (kept if account == "bob" else (PaymentState.VOID_DUE, HoldState.REFUND_DUE))
+    assert (await books(ledger)).allocated["sneaker"] == (2 if account == "bob" else 1)
 
 
 async def test_late_money_without_the_guard_is_still_refused(ledger: Ledger, monkeypatch: pytest.MonkeyPatch) -> None:
