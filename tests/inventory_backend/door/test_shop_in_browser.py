@@ -30,12 +30,16 @@ async def visit(browser: Browser) -> AsyncIterator[Visit]:
     """Let somebody look at a page of a till; whatever breaks in the page fails the test."""
     broken: list[str] = []
 
-    async def open_page(till: Shop, path: str = "/drop/", name: str = "ann", **wishes: Any) -> Page:
+    async def open_page(
+        till: Shop, path: str = "/drop/", name: str = "ann", *, deaf: bool = False, **wishes: Any
+    ) -> Page:
         now_ms = till.clock.now_ms()
         shown = {"Waitroom-Pass": SIGNER.sign(Pass("drop", name, now_ms, now_ms + 600_000))}
         context = await browser.new_context(extra_http_headers=shown, **wishes)
         page = await context.new_page()
         page.on("pageerror", lambda fault: broken.append(str(fault)))
+        if deaf:
+            await page.route("**/sales/drop/events", lambda route: route.abort())
         await page.goto(till.url + path)
         return page
 
@@ -71,9 +75,9 @@ async def test_a_click_too_late_says_so_in_place_and_leads_to_the_waitlist(
     tmp_path: Path, redis_url: str, visit: Visit
 ) -> None:
     async with shop(config(tmp_path, redis_url, total=1)) as till:
-        page = await visit(till)
+        page = await visit(till, deaf=True)  # it does not hear that the last one goes
         item = page.locator("article[data-sku=sneaker]")
-        await page.route("**/sales/drop", lambda route: route.abort())  # it does not hear that the last one goes
+        await page.route("**/sales/drop", lambda route: route.abort())
         await till.shopper("ben").reserve()
 
         await item.get_by_role("button", name="Reserve mine").click()
@@ -126,6 +130,22 @@ async def test_stock_is_live_and_who_waits_is_served_first(tmp_path: Path, redis
         await till.shopper("cat").cancel((await _offer(till, "cat"))["reservation_id"])
 
         await expect(item.get_by_role("button", name="Reserve mine")).to_be_enabled()
+
+
+async def test_where_nobody_more_may_look_on_the_page_asks(tmp_path: Path, redis_url: str, visit: Visit) -> None:
+    tables = {"server": {"max_streams": 1}}
+    async with (
+        shop(config(tmp_path, redis_url, total=1, tables=tables)) as till,
+        till.session.get(f"{till.url}/sales/drop/events") as stream,
+    ):
+        await stream.content.readline()
+        page = await visit(till)
+        item = page.locator("article[data-sku=sneaker]")
+        await expect(item.get_by_role("button", name="Reserve mine")).to_be_enabled()
+
+        await till.shopper("ben").reserve()
+
+        await expect(item.get_by_role("button", name="Join the waitlist")).to_be_visible()
 
 
 async def test_a_clock_that_stood_still_is_put_right(tmp_path: Path, redis_url: str, visit: Visit) -> None:
