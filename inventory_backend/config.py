@@ -179,12 +179,9 @@ class Sale(Settings):
     )
     limit_per_shopper: int = Field(1, ge=1, le=10_000, description="Units of this sale that one shopper may have.")
     limit_per_identity: Annotated[int, Field(ge=1, le=10_000)] | None = Field(
-        None,
-        description="Units that one account of the store may have, whatever its passes; without it, none is asked.",
+        None, description="Units that one account of the store may have, whatever its passes; else none is asked."
     )
-    max_waitlist: int = Field(
-        1000, ge=0, le=10_000, description="Shoppers who may wait for units that others give back; 0: no waitlist."
-    )
+    max_waitlist: int = Field(1000, ge=0, le=10_000, description="Shoppers who may wait for units; 0: no waitlist.")
     waitlist_offer_ms: Annotated[DurationMs, between("1s", "24h")] = Field(
         duration_ms("5m"), description="How long such units stay set aside for who is next."
     )

@@ -93,8 +93,8 @@ class Shop:
         starts_ms, shown = self._catalogue.sales[name].starts_ms, self._catalogue.as_json(name)
         opens_in_ms = 0 if starts_ms is None else max(0, starts_ms - self._clock.now_ms())
         place = None if standing is None or standing.state not in _ON_THE_LIST else standing.state
-        facts = {"place": place, "opens_in_ms": opens_in_ms, "is_live": _has_stream(request)}
-        return self._page("product", request, shown=shown, key=secrets.token_urlsafe(16), **facts)
+        key = secrets.token_urlsafe(16)
+        return self._page("product", request, shown=shown, place=place, opens_in_ms=opens_in_ms, key=key)
 
     async def reserve(self, request: web.Request) -> web.StreamResponse:
         """Set one unit aside, and go on to the checkout; if there is none left, to the waitlist for who wants that."""
@@ -230,11 +230,6 @@ class Shop:
             "X-Content-Type-Options": "nosniff",
         }
         return web.Response(body=html.encode(), content_type="text/html", charset="utf-8", headers=headers)
-
-
-def _has_stream(request: web.Request) -> bool:
-    """Tell whether this till sends its stock as it changes; else the page asks for it now and then."""
-    return any(one.canonical == "/sales/{sale}/events" for one in request.app.router.resources())
 
 
 def _see_other(path: str) -> web.HTTPSeeOther:

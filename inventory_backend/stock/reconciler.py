@@ -54,8 +54,9 @@ class Reconciler:
 
 
 def _settled(connection: Connection, key: StockKey) -> Supply | None:
-    """Return the units; None while some given back are on their way: until then Redis rightly differs."""
-    on_its_way = select(outbox.c.id).where(outbox.c.next_ms.is_not(None), outbox.c.kind == "release").limit(1)
+    """Return the units; None while some are on their way, back or to who waits: until then Redis rightly differs."""
+    news = outbox.c.kind.in_(["release", "offer"])
+    on_its_way = select(outbox.c.id).where(outbox.c.next_ms.is_not(None), news).limit(1)
     if connection.execute(on_its_way).first() is not None:
         return None
     return supply.supplies(connection)[key.sale, key.sku]

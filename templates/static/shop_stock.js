@@ -30,12 +30,11 @@ function take(found) {
   for (const item of found.skus) show(item, found.state);
 }
 
-function lookNowAndThen() {
-  follow(1500, async () => take((await read("/sales/" + shop)).data));
-}
-
-if (items.length && "live" in page) {
+// Told as it changes; where that is refused, because as many as can be look on already, asked now and then.
+if (items.length) {
   const stream = new EventSource("/sales/" + shop + "/events");
   stream.addEventListener("sale", event => take(JSON.parse(event.data)));
-  stream.addEventListener("error", () => { if (stream.readyState === EventSource.CLOSED) lookNowAndThen() });
-} else if (items.length) lookNowAndThen();
+  stream.addEventListener("error", () => {
+    if (stream.readyState === EventSource.CLOSED) follow(1500, async () => take((await read("/sales/" + shop)).data));
+  });
+}

@@ -3,7 +3,8 @@
 Whoever adds a route or a member of an answer says so there.
 """
 
-from collections.abc import AsyncIterator
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -202,6 +203,25 @@ async def till(
         yield found
 
 
+async def _ask_the_waitlist(till: Shop, asked: Callable[..., Awaitable[Any]], lines: object) -> None:
+    """Wait behind nine others for what the first of them lets go of."""
+    waitlist = partial(asked, path="/sales/drop/waitlist", template="/sales/{sale}/waitlist")
+    wish = {"lines": lines}
+    await waitlist("POST", json=wish)
+    others = []
+    for n in range(9):
+        while (got := await till.shopper(f"s{n}").reserve()).status != 201:
+            await asyncio.sleep(0.02)  # what was cancelled is free in a moment
+        others.append(got.body)
+    await waitlist("GET")
+    for _ in range(2):
+        await waitlist("POST", json=wish)
+    await till.shopper("s0").cancel(others[0]["reservation_id"])
+    assert (await waitlist("GET"))["offer"]["status"] == "held"
+    await waitlist("DELETE")
+    await waitlist("DELETE", is_in=False)
+
+
 async def test_the_till_is_described(till: Shop) -> None:
     described = Described("till")
     pages = {route.resource.canonical for route in till.till.app.router.routes() if route.resource}
@@ -247,16 +267,6 @@ async def test_the_till_is_described(till: Shop) -> None:
     other = await asked("POST", "/checkout/reserve", json=wanted, key="o")
     await asked("POST", "/checkout/cancel", json={"reservation_id": other["reservation_id"]})
     await asked("POST", "/checkout/commit", json=paying | {"reservation_id": other["reservation_id"]}, key="d")
-    waitlist = partial(asked, path="/sales/drop/waitlist", template="/sales/{sale}/waitlist")
-    wish = {"lines": wanted["lines"]}
-    await waitlist("POST", json=wish)
-    others = [(await till.shopper(f"s{n}").reserve()).body for n in range(9)]
-    await waitlist("GET")
-    for _ in range(2):
-        await waitlist("POST", json=wish)
-    await till.shopper("s0").cancel(others[0]["reservation_id"])
-    assert (await waitlist("GET"))["offer"]["status"] == "held"
-    await waitlist("DELETE")
-    await waitlist("DELETE", is_in=False)
+    await _ask_the_waitlist(till, asked, wanted["lines"])
 
     assert described.operations - described.asked == set(), "every route was asked"

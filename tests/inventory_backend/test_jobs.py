@@ -19,6 +19,7 @@ async def test_every_job_takes_a_step(tmp_path: Path, redis_url: str) -> None:
         "restock",
         "catalogue",
         "expire",
+        "waitlist",
         "outbox",
         "payments",
         "gateway",

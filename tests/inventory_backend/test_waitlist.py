@@ -98,7 +98,7 @@ async def test_the_unit_is_never_seen_free_between_its_owners(drop: Shop, redis:
 
 async def test_a_payment_that_fails_past_its_time_goes_to_the_next(tmp_path: Path, redis_url: str) -> None:
     slow = gateway(behaviour=Behaviour(pause_ms=60_000))
-    async with slow as url, shop(config(tmp_path, redis_url, url, total=1, hold="1s", window="1s")) as drop:
+    async with slow as url, shop(config(tmp_path, redis_url, url, total=1, hold="5s", window="1s")) as drop:
         owner, ann = drop.shopper("owner"), drop.shopper("ann")
         held = await owner.reserve()
         await ann.post(LIST, WISH)

@@ -1,8 +1,11 @@
 """What drifted between Redis and the ledger is mended while it is quiet."""
 
+from sqlalchemy import update
+
 from inventory_backend.ledger import holds
 from inventory_backend.ledger.holds import Note
 from inventory_backend.ledger.ledger import Ledger
+from inventory_backend.ledger.schema import outbox
 from inventory_backend.outbox import Outbox
 from inventory_backend.sales import HoldState
 from inventory_backend.stock.rebuild import Rebuild
@@ -10,6 +13,7 @@ from inventory_backend.stock.reconciler import Reconciler
 from inventory_backend.stock.stock import Hold, Stock
 from tests.bookkeeping import NOW_MS, wanted
 from tests.till import sale
+from tests.waiting import free, join, sell_out
 from waitroom.kernel.redis import ScriptRunner
 
 
@@ -59,6 +63,28 @@ async def test_units_on_their_way_back_are_not_taken_for_drift(
     await Outbox(ledger, stock, rebuild).deliver()
     await reconciler(ledger, stock, rebuild).step()
     assert await avail(redis) == 10
+
+
+async def test_an_offer_on_its_way_is_not_taken_for_drift(
+    ledger: Ledger, stock: Stock, rebuild: Rebuild, redis: ScriptRunner
+) -> None:
+    """Else the free unit that is part of it would be taken off twice: as drift, and by the offer."""
+    first, *_ = await sell_out(ledger, total=9)
+    await redis.client.flushdb()
+    rebuild.ask(rebuild.key("drop", "sneaker"))
+    await rebuild.step()
+    await join(ledger, "ann", ("sneaker", 2))
+    await free(ledger, first)
+    released = update(outbox).where(outbox.c.kind == "release").values(next_ms=None)
+    await ledger.write(lambda connection: connection.execute(released).rowcount)
+
+    await reconciler(ledger, stock, rebuild).step()
+    assert await avail(redis) == 1
+
+    await Outbox(ledger, stock, rebuild).deliver()
+    assert await avail(redis) == 0
+    await reconciler(ledger, stock, rebuild).step()
+    assert await avail(redis) == 0
 
 
 async def test_what_a_dead_process_held_comes_back(ledger: Ledger, rebuild: Rebuild, redis: ScriptRunner) -> None:
