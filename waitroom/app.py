@@ -76,6 +76,7 @@ from waitroom.store.wheels import Wheels
 from waitroom.wire.fast_lane import FastLane
 from waitroom.wire.seated import foregone
 from waitroom.wire.serving import Served, Serving, serve_until_told
+from waitroom.wire.stream import Streams
 
 log = logging.getLogger(__name__)
 
@@ -229,7 +230,7 @@ class Edge:
         fronts = FrontPrompt(self._auth.verdicts, hosts=self._hosts, trusted=tuple(self._trusted))
         places = Places(self._hosts, self._ways)
         prompt = Prompt(self._judge, self.followers.pulses, self.pages, self._problems, fronts, places)
-        return Served(self.application, prompt, self.lane.carry)
+        return Served(self.application, prompt, self.lane.carry, Streams(self.followers).follow)
 
     @property
     def application(self) -> web.Application:
