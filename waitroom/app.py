@@ -17,6 +17,8 @@ from waitroom.gate.cookies import Cookies
 from waitroom.gate.counters import WORKER_STARTED
 from waitroom.gate.door import Door, OnHead
 from waitroom.gate.entries import Entries
+from waitroom.gate.events import Events
+from waitroom.gate.followers import STEP_S, Followers
 from waitroom.gate.forward_auth import ForwardAuth
 from waitroom.gate.front_prompt import FrontPrompt
 from waitroom.gate.inside import Inside
@@ -34,6 +36,7 @@ from waitroom.gate.queueing import Queueing
 from waitroom.gate.stock_reports import StockReports
 from waitroom.gate.waiting import WaitingPage
 from waitroom.gate.waiting_pages import WaitingPages
+from waitroom.gate.websocket import WebSockets
 from waitroom.jobs.beacon import BeaconWatch
 from waitroom.jobs.health import HealthFeedback
 from waitroom.jobs.remember import Rememberer
@@ -73,6 +76,7 @@ from waitroom.store.wheels import Wheels
 from waitroom.wire.fast_lane import FastLane
 from waitroom.wire.seated import foregone
 from waitroom.wire.serving import Served, Serving, serve_until_told
+from waitroom.wire.stream import Streams
 
 log = logging.getLogger(__name__)
 
@@ -112,6 +116,7 @@ async def run_edge(config: Config, keys: Keys, redis_url: str, place: Place | No
             Loop("beacon", edge.beacon.step, DRAW_S, _BEACON_LIMIT_S),
             Loop("roster", edge.roster.step, DRAW_S, _ROSTER_LIMIT_S),
             Loop("pages", edge.pages.renew, PAGES_S, _PAGES_LIMIT_S),
+            Loop("followers", edge.followers.step, STEP_S, _JOB_LIMIT_S),
             Loop("tally", edge.pour, POUR_S, _JOB_LIMIT_S),
         ]
         await _once(edge.ticker.step, "no first tick")  # so that who comes at once finds the room as it is
@@ -205,7 +210,7 @@ class Edge:
         statuses = {room.name: room.queueing_status_code for room in config.rooms}
         looks = {room.name: look(room.title or room.name, room.accent) for room in config.rooms}
         self.pages = WaitingPages(WaitingPage(templates, looks), self._line, statuses, self._clock)
-        self._pulses = Pulses(self.rooms, self.board)
+        self.followers = Followers(Pulses(self.rooms, self.board), config.edge.max_streams, self._clock)
         self._proof_page = ProofPage(self.rooms, templates, looks, self._clock)
         self._problems = problems = ProblemPages(templates, next(iter(looks.values())))
         routes = Routes([self._route(room) for room in config.rooms])
@@ -224,8 +229,8 @@ class Edge:
             return Served(self.application)
         fronts = FrontPrompt(self._auth.verdicts, hosts=self._hosts, trusted=tuple(self._trusted))
         places = Places(self._hosts, self._ways)
-        prompt = Prompt(self._judge, self._pulses, self.pages, self._problems, fronts, places)
-        return Served(self.application, prompt, self.lane.carry)
+        prompt = Prompt(self._judge, self.followers.pulses, self.pages, self._problems, fronts, places)
+        return Served(self.application, prompt, self.lane.carry, Streams(self.followers).follow)
 
     @property
     def application(self) -> web.Application:
@@ -240,7 +245,9 @@ class Edge:
                 web.get("/.waitroom/healthz", probes.healthz),
                 web.get("/.waitroom/readyz", probes.readyz),
                 *self._auth.routes(),
-                web.get(f"{own}/pulse", self._pulses.answer),
+                web.get(f"{own}/pulse", self.followers.pulses.answer),
+                web.get(f"{own}/events", Events(self.followers, self._config.edge.write_timeout_ms / 1000).answer),
+                web.get(f"{own}/ws", WebSockets(self.followers, self._clock).answer, allow_head=False),
                 web.get(f"{own}/proof", self._proofs.answer),
                 web.get(f"{own}/proof.html", self._proof_page.answer),
                 web.get(f"{own}/wait", door.wait),
@@ -265,8 +272,9 @@ class Edge:
         return Route(room.name, room.hosts, room.paths, room.exempt_paths, name)
 
     async def pour(self) -> None:
-        """Add to the metrics what was judged, and what the upstreams have answered."""
+        """Add to the metrics what was judged, what the upstreams have answered, and who follows."""
         self._judge.pour()
+        self.followers.pour()
         for upstream in self._upstreams.values():
             upstream.tally.pour()
 
@@ -276,9 +284,10 @@ class Edge:
         await self._watched[room].probe(path, hosts[0] if hosts else None)
 
     async def _say_goodbye(self, _app: web.Application) -> None:
-        """Tell every websocket to come back to another worker, so that none holds up the drain."""
+        """Tell every websocket and stream to come back to another worker, so that none holds up the drain."""
         for forwarder in self._forwarders.values():
             forwarder.leave()
+        await self.followers.close()
 
     async def _carry(
         self, request: web.Request, upstream: str, waitroom_pass: str | None, on_head: OnHead | None

@@ -18,7 +18,12 @@ import pytest
 from tests.conftest import eventually
 from tests.origin import OK, Origin, Seen, Writer, origin
 from tests.wire import Reply, request, send, whole_reply
+from waitroom.kernel.clock import SystemClock
 from waitroom.kernel.ports import free_loopback
+from waitroom.kernel.redis import RedisSettings, connected
+from waitroom.kernel.tokens import Keys
+from waitroom.rules.rooms import Change, ChangeKind, RoomRules
+from waitroom.store.rooms import Rooms
 
 LIMIT_S = 60
 IDLE = 2_000
@@ -53,6 +58,10 @@ class Worker:
     def memory_bytes(self) -> int:
         line = next(one for one in Path(f"/proc/{self.pid}/status").read_text().splitlines() if one.startswith("VmRSS"))
         return int(line.split()[1]) * 1024
+
+    @property
+    def open_files(self) -> int:
+        return len(list(Path(f"/proc/{self.pid}/fd").iterdir()))
 
 
 @asynccontextmanager
@@ -218,6 +227,92 @@ async def test_without_the_parser_in_c_nothing_starts(valkey_url: str, tmp_path:
 
     assert refused.returncode == 2
     assert "aiohttp: its C parser is missing" in refused.stderr
+
+
+EVENTS = b"GET /.waitroom/drop/events HTTP/1.1\r\nHost: shop.example\r\n\r\n"
+
+
+async def says(valkey_url: str, text: str) -> None:
+    """Let ops say something to everybody who waits."""
+    async with connected(RedisSettings(f"{valkey_url}?db=3", max_connections=1, timeout_ms=5000)) as runner:
+        rooms = Rooms(runner, [RoomRules("drop")], Keys([b"s" * 32]), SystemClock())
+        await rooms.control("drop", Change(ChangeKind.MESSAGE, text), who="ops")
+
+
+async def test_who_follows_and_does_not_read_is_cut_off_and_the_others_hear_it_all(
+    valkey_url: str, store: Origin
+) -> None:
+    async with worker(valkey_url, store) as edge:
+        reader, writer = await asyncio.open_connection("127.0.0.1", edge.port)
+        writer.write(EVENTS)
+        await reader.readuntil(b"data: ")
+        before = edge.memory_bytes
+        with ExitStack() as sockets:
+            open_before = edge.open_files
+            for _ in range(100):
+                one = sockets.enter_context(socket.socket())
+                one.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 2048)
+                one.connect(("127.0.0.1", edge.port))
+                one.sendall(EVENTS)
+            await eventually(lambda: edge.open_files == open_before + 100, within_s=LIMIT_S)
+            words = 0
+            while edge.open_files > open_before:
+                words += 1
+                await says(valkey_url, f"{words} " + "x" * 480)
+                await asyncio.wait_for(reader.readuntil(f'"message":"{words} '.encode()), LIMIT_S)
+                assert words < 100, "nobody is cut off"
+            grown = edge.memory_bytes - before
+        assert (await edge.shop()).status == 200
+        await closed(writer)
+
+    assert grown < 100 * 20_000
+
+
+async def test_what_is_sent_after_a_request_for_events_is_never_a_request_and_never_kept(
+    valkey_url: str, store: Origin
+) -> None:
+    flood = b"GET /shop HTTP/1.1\r\nHost: shop.example\r\n\r\n" * 20_000
+    async with worker(valkey_url, store) as edge:
+        attackers = [await asyncio.open_connection("127.0.0.1", edge.port) for _ in range(50)]
+        before = edge.memory_bytes
+        for _, writer in attackers:
+            writer.write(EVENTS + flood)
+        for reader, _ in attackers:
+            await reader.readuntil(b"data: ")
+        await says(valkey_url, f"to all, {os.urandom(4).hex()}")
+        heard = [await asyncio.wait_for(reader.readuntil(b'"message":"to all, '), LIMIT_S) for reader, _ in attackers]
+        assert (await edge.shop()).status == 200
+        grown = edge.memory_bytes - before
+        for _, writer in attackers:
+            writer.transport.abort()
+        await closed(*(writer for _, writer in attackers))
+
+    assert not any(b"HTTP/1.1" in one for one in heard)
+    assert len(store.seen) == 1, "the shopper's own"
+    assert grown < 50 * 20_000
+
+
+async def test_who_holds_every_stream_of_an_address_or_of_the_worker_keeps_no_shopper_out(
+    valkey_url: str, store: Origin
+) -> None:
+    more = "max_connections = 100\nmax_connections_per_address = 20\nmax_streams = 30"
+    async with worker(valkey_url, store, more) as edge:
+        streams = [await follows(edge, f"127.0.0.{2 + number // 20}") for number in range(30)]
+        too_many_here = await send(edge.port, EVENTS.replace(b"\r\n\r\n", b"\r\nConnection: close\r\n\r\n"))
+        reader, writer = await asyncio.open_connection("127.0.0.1", edge.port, local_addr=("127.0.0.2", 0))
+        too_many_there = whole_reply(await ended(reader))
+
+        assert (too_many_here.status, too_many_here.kind) == (503, "too-many-streams")
+        assert (too_many_there.status, too_many_there.kind) == (503, "busy")
+        assert (await edge.shop()).status == 200
+        await closed(writer, *streams)
+
+
+async def follows(edge: Worker, address: str) -> asyncio.StreamWriter:
+    reader, writer = await asyncio.open_connection("127.0.0.1", edge.port, local_addr=(address, 0))
+    writer.write(EVENTS)
+    await asyncio.wait_for(reader.readuntil(b"data: "), LIMIT_S)
+    return writer
 
 
 V2 = b"\r\n\r\n\x00\r\nQUIT\n\x21\x11\x00\x0c\xcb\x00\x71\x07\xc0\x00\x02\x01\x9c\x40\x01\xbb"

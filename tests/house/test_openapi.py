@@ -77,6 +77,8 @@ async def test_the_edge_is_described(redis: ScriptRunner, keys: Keys, store: Sto
     async with front(redis, keys, store, opens_in_s=-1, edge=trusted) as after:
         await after.tick()
         await _opened(partial(ask, described, after.client), after, joined)
+        await after.edge.followers.close()
+        assert "data: " in await ask(described, after.client, "GET", f"{OWN}/events")
         await _stocked(partial(ask, described, after.client), after, StockReportSigner(keys))
 
     assert described.operations - described.asked == set(), "every route was asked"
@@ -87,6 +89,8 @@ async def _gathered(ask_: Any) -> dict[str, Any]:
     for path in ("/.waitroom/healthz", "/.waitroom/readyz", f"{OWN}/pulse", f"{OWN}/proof", f"{OWN}/proof.html"):
         await ask_("GET", path)
     await ask_("GET", f"{OWN}/pulse", room="nowhere")
+    await ask_("GET", f"{OWN}/ws")
+    await ask_("GET", f"{OWN}/events", room="nowhere")
     await ask_("GET", f"{OWN}/proof", params={"ticket_id": "somebody"})
     await ask_("GET", f"{OWN}/proof", params={"ticket_id": "!"})
     for headers in ({}, {"Accept": "text/html"}):

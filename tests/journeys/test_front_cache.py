@@ -13,6 +13,7 @@ from tests.edges import HTML, Front
 from tests.fronts import Site, browser, site
 from waitroom.kernel.redis import ScriptRunner
 from waitroom.kernel.tokens import Keys
+from waitroom.rules.rooms import Change, ChangeKind
 
 CROWD, AT_ONCE = 1000, 250
 PULSE, WAIT = "/.waitroom/drop/pulse", "/.waitroom/drop/wait"
@@ -149,3 +150,23 @@ async def _every_own_answer(gate: Front) -> AsyncIterator[ClientResponse]:
 def assert_private(answer: ClientResponse) -> None:
     assert answer.headers["Cache-Control"] == "no-store", answer
     assert "ETag" not in answer.headers, answer
+
+
+async def test_events_pass_as_they_come_and_are_kept_for_nobody(redis: ScriptRunner, keys: Keys) -> None:
+    request = b"GET /.waitroom/drop/events HTTP/1.1\r\nHost: shop.example\r\n\r\n"
+    async with cached(redis, keys, opens_in_s=600) as shop:
+        streams = []
+        for _ in range(2):
+            reader, writer = await asyncio.open_connection("127.0.0.1", shop.port)
+            writer.write(request)
+            await asyncio.wait_for(reader.readuntil(b"data: "), 30)
+            streams.append((reader, writer))
+        await shop.gate.edge.rooms.control("drop", Change(ChangeKind.MESSAGE, "soon"), who="ops")
+        await shop.gate.tick()
+        await shop.gate.edge.followers.step()
+        for reader, writer in streams:
+            await asyncio.wait_for(reader.readuntil(b'"message":"soon"'), 30)
+            writer.close()
+            await writer.wait_closed()
+
+        assert shop.gate.answered.count("/.waitroom/drop/events") == 2

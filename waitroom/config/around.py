@@ -61,6 +61,12 @@ class Edge(Settings):
         le=1_000_000,
         description="Of these, for one address (IPv6: one /64); trusted_proxies are not counted.",
     )
+    max_streams: int = Field(
+        5_000,
+        ge=0,
+        le=1_000_000,
+        description="Of these, for who follows the pulse by events or websocket; more are answered 503.",
+    )
     hot_path: bool = Field(
         True,
         description="Answer and carry plain requests before aiohttp; false takes the longer way to the same answers.",
@@ -82,9 +88,9 @@ class Edge(Settings):
         if (self.tls_certificate is None) != (self.tls_key is None):
             missing = "tls_key" if self.tls_certificate else "tls_certificate"
             faults.append(Fault((missing,), "is missing: certificate and key go together"))
-        is_said = "max_connections_per_address" in self.model_fields_set  # else all may be for one
-        if is_said and self.max_connections_per_address > self.max_connections:
-            faults.append(Fault(("max_connections_per_address",), "must not be above max_connections"))
+        for name in self.model_fields_set & {"max_connections_per_address", "max_streams"}:  # else it may be all
+            if getattr(self, name) > self.max_connections:
+                faults.append(Fault((name,), "must not be above max_connections"))
         public = urlsplit(self.public_origin).netloc
         if public and not AllowedHosts(self.allowed_hosts).has(public):
             faults.append(Fault(("allowed_hosts",), f'must hold "{public}", which edge.public_origin names'))

@@ -38,3 +38,9 @@ STORE_FAILURES = Counter("waitroom_redis_failures", "Calls to Redis that failed 
 FRONT_REFUSALS = Counter(
     "waitroom_forward_auth_refusals", "Questions for forward auth that were none, by the kind of the problem.", ["kind"]
 )
+STREAMS = Gauge(
+    "waitroom_streams",
+    "Connections that follow the pulse of a room as it changes, as events or by websocket.",
+    ["room"],
+    multiprocess_mode="livesum",
+)

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import assert_never
 from urllib.parse import unquote
 
+from waitroom.gate.events import head as stream_head
 from waitroom.gate.forward_auth import OWN as AUTH
 from waitroom.gate.front_prompt import FrontPrompt
 from waitroom.gate.judge import Judge, is_navigation, must_wait
@@ -44,6 +45,13 @@ class Onward:
     pass_: Pass | None = None
 
 
+@dataclass(slots=True)
+class Follow:
+    """A connection that shall be told the pulse of `room` from now on."""
+
+    room: str
+
+
 class Prompt:
     """What the gate knows without waiting for anything."""
 
@@ -61,7 +69,8 @@ class Prompt:
         self._line = judge.line
         self._pulses = {f"{_OWN}{room}/pulse": room for room in judge.line.rooms.names()}
         self._waits = {f"{_OWN}{room}/wait": room for room in judge.line.rooms.names()}
-        self._prepared = pulses.prepared
+        self._events = {f"{_OWN}{room}/events": room for room in judge.line.rooms.names()}
+        self._shared = pulses
         self._pages = pages
         self._fronts = fronts
         self._problems = problems
@@ -89,7 +98,7 @@ class Prompt:
             memo.clear()
         self._verdicts.clear()
 
-    def answer(self, head: Head, peer: str, now_ms: int) -> Ready | Onward | None:
+    def answer(self, head: Head, peer: str, now_ms: int) -> Ready | Onward | Follow | None:
         """Return the answer to a plain request from the address `peer`, or where it goes on; None: ask the others."""
         try:
             if head.target.startswith(AUTH):
@@ -102,16 +111,25 @@ class Prompt:
         except WaitroomError:  # the others say why, in their own words
             return None
 
-    def _own(self, head: Head, now_ms: int) -> Ready | None:
-        """Answer a request for the pulse, or for the waiting page by its own address."""
+    def _own(self, head: Head, now_ms: int) -> Ready | Follow | None:
+        """Answer a request for the pulse, its events, or the waiting page by its own address."""
         room = self._pulses.get(head.target)
         if room is not None:
-            return Ready(self._prepared(room).on_the_wire(head, now_ms // 1000, is_head=head.method == "HEAD"))
+            return Ready(self._shared.prepared(room).on_the_wire(head, now_ms // 1000, is_head=head.method == "HEAD"))
+        room = self._events.get(head.target)
+        if room is not None:
+            return self._followed(head, room, now_ms)
         room = self._waits.get(head.target.partition("?")[0])
         if room is None or self._held(head, room) is not None:
             return None
         answer = self._queued(head, room, now_ms)
         return None if answer is None else Ready(answer)
+
+    def _followed(self, head: Head, room: str, now_ms: int) -> Ready | Follow:
+        if head.method == "GET":
+            return Follow(room)
+        self._shared.told(room)
+        return Ready(stream_head(now_ms // 1000, is_alone=True))
 
     def _visit(self, head: Head, now_ms: int) -> Ready | Onward | None:
         """Answer a request for the store."""

@@ -1,6 +1,7 @@
 """The pulse of each room, made into bytes once a tick."""
 
 import json
+from dataclasses import dataclass, field
 
 from aiohttp import web
 
@@ -14,14 +15,28 @@ from waitroom.store.rooms import Rooms
 _SHARED = {"Cache-Control": "public, max-age=1", "X-Content-Type-Options": "nosniff"}
 
 
+@dataclass(slots=True, eq=False)
+class Told:
+    """What one snapshot tells: the members of the pulse, and the same as JSON; `prepared` once somebody polls it."""
+
+    snapshot: Snapshot
+    members: dict[str, object]
+    text: bytes = field(init=False)
+    prepared: Prepared | None = None
+
+    def __post_init__(self) -> None:
+        """Write it down."""
+        self.text = json.dumps(self.members, separators=(",", ":")).encode()
+
+
 class Pulses:
-    """One prepared pulse a room, made anew when a tick has changed the room."""
+    """One pulse a room, made anew when a tick has changed the room."""
 
     def __init__(self, rooms: Rooms, board: Board) -> None:
         """Show what hangs on `board`."""
         self._rooms = rooms
         self._board = board
-        self._made: dict[str, tuple[Snapshot, Prepared]] = {}
+        self._told: dict[str, Told] = {}
 
     async def answer(self, request: web.Request) -> web.StreamResponse:
         """Answer with the pulse of the room in the path."""
@@ -34,14 +49,24 @@ class Pulses:
             Refused: 404, there is no such room.
             StoreUnavailable: nothing is known yet.
         """
+        told = self.told(room)
+        if told.prepared is None:
+            told.prepared = Prepared(told.text, "application/json", headers=_SHARED)
+        return told.prepared
+
+    def told(self, room: str) -> Told:
+        """Return what the last tick of `room` tells.
+
+        Raises:
+            Refused: 404, there is no such room.
+            StoreUnavailable: nothing is known yet.
+        """
         rules = self._rooms.rules(room)
         snapshot = self._board.get(room)
         if snapshot is None:
             raise StoreUnavailable(f"no tick of {room} yet")
-        made = self._made.get(room)
-        if made is None or made[0] is not snapshot:
+        told = self._told.get(room)
+        if told is None or told.snapshot is not snapshot:
             seed = self._rooms.seed(room, snapshot.event, snapshot.commitment)
-            body = json.dumps(pulse(snapshot, rules.polling, seed), separators=(",", ":")).encode()
-            made = snapshot, Prepared(body, "application/json", headers=_SHARED)
-            self._made[room] = made
-        return made[1]
+            told = self._told[room] = Told(snapshot, pulse(snapshot, rules.polling, seed))
+        return told

@@ -41,6 +41,11 @@ async def running(*loops: Loop, clock: Clock) -> AsyncIterator[None]:
                 task.cancel()
 
 
+async def give_way() -> None:
+    """Let all that is ready go first: what takes long is done in pieces, so that no request waits for the whole."""
+    await asyncio.sleep(0)
+
+
 async def _forever(loop: Loop, clock: Clock) -> None:
     failing = False
     while True:

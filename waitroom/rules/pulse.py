@@ -1,8 +1,35 @@
 """The shared status document of a room: the same for everybody who waits, so that one answer serves them all."""
 
+from collections.abc import Mapping
+from enum import StrEnum
+
 from waitroom.rules.health import told
 from waitroom.rules.rooms import Polling, Snapshot
 from waitroom.rules.stock import told as stock_told
+
+_MOVING = frozenset({"server_ms", "lanes", "rate_per_minute", "stock", "health"})
+
+
+class Difference(StrEnum):
+    """How much two pulses of a room differ."""
+
+    NONE = "none"
+    CLOCK = "clock"
+    """It is later, and that is all."""
+    LINE = "line"
+    """The line has moved, something was sold, or the upstream bears another rate: so it goes all the time."""
+    ROOM = "room"
+    """Something that ops or the schedule decide, or the state was lost and put back."""
+
+
+def difference(before: Mapping[str, object], after: Mapping[str, object]) -> Difference:
+    """Return how much the pulse `after` tells that the one `before` did not."""
+    changed = {name for name in before.keys() | after.keys() if before.get(name) != after.get(name)}
+    if not changed:
+        return Difference.NONE
+    if changed == {"server_ms"}:
+        return Difference.CLOCK
+    return Difference.LINE if changed <= _MOVING else Difference.ROOM
 
 
 def pulse(snapshot: Snapshot, polling: Polling, seed: bytes) -> dict[str, object]:

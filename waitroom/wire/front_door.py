@@ -7,6 +7,7 @@ Why that is safe:
 - While aiohttp has begun anything on this connection, be it part of a head, all bytes are its own.
 - One thing at a time: while an answer is carried, or the client does not take what was written, what comes next waits
   unread. So answers leave in the order of the requests, and nobody makes us keep more than they send.
+- Who follows the pulse is given away for good, with their seat (`wire/stream.py`): no request comes after that.
 - Seats, header time, idle time, slow readers and the farewell of a worker that leaves hold here as they do for aiohttp.
 """
 
@@ -15,7 +16,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Protocol, cast
 
-from waitroom.gate.prompt import Onward, Prompt
+from waitroom.gate.prompt import Follow, Onward, Prompt
 from waitroom.gate.ready import Ready
 from waitroom.kernel.clock import Clock
 from waitroom.kernel.errors import WaitroomError
@@ -53,6 +54,10 @@ Carry = Callable[["FrontDoor", Head, Onward], Carriage | None]
 """Begins to carry a plain request; None where that is for the others to do."""
 
 
+Stay = Callable[["FrontDoor", str], bool]
+"""Lets a connection follow a room; False where that is for the others to refuse."""
+
+
 @dataclass(slots=True)
 class Frame:
     """What all front doors of one listener share; without a `prompt` everything is aiohttp's."""
@@ -62,6 +67,7 @@ class Frame:
     clock: Clock
     prompt: Prompt | None = None
     carry: Carry | None = None
+    stay: Stay | None = None
     buffer: bytearray = field(default_factory=lambda: bytearray(PIECE_BYTES))
 
 
@@ -184,6 +190,13 @@ class FrontDoor(asyncio.BufferedProtocol):
         self.transport.resume_reading()
         inner.data_received(data)
 
+    def give_away(self) -> tuple[asyncio.Transport, Seat, Frame]:
+        """Return what another protocol goes on with; aiohttp's side of the connection ends, and not the connection."""
+        if self._inner is not None:
+            self._inner.transport = None
+            self._inner.connection_lost(None)
+        return self.transport, self._seat, self._frame
+
     def break_off(self) -> None:
         """Cut the connection, so that half an answer is never taken for the whole."""
         self.transport.abort()
@@ -254,6 +267,8 @@ class FrontDoor(asyncio.BufferedProtocol):
         if isinstance(answer, Ready):
             self.transport.write(frame.prompt.given(self._memo, head.raw, answer))
             return head.size
+        if isinstance(answer, Follow):
+            return len(data) if frame.stay is not None and frame.stay(self, answer.room) else 0
         if answer is None or frame.carry is None:
             return 0
         self._carriage = frame.carry(self, head, answer)

@@ -21,7 +21,7 @@ from waitroom.rules.visitors import Network
 from waitroom.wire.accepting import Acceptor, Doorway
 from waitroom.wire.certificates import Certificates
 from waitroom.wire.connections import SWEEP_S, Bounds, Connections
-from waitroom.wire.front_door import Carry, Frame
+from waitroom.wire.front_door import Carry, Frame, Stay
 from waitroom.wire.listener import Listener
 
 log = logging.getLogger(__name__)
@@ -81,6 +81,7 @@ class Served:
     app: web.Application
     prompt: Prompt | None = None
     carry: Carry | None = None
+    stay: Stay | None = None
 
     async def turn(self) -> None:
         """Let what is ready be made anew."""
@@ -110,7 +111,7 @@ async def serve_until_told(
     connections = Connections(_affordable(serving.bounds), trusted=serving.trusted, clock=clock)
     told = _signals(serving)
     await server.setup()
-    frame = Frame(server, connections.bounds, clock, served.prompt, served.carry)
+    frame = Frame(server, connections.bounds, clock, served.prompt, served.carry, served.stay)
     acceptor = Acceptor(sockets, frame, connections, serving.doorway)
     sweeps = [
         Loop("connections", connections.sweep, SWEEP_S, SWEEP_S),

@@ -8,7 +8,7 @@ import pytest
 
 from tests.fakes import FakeClock
 from waitroom.kernel.errors import StoreUnavailable
-from waitroom.kernel.tasks import Errands, Loop, running
+from waitroom.kernel.tasks import Errands, Loop, give_way, running
 
 
 class Steps:
@@ -173,3 +173,12 @@ async def test_an_errand_that_is_late_is_cancelled_at_the_end() -> None:
 
     assert task.cancelled()
     await errands.close(limit_s=0.01)
+
+
+async def test_who_gives_way_lets_everybody_else_go_first() -> None:
+    order: list[str] = []
+    asyncio.get_running_loop().call_soon(order.append, "another")
+    await give_way()
+    order.append("oneself")
+
+    assert order == ["another", "oneself"]

@@ -1,13 +1,15 @@
 """The pulse, as a document."""
 
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
 from tests.snapshots import snapshot
 from waitroom.rules.health import Circuit, Health
-from waitroom.rules.pulse import is_undecided, pulse
-from waitroom.rules.rooms import Polling
+from waitroom.rules.lanes import MAIN
+from waitroom.rules.pulse import Difference, difference, is_undecided, pulse
+from waitroom.rules.rooms import LaneState, Polling
 from waitroom.rules.stock import Stock
 
 SEED = bytes(32)
@@ -53,3 +55,23 @@ def test_a_store_that_suffers_shows_in_the_pulse_and_one_that_is_well_does_not()
     assert "health" not in pulse(snapshot(), Polling(), SEED)
     told = pulse(slowed, Polling(), SEED)
     assert (told["rate_per_minute"], told["health"]) == (300.0, {"ratio": 0.5, "circuit": "closed"})
+
+
+@pytest.mark.parametrize(
+    ("changed", "found"),
+    [
+        ({}, Difference.NONE),
+        ({"now_ms": 10_250}, Difference.CLOCK),
+        ({"lanes": {MAIN: LaneState(0.5, 1, 0)}}, Difference.LINE),
+        ({"health": Health(0.5, Circuit.CLOSED, 0, 300.0), "now_ms": 10_250}, Difference.LINE),
+        ({"stock": Stock(7, 0, 7)}, Difference.LINE),
+        ({"message": "soon"}, Difference.ROOM),
+        ({"generation": "another", "now_ms": 10_250}, Difference.ROOM),
+        ({"now_ms": 4_999}, Difference.ROOM),  # the seed of the draw is a secret again
+        ({"open_until_ms": 20_000}, Difference.ROOM),  # a member that was not there before
+    ],
+)
+def test_how_much_two_pulses_differ(changed: dict[str, Any], found: Difference) -> None:
+    before, after = (pulse(one, Polling(), SEED) for one in (snapshot(), replace(snapshot(), **changed)))
+
+    assert difference(before, after) is found
