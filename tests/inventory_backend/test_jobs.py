@@ -23,7 +23,6 @@ async def test_every_job_takes_a_step(tmp_path: Path, redis_url: str) -> None:
         "outbox",
         "payments",
         "gateway",
-        "waitlist",
         "time",
         "forget",
         "spread",
