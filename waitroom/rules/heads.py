@@ -35,8 +35,10 @@ _READ = {
         "X-Forwarded-Uri",
         "X-Original-Method",
         "X-Original-Uri",
+        *("Content-Location", "Content-Range", "Content-Type", "ETag", "Max-Forwards", "Server", "User-Agent"),
     )
 }
+"""The last of them nobody reads here, but none of them may stand twice: aiohttp refuses a request where one does."""
 _OF_ONE_VISITOR = frozenset({"Authorization", "Cookie", "If-None-Match", "X-Forwarded-For"})
 _NOT_PLAIN = frozenset({b"content-length", b"expect", b"http2-settings", b"transfer-encoding", b"upgrade"})
 
@@ -102,6 +104,8 @@ def plain_head(data: bytes, before: Fields | None = None) -> Head | None:
     Source: RFC 9112 §3 and §5, read more strictly than they have to be.
     """
     end = data.find(b"\r\n\r\n", 0, _LONGEST)
+    if end < 0:
+        return None
     first = data.find(b"\r\n", 0, end)
     if first < 0:
         return None
