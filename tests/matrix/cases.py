@@ -351,6 +351,7 @@ ODD_ANSWERS = (
     odd_answer(22, "answer with NUL in a header", answer(b"X: a\x00b")),
     odd_answer(22, "answer with a bare CR in a header", answer(b"X: a\rb")),
     odd_answer(22, "answer with a blank before a colon", answer(b"X : a")),
+    odd_answer(22, "answer with a blank after the name of its length", bare(b"Content-Length : 2") + b"ok"),
     odd_answer(22, "answer with a line that is no header", answer(b"nothing")),
     odd_answer(22, "answer with a bad chunk size", bare(CHUNKED) + b"zz\r\nabc\r\n0\r\n\r\n", ANY),
     odd_answer(22, "answer that switches unasked", bare(b"Upgrade: websocket", first=b"101 Switching Protocols")),

@@ -150,8 +150,8 @@ def client_headers(raw: RawHeaders) -> UpstreamHead:
     apart: dict[bytes, list[bytes]] = {}
     for name, value in raw:
         low = name.lower()
-        if _CONTROL.search(value):
-            raise UpstreamUnavailable("control character in a header of the answer")
+        if _CONTROL.search(value) or name.endswith((b" ", b"\t")):
+            raise UpstreamUnavailable("control character, or a blank before the colon, in a header of the answer")
         if low in _READ_APART:
             apart.setdefault(low, []).append(value)
         if low in _NEVER_DOWN or low in listed or low.startswith(b"waitroom-") or _is_foreign(low, value):

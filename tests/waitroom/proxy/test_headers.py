@@ -254,6 +254,8 @@ def test_a_length_is_a_number_said_once() -> None:
         [(b"Content-Length", b"")],
         [(b"X", b"a\x00b")],
         [(b"X", b"a\rb")],
+        [(b"Content-Length ", b"2")],
+        [(b"Transfer-Encoding\t", b"chunked")],
     ],
 )
 def test_an_answer_that_has_two_readings_is_not_carried(pairs: list[tuple[bytes, bytes]]) -> None:
