@@ -40,7 +40,9 @@ _READ = {
 }
 """The last of them nobody reads here, but none of them may stand twice: aiohttp refuses a request where one does."""
 _OF_ONE_VISITOR = frozenset({"Authorization", "Cookie", "If-None-Match", "X-Forwarded-For"})
-_NOT_PLAIN = frozenset({b"content-length", b"expect", b"http2-settings", b"transfer-encoding", b"upgrade"})
+_NOT_PLAIN = frozenset(
+    {b"content-length", b"expect", b"http2-settings", b"sec-websocket-key1", b"transfer-encoding", b"upgrade"}
+)
 
 _PLAIN, _ODD = ("", ""), ("odd", "")
 _known: dict[bytes, tuple[str, str]] = {}

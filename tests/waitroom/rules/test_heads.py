@@ -112,6 +112,7 @@ def test_any_other_first_line_is_for_somebody_else(first: bytes) -> None:
         b"Upgrade: websocket",
         b"Upgrade: h2c",
         b"HTTP2-Settings: AA",
+        b"Sec-WebSocket-Key1: x",
         b"Connection: close",
         b"Connection: Upgrade",
         b"Connection: keep-alive, X-Named",
