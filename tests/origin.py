@@ -17,6 +17,7 @@ from waitroom.proxy.strict import odd_requests_are_refused, server_log
 from waitroom.proxy.upstream import UpstreamLimits, connected
 
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
+OK_HEAD = OK.removesuffix(b"ok")
 
 Writer = asyncio.StreamWriter
 Script = Callable[["Seen", asyncio.StreamReader, Writer], Awaitable[None]]
@@ -62,7 +63,7 @@ class Origin:
         try:
             while True:
                 head = await reader.readuntil(b"\r\n\r\n")
-                script = self.scripts.get(head.split(b" ")[1].split(b"?")[0], OK)
+                script = self.scripts.get(head.split(b" ")[1].split(b"?")[0], OK_HEAD if head[:5] == b"HEAD " else OK)
                 seen = Seen(head, b"", number)
                 self.seen.append(seen)
                 if self.reads_body:

@@ -57,7 +57,7 @@ class LaneConnection(asyncio.BufferedProtocol):
         self.born_s = self.rests_since_s = now_s
         self.is_used = False
         self._transport: asyncio.Transport | None = None
-        self._parser = httptools.HttpResponseParser(self)
+        self._parser = self._fresh_parser()
         self._load: Load | None = None
         self._reason = b""
         self._headers: RawHeaders = []
@@ -123,7 +123,6 @@ class LaneConnection(asyncio.BufferedProtocol):
             if len(data) > answer.size:
                 self._splice(load, data[answer.size :])
         else:
-            self._is_silent = False
             self._parse(data)
         if self._load is load:
             load.on_read()
@@ -145,7 +144,8 @@ class LaneConnection(asyncio.BufferedProtocol):
         """Begin to read an answer."""
         if self._is_whole:
             raise _Unasked
-        self._reason, self._headers, self._is_in_body = b"", [], False
+        self._reason, self._headers = b"", []
+        self._is_silent = self._is_in_body = False
 
     def on_status(self, reason: bytes) -> None:
         """Read a piece of the reason."""
@@ -174,11 +174,21 @@ class LaneConnection(asyncio.BufferedProtocol):
 
     def on_message_complete(self) -> None:
         """Note that the answer is whole."""
-        if not self._is_interim:
+        if self._is_interim:
+            self._is_in_body = False
+        else:
             self._is_whole, self._is_spent = True, False
             self._is_sound = self._is_sound and self._parser.should_keep_alive()
 
     # ---
+
+    def _fresh_parser(self) -> httptools.HttpResponseParser:
+        """Return a parser that takes what aiohttp's takes, so that nobody hears 502 for coming this way."""
+        parser = httptools.HttpResponseParser(self)
+        parser.set_dangerous_leniencies(
+            lenient_headers=True, lenient_optional_cr_before_lf=True, lenient_spaces_after_chunk_size=True
+        )
+        return parser
 
     def _splice(self, load: Load, data: bytes) -> None:
         """Hand on what belongs to the body of a plain answer; more than that makes the connection unfit."""
@@ -203,7 +213,7 @@ class LaneConnection(asyncio.BufferedProtocol):
     def _end(self, load: Load) -> None:
         self._load, self._is_in_body = None, False
         if self._is_spent:
-            self._parser, self._is_spent = httptools.HttpResponseParser(self), False
+            self._parser, self._is_spent = self._fresh_parser(), False
         load.on_end()
 
     def _break(self, why: Exception) -> None:
