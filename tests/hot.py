@@ -12,7 +12,7 @@ from typing import Any
 from tests.doors import LIMIT_S, Client, Doors
 from tests.edges import EASY, HTML
 from tests.fakes import FakeClock
-from tests.origin import Origin, Seen, origin
+from tests.origin import OK, Origin, Seen, Writer, origin
 from waitroom.app import Edge, edge_built
 from waitroom.config import build
 from waitroom.kernel.clock import SystemClock
@@ -111,6 +111,17 @@ class Site:
         return found
 
 
+class Held:
+    """A script that waits until it may answer."""
+
+    def __init__(self, answer: bytes = OK) -> None:
+        self.answer, self.may_answer = answer, asyncio.Event()
+
+    async def __call__(self, seen: Seen, reader: asyncio.StreamReader, writer: Writer) -> None:
+        await self.may_answer.wait()
+        writer.write(self.answer)
+
+
 async def heard(client: Client, pieces: bytes | list[bytes], *, is_half_closed: bool = False) -> bytes:
     """Send `pieces` one after the other; return all that comes back until the connection ends."""
     for piece in [pieces] if isinstance(pieces, bytes) else pieces:
@@ -167,6 +178,9 @@ async def site(
         try:
             yield found
         finally:
+            for script in store.scripts.values():
+                if isinstance(script, Held):
+                    script.may_answer.set()
             await served.turn()
 
 

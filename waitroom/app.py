@@ -219,7 +219,8 @@ class Edge:
         self._hosts = hosts = AllowedHosts(config.edge.allowed_hosts)
         trusted, origin, passes = self._trusted, config.edge.public_origin, self._upstream_passes
         scheme, clock = "https" if config.edge.is_https else "http", self._clock
-        self.lane = FastLane(self._upstreams, self._watches, self._inside, trusted=trusted, scheme=scheme, clock=clock)
+        watches = {_behind(name): watch for name, watch in self._watches.items()}
+        self.lane = FastLane(self._upstreams, watches, self._inside, trusted=trusted, scheme=scheme, clock=clock)
         self._auth = ForwardAuth(judge, problems, passes, trusted=trusted, public_origin=origin, hosts=hosts)
 
     @property

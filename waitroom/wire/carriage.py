@@ -180,12 +180,16 @@ class Carriage:
         connection, self._connection = self._connection, None
         self._release()
         if connection is not None:
+            if self._is_paused:  # by the last of the answer
+                connection.resume()
             self._track.pool.give_back(connection)
         self._door.carried(is_kept=self._is_kept)
 
     def on_broken(self, why: Exception, *, was_silent: bool) -> None:
         """Ask once more where a connection that had rested was closed under the request; else it has failed."""
         connection, self._connection = self._connection, None
+        if self._out:  # a head that never left
+            self._out, self.has_begun = b"", False
         if self.has_begun:
             self._break_off(why)
         elif was_silent and connection is not None and connection.is_used:

@@ -185,10 +185,12 @@ class FrontDoor(asyncio.BufferedProtocol):
         """Let aiohttp answer a request of which nothing could be carried: it words the fault for who asks."""
         self._carriage = None
         inner = self._within()
-        inner.foregone = fault
+        inner.forego(fault)
         data, self._later = head.raw + self._later, b""
         self.transport.resume_reading()
         inner.data_received(data)
+        if self._is_half_closed:
+            inner.eof_received()
 
     def give_away(self) -> tuple[asyncio.Transport, Seat, Frame]:
         """Return what another protocol goes on with; aiohttp's side of the connection ends, and not the connection."""

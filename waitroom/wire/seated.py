@@ -24,14 +24,13 @@ def foregone(request: web.BaseRequest) -> WaitroomError | None:
     """Return what is known already to come of `request`, once: it went to the upstream by the fast lane, in vain."""
     if not isinstance(request.protocol, SeatedConnection):
         return None
-    fault, request.protocol.foregone = request.protocol.foregone, None
-    return fault
+    return request.protocol.fault_of_this()
 
 
 class SeatedConnection(Connection):
     """A connection that keeps to bounds: it notes since when it waits for the rest of a header."""
 
-    __slots__ = ("_address", "_bounds", "_clock", "_has_ended", "_head_bytes", "_head_since_s", "foregone")
+    __slots__ = ("_address", "_bounds", "_clock", "_foregone", "_has_ended", "_head_bytes", "_head_since_s", "_is_cut")
 
     def sit_down(self, address: str, bounds: Bounds, clock: Clock) -> None:
         """Belong to `address`, within `bounds`."""
@@ -41,7 +40,20 @@ class SeatedConnection(Connection):
         self._has_ended = False
         self._head_bytes = 0
         self._head_since_s: float | None = None
-        self.foregone: WaitroomError | None = None
+        self._foregone: tuple[int, WaitroomError] | None = None
+        self._is_cut = False
+
+    def forego(self, fault: WaitroomError) -> None:
+        """Know what is to come of the next request that is received, and of no other."""
+        self._foregone = self._request_count + 1, fault
+
+    def fault_of_this(self) -> WaitroomError | None:
+        """Return what is known already to come of the request that is being answered, once."""
+        found = self._foregone
+        if found is None or found[0] > self._request_count - len(self._messages):
+            return None
+        self._foregone = None
+        return found[1] if found[0] == self._request_count - len(self._messages) else None
 
     @property
     def peername(self) -> tuple[str, int]:
@@ -56,7 +68,7 @@ class SeatedConnection(Connection):
     @property
     def is_between(self) -> bool:
         """Whether nothing at all is under way, so that what comes next may be answered by somebody else."""
-        if self._has_ended or self._head_bytes or self._close or self._force_close:
+        if self._has_ended or self._head_bytes or self._is_cut or self._close or self._force_close:
             return False
         return self.is_idle and not self._messages and not self._upgraded
 
@@ -81,6 +93,7 @@ class SeatedConnection(Connection):
         if not self.is_idle:  # all of a header has come, or it is part of a body
             self._head_since_s = None
             self._head_bytes = 0
+            self._is_cut = not data.endswith(b"\r\n\r\n")  # else the next head may have begun to come with it
         elif data:
             self._head_bytes += len(data)
             if self._head_since_s is None:
