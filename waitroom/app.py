@@ -125,6 +125,7 @@ async def run_edge(config: Config, keys: Keys, redis_url: str, place: Place | No
         await _once(edge.pages.renew, "no page rendered ahead")
         async with running(*loops, clock=clock):
             await serve_until_told(served, sockets, serving, clock=clock, ready=place.ready)
+        await served.turn()
         await edge.pour()
         await edge.errands.close(serving.drain_s)
         await _once(edge.toucher.step, "last visits not written")  # without it the passes say the same

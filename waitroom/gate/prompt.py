@@ -87,6 +87,8 @@ class Prompt:
 
     def given(self, memo: Memo, asked: bytes, ready: Ready) -> bytes:
         """Return the bytes of an answer that is given out for the first time, and keep it for who asks the same."""
+        if asked in memo:  # asked among others, so that nobody looked: it was counted, and makes room
+            count(self._judge, [memo.pop(asked)])
         if not remember(memo, asked, ready):
             count(self._judge, [ready])
         return ready.answer
