@@ -1,10 +1,11 @@
 """One edge behind two doors, with the hot path and without: the same rooms, clock, keys, pages and store for both."""
 
 import asyncio
+import re
 import socket
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from ipaddress import ip_network
 from typing import Any
@@ -33,6 +34,10 @@ NAVIGATION = tuple(f"{name}: {value}".encode() for name, value in HTML.items())
 HEALTHZ = b"GET /.waitroom/healthz HTTP/1.1\r\nHost: shop.example\r\nConnection: close\r\n\r\n"
 """Asked last: its answer says that everything before was taken for what it is, and then the connection ends."""
 
+
+_NONCE = re.compile(rb"(nonce[-=]\"?)[\w-]{16}")
+_LENGTH_OF_A_PAGE = re.compile(rb"Content-Length: 3\d\d\d\b")
+_OF_A_PAGE, _DIGITS = re.compile(rb"<!doctype.*?</html>", re.DOTALL), re.compile(rb"\d+")
 
 EVENT = {
     "name": "opening",
@@ -65,7 +70,6 @@ class Site:
     other: Origin
     hot: Doors
     cold: Doors
-    tickets: dict[str, Ticket] = field(default_factory=dict)
 
     @property
     def both(self) -> tuple[Doors, Doors]:
@@ -81,6 +85,12 @@ class Site:
         now_ms, line = self.edge.rooms.now_ms(), self.edge._line
         ticket = line.slow_ticket(room) if is_slow else Ticket(room, "opening", "main", "t" * 20, now_ms, 0.5)
         return f"Cookie: {line.cookies.ticket_name(room)}={line.cookies.sign_ticket(ticket)}".encode()
+
+    async def fill(self, room: str) -> None:
+        """Let as many wait in `room` as one that may hold a single visitor holds."""
+        ticket = Ticket(room, "opening", "main", "f" * 20, self.edge.rooms.now_ms(), 0.5)
+        await self.edge.rooms.join(ticket, is_new=True, committed=self.edge._line.snapshot(room).commitment)
+        await self.edge.ticker.step()
 
     async def advance(self, seconds: float) -> None:
         """Let time go by, with a look at the rooms and at the connections."""
@@ -133,6 +143,14 @@ async def heard(client: Client, pieces: bytes | list[bytes], *, is_half_closed: 
     if is_half_closed:
         client.writer.write_eof()
     return await client.rest()
+
+
+def sure(raw: bytes) -> list[bytes]:
+    """Return what of answers is the same each time: a page has a nonce, and tries again after a while that varies."""
+    raw = _NONCE.sub(rb"\1", raw)
+    if b"waiting room</title>" not in raw:
+        raw = _OF_A_PAGE.sub(lambda page: _DIGITS.sub(b"", page[0]), _LENGTH_OF_A_PAGE.sub(b"", raw))
+    return [line for line in raw.split(b"\r\n") if not line.startswith(b"Date: ")]
 
 
 async def settle(rounds: int = 4) -> None:

@@ -1,15 +1,16 @@
 """What a crowd asks for, over a real wire: encodings, 304, HEAD."""
 
+import asyncio
 import gzip
 from collections.abc import Awaitable, Callable
 
 import brotli
 import pytest
 from aiohttp import ClientSession, web
-from aiohttp.test_utils import TestServer
+from aiohttp.test_utils import TestServer, make_mocked_request
 from multidict import CIMultiDictProxy
 
-from waitroom.kernel.prepared import Prepared, pick_encoding
+from waitroom.kernel.prepared import Prepared, on_the_wire, pick_encoding
 
 BODY = b"<p>please wait</p>" * 100
 MADE = {"br": b"", "gzip": b""}
@@ -173,3 +174,64 @@ async def test_an_error_is_never_304_and_keeps_its_headers(aiohttp_server: MakeS
     ):
         assert (answer.status, answer.headers["Retry-After"]) == (503, "5")
         assert answer.headers.getall("Vary") == ["Cookie, Accept-Encoding"]
+
+
+@pytest.mark.parametrize("method", ["GET", "HEAD"])
+@pytest.mark.parametrize(
+    "answer",
+    [
+        lambda: web.Response(text="hello", headers={"X-A": "1", "Set-Cookie": "a=1"}),
+        lambda: web.Response(status=503, body=b"x" * 5000, content_type="text/html", headers={"Retry-After": "5"}),
+        lambda: web.Response(status=303, headers={"Location": "/x"}),
+        lambda: web.Response(status=204),
+        lambda: web.Response(status=304, headers={"ETag": '"x"'}),
+        lambda: web.Response(status=401, headers={"Location": "https://shop.example/x"}),
+    ],
+    ids=["text", "503", "303", "204", "304", "401"],
+)
+@pytest.mark.parametrize("is_last", [False, True])
+async def test_the_bytes_are_those_that_aiohttp_would_send(
+    aiohttp_server: MakeServer, answer: Callable[[], web.Response], method: str, *, is_last: bool
+) -> None:
+    if method == "HEAD" and answer().status in {303, 401}:
+        pytest.skip("what is made for a HEAD has a body, or can have none")
+
+    async def handler(request: web.Request) -> web.Response:
+        return answer()
+
+    async def no_software(_request: web.Request, given: web.StreamResponse) -> None:
+        given.headers.popall("Server", None)
+
+    app = web.Application()
+    app.router.add_get("/", handler)
+    app.on_response_prepare.append(no_software)
+    server = await aiohttp_server(app)
+    reader, writer = await asyncio.open_connection(server.host, server.port)
+    close = "Connection: close\r\n" if is_last else ""
+    writer.write(f"{method} / HTTP/1.1\r\nHost: a\r\n{close}\r\n".encode())
+    made = on_the_wire(answer(), 1_700_000_000, is_head=method == "HEAD", is_last=is_last)
+    sent = await reader.readuntil(b"\r\n\r\n")
+    sent += await reader.readexactly(len(made.partition(b"\r\n\r\n")[2]))
+    writer.close()
+
+    assert without_date(made) == without_date(sent)
+    assert b"\r\nDate: Tue, 14 Nov 2023 22:13:20 GMT\r\n" in made
+    assert b"Date" not in on_the_wire(answer(), None)
+
+
+def without_date(raw: bytes) -> list[bytes]:
+    return [line for line in raw.split(b"\r\n") if not line.startswith(b"Date: ")]
+
+
+def test_who_asks_alike_in_one_second_gets_the_same_bytes() -> None:
+    page, asked = Prepared(BODY, "text/html"), make_mocked_request("GET", "/", headers={"Accept-Encoding": "br"})
+    first = page.on_the_wire(asked, 1)
+
+    assert page.on_the_wire(asked, 1) is first
+    assert page.on_the_wire(asked, 2) != first
+    assert (
+        page.on_the_wire(asked, 2, is_head=True) == page.on_the_wire(asked, 2).partition(b"\r\n\r\n")[0] + b"\r\n\r\n"
+    )
+    for number in range(500):
+        page.on_the_wire(make_mocked_request("GET", "/", headers={"Accept-Encoding": f"x{number}"}), 2)
+    assert len(page._ready) <= 64

@@ -10,7 +10,7 @@ import pytest
 from prometheus_client import REGISTRY
 
 from tests.doors import Client, Doors
-from tests.hot import EVENT, HEALTHZ, ROOMS, Held, Site, get, heard, settle, site
+from tests.hot import EVENT, HEALTHZ, ROOMS, Held, Site, get, heard, settle, site, sure
 from tests.origin import OK, Seen, Writer, hang_up
 from waitroom.kernel.redis import ScriptRunner
 from waitroom.kernel.tokens import Keys
@@ -102,12 +102,6 @@ async def test_a_new_connection_that_is_closed_at_once_is_not_tried_again(shop: 
 
     assert answer.startswith(b"HTTP/1.1 502 ")
     assert len(shop.store.seen) == 1
-
-
-def sure(raw: bytes) -> list[bytes]:
-    """Return what of answers is the same each time: a page has a nonce, and tries again after a while that varies."""
-    lines = raw.split(b"\r\n")
-    return [line for line in lines if b"nonce" not in line and (b"<!doctype" not in raw or b"-Length" not in line)]
 
 
 BROKEN: dict[str, bytes] = {

@@ -239,7 +239,7 @@ async def test_visits_are_counted_as_without_us(shop: Site) -> None:
         names = [(room, one) for room in ("drop", "shut", "open", "full") for one in ("wait", "forward", "refuse")]
         before = [counted(one, room) for room, one in names]
         for _ in range(2):
-            raw = await heard(await doors.open(), [b"".join(asked) + HEALTHZ])
+            await heard(await doors.open(), [b"".join(asked) + HEALTHZ])
         await shop.forget()
         await shop.edge.pour()
         found.append([counted(one, room) - then for (room, one), then in zip(names, before, strict=True)])
