@@ -2,6 +2,7 @@
 
 import socket
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
@@ -26,6 +27,7 @@ class Origin:
 
     answer: bytes = b""
     seen: list[Request] = field(default_factory=list)
+    _served: set[socket.socket] = field(default_factory=set)
     _listener: socket.socket = field(default_factory=lambda: socket.create_server(("127.0.0.1", 0), backlog=64))
 
     @property
@@ -41,6 +43,12 @@ class Origin:
         self.answer, self.seen = answer, []
         return self.seen
 
+    def rest(self) -> None:
+        """Wait until nobody holds a connection any more: one that was closed here may not be asked again."""
+        late_s = time.monotonic() + _SILENCE_S
+        while self._served and time.monotonic() < late_s:
+            time.sleep(0.001)
+
     def accept(self) -> None:
         with suppress(OSError):
             while True:
@@ -48,6 +56,13 @@ class Origin:
                 threading.Thread(target=self._serve, args=(peer,), daemon=True).start()
 
     def _serve(self, peer: socket.socket) -> None:
+        self._served.add(peer)
+        try:
+            self._answer(peer)
+        finally:
+            self._served.discard(peer)
+
+    def _answer(self, peer: socket.socket) -> None:
         with peer, suppress(OSError):
             peer.settimeout(_SILENCE_S)
             with peer.makefile("rb") as incoming:

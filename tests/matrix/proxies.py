@@ -61,6 +61,7 @@ _OURS = """
 listen = "127.0.0.1:{port}"
 workers = 1
 max_body = "4GiB"
+hot_path = {hot_path}
 [ops]
 listen = "127.0.0.1:{ops}"
 [[upstreams]]
@@ -121,17 +122,18 @@ def caddy(folder: Path, origin: Origin) -> Iterator[Proxy]:
 
 
 @contextmanager
-def ours(folder: Path, origin: Origin, redis_url: str) -> Iterator[Proxy]:
+def ours(folder: Path, origin: Origin, redis_url: str, *, hot_path: bool = True) -> Iterator[Proxy]:
     """Run one worker of waitroom."""
-    with ours_before(folder, origin.port, redis_url) as (port, _):
+    with ours_before(folder, origin.port, redis_url, hot_path=hot_path) as (port, _):
         yield Proxy("waitroom", port, origin)
 
 
 @contextmanager
-def ours_before(folder: Path, origin_port: int, redis_url: str) -> Iterator[tuple[int, int]]:
+def ours_before(folder: Path, origin_port: int, redis_url: str, *, hot_path: bool = True) -> Iterator[tuple[int, int]]:
     """Run one worker of waitroom before a port of this machine; give its own port and its pid."""
     port, config = free_loopback().port, folder / "waitroom.toml"
-    config.write_text(_OURS.format(port=port, ops=free_loopback().port, origin=origin_port))
+    is_hot = str(hot_path).lower()
+    config.write_text(_OURS.format(port=port, ops=free_loopback().port, origin=origin_port, hot_path=is_hot))
     command = [sys.executable, "-m", "waitroom", "_worker", "-c", str(config)]
     secret = "the-secret-of-the-matrix-is-32-or-longer"
     environment = {"PYTHONPATH": str(ROOT), "WAITROOM_SECRET": secret, "REDIS_URL": redis_url}
