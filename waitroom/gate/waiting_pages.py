@@ -54,7 +54,7 @@ class WaitingPages:
         state = snapshot.phase.value if standing is Standing.WAITING and snapshot.phase in told else standing.value
         if state == Standing.WAITING and snapshot.health.circuit is not Circuit.CLOSED:
             state = "down"
-        wait = presented.wait
+        wait = self._line.wait(presented)
         visitor = SlowVisitor(
             place=None if presented.ahead is None else presented.ahead + 1,
             wait=(wait.low_s, wait.high_s),

@@ -20,6 +20,7 @@ from base64 import urlsafe_b64decode, urlsafe_b64encode
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
+from functools import lru_cache
 from struct import Struct
 
 VERSION = 1
@@ -158,7 +159,18 @@ def authentic(keys: ChallengeKeys, *, event: str, challenge: str, now_ms: int) -
 def verify(keys: ChallengeKeys, *, event: str, challenge: str, solution: str, now_ms: int) -> str:
     """Return the ticket id that `solution` has earned; the same for every solution of the same challenge.
 
-    The MAC is checked before a single puzzle is hashed; about 15 µs for 16 steps, 4 µs for a forgery.
+    Raises:
+        RefusedChallenge: any fault.
+    """
+    posed = solved(keys, event=event, challenge=challenge, solution=solution, now_ms=now_ms)
+    return ticket_id(keys, posed)
+
+
+def solved(keys: ChallengeKeys, *, event: str, challenge: str, solution: str, now_ms: int) -> Challenge:
+    """Return what `challenge` says, once `solution` is known to solve it.
+
+    The MAC is checked before a single puzzle is hashed, and the puzzles in their order up to the first that fails:
+    about 14 µs for 16 steps, 7 µs for a solution that is none, 4 µs for a forgery.
 
     Raises:
         RefusedChallenge: any fault.
@@ -172,7 +184,7 @@ def verify(keys: ChallengeKeys, *, event: str, challenge: str, solution: str, no
     if len(nonces) != 4 * posed.steps:
         raise RefusedChallenge(ChallengeFault.LENGTH)
     _check_work(raw, nonces, posed.difficulty)
-    return ticket_id(keys, posed)
+    return posed
 
 
 def solve(challenge: str, *, first_nonce: int = 0) -> str:
@@ -205,6 +217,7 @@ def ticket_id(keys: ChallengeKeys, challenge: Challenge) -> str:
     return _text(hmac.digest(ticket_key, message, "sha256")[:15])
 
 
+@lru_cache
 def event_tag(event: str) -> bytes:
     """Return the 8 bytes that stand for an event in a challenge."""
     return hashlib.sha256(b"wr1-event\0" + event.encode()).digest()[:8]
@@ -236,10 +249,10 @@ def _check_terms(posed: Challenge, event: str, now_ms: int) -> Challenge:
 
 
 def _check_work(raw: bytes, nonces: bytes, difficulty: int) -> None:
-    limit = _limit(difficulty)
+    sha256, limit = hashlib.sha256, _limit(difficulty)
     state = _seed(raw)
     for at in range(0, len(nonces), 4):
-        state = hashlib.sha256(state + nonces[at : at + 4]).digest()
+        state = sha256(state + nonces[at : at + 4]).digest()
         if state >= limit:
             raise RefusedChallenge(ChallengeFault.WORK)
 
@@ -258,6 +271,7 @@ def _within_bounds(steps: int, difficulty: int) -> bool:
     return MIN_STEPS <= steps <= MAX_STEPS and MIN_DIFFICULTY <= difficulty <= MAX_DIFFICULTY
 
 
+@lru_cache
 def _limit(difficulty: int) -> bytes:
     """Return the smallest digest that has too few leading zero bits; bytes compare as big-endian numbers do."""
     return (1 << (256 - difficulty)).to_bytes(32, "big")
