@@ -22,6 +22,7 @@ from waitroom.gate.followers import STEP_S, Followers
 from waitroom.gate.forward_auth import ForwardAuth
 from waitroom.gate.front_prompt import FrontPrompt
 from waitroom.gate.inside import Inside
+from waitroom.gate.join_prompt import JoinPrompt
 from waitroom.gate.joining import Joining, Posing
 from waitroom.gate.judge import Judge
 from waitroom.gate.line import Line
@@ -75,6 +76,7 @@ from waitroom.store.sessions import Sessions
 from waitroom.store.stock import Stocks
 from waitroom.store.wheels import Wheels
 from waitroom.wire.fast_lane import FastLane
+from waitroom.wire.reception import Reception
 from waitroom.wire.seated import foregone
 from waitroom.wire.serving import Served, Serving, serve_until_told
 from waitroom.wire.stream import Streams
@@ -225,7 +227,9 @@ class Edge:
         fronts = FrontPrompt(self._auth.verdicts, hosts=self._hosts, trusted=tuple(self._trusted))
         places = Places(self._hosts, self._ways)
         prompt = Prompt(self._judge, self.followers.pulses, self.pages, self._problems, fronts, places)
-        return Served(self.application, prompt, self.lane.carry, Streams(self.followers).follow)
+        joins = JoinPrompt(self._line, self._joining, self._hosts, self._clock)
+        stay, receive = Streams(self.followers).follow, Reception(joins).receive
+        return Served(self.application, prompt, self.lane.carry, stay, receive)
 
     @property
     def application(self) -> web.Application:

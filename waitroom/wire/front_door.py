@@ -52,6 +52,8 @@ class Carriage(Protocol):
 
 Carry = Callable[["FrontDoor", Head, Onward], Carriage | None]
 """Begins to carry a plain request; None where that is for the others to do."""
+Receive = Callable[["FrontDoor", bytes], "tuple[bytes | Carriage, int] | None"]
+"""Answers the plain POST that bytes begin with, at once or later, and tells how long that was; None as above."""
 
 
 Stay = Callable[["FrontDoor", str], bool]
@@ -68,6 +70,7 @@ class Frame:
     prompt: Prompt | None = None
     carry: Carry | None = None
     stay: Stay | None = None
+    receive: Receive | None = None
     buffer: bytearray = field(default_factory=lambda: bytearray(PIECE_BYTES))
 
 
@@ -183,12 +186,15 @@ class FrontDoor(asyncio.BufferedProtocol):
 
     def take_back(self, head: Head, fault: WaitroomError) -> None:
         """Let aiohttp answer a request of which nothing could be carried: it words the fault for who asks."""
+        self._within().foregone = fault
+        self.hand_over(head.raw)
+
+    def hand_over(self, raw: bytes) -> None:
+        """Let aiohttp answer a request of which nothing was answered here, and what came after it."""
         self._carriage = None
-        inner = self._within()
-        inner.foregone = fault
-        data, self._later = head.raw + self._later, b""
+        data, self._later = raw + self._later, b""
         self.transport.resume_reading()
-        inner.data_received(data)
+        self._within().data_received(data)
 
     def give_away(self) -> tuple[asyncio.Transport, Seat, Frame]:
         """Return what another protocol goes on with; aiohttp's side of the connection ends, and not the connection."""
@@ -259,9 +265,11 @@ class FrontDoor(asyncio.BufferedProtocol):
     def _take(self, data: bytes) -> int:
         """Answer the plain request that `data` begins with, or begin to; return its length, 0 if it is for aiohttp."""
         frame = self._frame
-        head = None if frame.prompt is None or frame.listener.is_leaving else plain_head(data, self._fields)
-        if frame.prompt is None or head is None:
+        if frame.prompt is None or frame.listener.is_leaving:
             return 0
+        head = plain_head(data, self._fields)
+        if head is None:
+            return self._receive(data)
         self._fields = head.fields
         answer = frame.prompt.answer(head, self.address, frame.clock.now_ms())
         if isinstance(answer, Ready):
@@ -273,6 +281,18 @@ class FrontDoor(asyncio.BufferedProtocol):
             return 0
         self._carriage = frame.carry(self, head, answer)
         return 0 if self._carriage is None else head.size
+
+    def _receive(self, data: bytes) -> int:
+        """Do the same where it may be a plain POST."""
+        found = None if self._frame.receive is None else self._frame.receive(self, data)
+        if found is None:
+            return 0
+        answer, taken_bytes = found
+        if isinstance(answer, bytes):
+            self.transport.write(answer)
+        else:
+            self._carriage = answer
+        return taken_bytes
 
     def _hold(self, data: bytes) -> None:
         self._later += data
