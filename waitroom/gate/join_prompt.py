@@ -19,7 +19,7 @@ from waitroom.kernel.prepared import json_on_the_wire, problem_on_the_wire
 from waitroom.kernel.tokens import Ticket
 from waitroom.rules.heads import Head
 from waitroom.rules.hosts import AllowedHosts
-from waitroom.store.rooms import place_of
+from waitroom.store.places import place_of
 
 
 @dataclass(frozen=True, slots=True)

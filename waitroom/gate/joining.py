@@ -27,7 +27,7 @@ from waitroom.rules.lanes import MAIN
 from waitroom.rules.posing import event_text
 from waitroom.rules.rooms import Phase
 from waitroom.rules.visitors import Network, address_prefix, client_address
-from waitroom.store.rooms import Standing
+from waitroom.store.places import Standing
 
 
 class Solution(BaseModel):

@@ -18,7 +18,8 @@ from waitroom.rules.pacing import WaitRange, wait_range
 from waitroom.rules.pulse import is_undecided
 from waitroom.rules.rooms import Snapshot
 from waitroom.store.board import Board
-from waitroom.store.rooms import Place, Rooms, full
+from waitroom.store.places import Place, full
+from waitroom.store.rooms import Rooms
 from waitroom.store.sessions import Admitted, NotYet, Over, Sessions, Unknown
 
 _LAPSED = (

@@ -18,7 +18,7 @@ from waitroom.rules.pacing import next_poll_ms
 from waitroom.rules.return_paths import return_path
 from waitroom.rules.visitors import address_prefix, wide_prefix
 from waitroom.store.limits import Limits, RetryAfter
-from waitroom.store.rooms import Standing
+from waitroom.store.places import Standing
 from waitroom.store.sessions import NotYet
 
 _SLOW_BURST, _SLOW_WIDE_BURST = 4, 32

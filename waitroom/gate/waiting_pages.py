@@ -11,7 +11,7 @@ from waitroom.kernel.clock import Clock
 from waitroom.kernel.prepared import Prepared
 from waitroom.rules.health import Circuit
 from waitroom.rules.rooms import Phase
-from waitroom.store.rooms import Standing
+from waitroom.store.places import Standing
 
 _RENDERED_S = 60.0
 """How long one rendering, and so one nonce, is used."""

@@ -4,7 +4,6 @@ import asyncio
 import secrets
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from enum import StrEnum
 from functools import lru_cache
 from typing import Any
 
@@ -14,47 +13,26 @@ from waitroom.kernel.redis import ScriptRunner
 from waitroom.kernel.tokens import Keys, Ticket
 from waitroom.rules.beacons import BeaconKind, source_text, unspun
 from waitroom.rules.changes import refuse_above_ceiling, value_of
-from waitroom.rules.lanes import PRIORITY, SLOW
 from waitroom.rules.rooms import (
     Change,
     ChangeKind,
-    Queueing,
     RoomRules,
     Schedule,
     Snapshot,
     schedule_at,
     spell_of,
 )
-from waitroom.rules.scores import commitment, derive_seed, draw_score, head_score, tail_score
+from waitroom.rules.scores import commitment, derive_seed
 from waitroom.store.draws import spin_by_hand
 from waitroom.store.invites import Invites
 from waitroom.store.keys import RoomKeys
+from waitroom.store.places import Place, keys_of_join, place_of, scores_of
 from waitroom.store.sessions import revoke_by_hand
 from waitroom.store.snapshots import snapshot_of
 
-_FULL_RETRY_S = 30
 _REMEMBERED = 256
 _KEEP_MS = 7 * 24 * 3600 * 1000
 _JOIN = "rooms/join"
-
-
-class Standing(StrEnum):
-    """Where a ticket stands; the words are those of `join` and of the API."""
-
-    WAITING = "waiting"
-    CALLED = "called"
-    ADMITTED = "admitted"
-    LAPSED = "lapsed"
-
-
-@dataclass(frozen=True, slots=True)
-class Place:
-    """The answer to a ticket that was presented: its score, and how many are before it, unless that is still open."""
-
-    standing: Standing
-    score: float
-    ahead: int | None
-    was_known: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -182,7 +160,7 @@ class Rooms:
         Raises:
             Refused: 410, the room takes nobody any more; 503, it is full, and this ticket never had a place.
         """
-        keys = _keys_of_join(ticket.room, ticket.event, ticket.lane)
+        keys = keys_of_join(ticket.room, ticket.event, ticket.lane)
         args = self._joining(ticket, committed, is_new=is_new)
         place = place_of(await self._run(ticket.room, _JOIN, keys=keys, args=args))
         assert place is not None, "the room was ticked where it had no state"
@@ -196,7 +174,7 @@ class Rooms:
         Raises:
             StoreUnavailable: it is not even begun.
         """
-        keys = _keys_of_join(ticket.room, ticket.event, ticket.lane)
+        keys = keys_of_join(ticket.room, ticket.event, ticket.lane)
         args = self._joining(ticket, committed, is_new=True)
         return self._runner.call(_JOIN, keys=keys, args=args)
 
@@ -269,7 +247,7 @@ class Rooms:
             ticket.event,
             _text(schedule.starts_ms),
             _text(schedule.ends_ms),
-            *self._scores(ticket, schedule.starts_ms or 0, seed, is_new=is_new),
+            *scores_of(self.rules(ticket.room), ticket, schedule.starts_ms or 0, seed, is_new=is_new),
             self._most(ticket),
             self.rules(ticket.room).claim_window_ms,
         ]
@@ -282,48 +260,6 @@ class Rooms:
         elsewhere = sum(people for lane, people in self._waiting.get(ticket.room, {}).items() if lane != ticket.lane)
         return max(most - elsewhere, 0) or -1
 
-    def _scores(self, ticket: Ticket, starts_ms: int, seed: bytes, *, is_new: bool) -> list[str]:
-        """Return kept, head, heads, draw and tail, as `join` takes them; the draw is of lane main alone."""
-        rules = self._rules[ticket.room]
-        is_slow = ticket.lane == SLOW
-        dwell_ms = rules.slow_dwell_ms if is_slow else 0
-        tail = tail_score(ticket.issued_ms + dwell_ms, starts_ms, ticket.ticket_id)
-        if is_slow:
-            kept = "" if is_new or ticket.score is None else repr(ticket.score)
-            return [kept, "0", "0", repr(tail), repr(tail)]
-        draw = draw_score(seed, ticket.ticket_id)
-        kept = "" if is_new else repr(draw if ticket.score is None else ticket.score)
-        if rules.queueing is Queueing.RANDOM and ticket.lane != PRIORITY:
-            return [kept, "0", "0", repr(draw), repr(tail)]
-        head = head_score(ticket.issued_ms, starts_ms, ticket.ticket_id)
-        if rules.queueing is Queueing.FIFO or ticket.lane == PRIORITY:  # everybody is a head: none needs to be counted
-            return [kept, repr(head), "0", repr(head), repr(tail)]
-        heads = rules.fifo_head if rules.queueing is Queueing.HYBRID else 0
-        return [kept, repr(head), str(heads), repr(draw), repr(tail)]
-
-
-def place_of(reply: Any) -> Place | None:
-    """Return the place that a reply of `join` gives; None where Redis has lost the room's state.
-
-    Raises:
-        Refused: 410, the room takes nobody any more; 503, it is full, and this ticket never had a place.
-    """
-    match reply[0]:
-        case "full":
-            raise full()
-        case "ended":
-            raise Refused(410, "ended", "This waiting room is closed: it takes nobody any more.")
-        case "unloaded":
-            return None
-        case word:
-            return Place(Standing(word), float(reply[1]), reply[2], bool(reply[3]))
-
-
-def full() -> Refused:
-    """Return the answer to who comes when as many wait as may."""
-    told = "The waiting room is full at the moment. Please try again shortly."
-    return Refused(503, "full", told, retry_after_s=_FULL_RETRY_S)
-
 
 def _times(schedule: Schedule) -> list[str]:
     return [_text(schedule.prequeue_ms), _text(schedule.starts_ms), _text(schedule.ends_ms)]
@@ -331,9 +267,3 @@ def _times(schedule: Schedule) -> list[str]:
 
 def _text(number: int | None) -> str:
     return "" if number is None else str(number)
-
-
-@lru_cache(_REMEMBERED)
-def _keys_of_join(room: str, event: str, lane: str) -> tuple[str, ...]:
-    keys = RoomKeys(room, event, lane)
-    return keys.room, keys.queue, keys.line, keys.claimed, keys.sessions, keys.calls, keys.strays, keys.knocks

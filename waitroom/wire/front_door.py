@@ -52,8 +52,8 @@ class Carriage(Protocol):
 
 Carry = Callable[["FrontDoor", Head, Onward], Carriage | None]
 """Begins to carry a plain request; None where that is for the others to do."""
-Receive = Callable[["FrontDoor", bytes], "tuple[bytes | Carriage, int] | None"]
-"""Answers the plain POST that bytes begin with, at once or later, and tells how long that was; None as above."""
+Receive = Callable[["FrontDoor", bytes], int]
+"""Answers the plain POST that bytes begin with, or begins to, and tells how long that was; 0 as above."""
 
 
 Stay = Callable[["FrontDoor", str], bool]
@@ -174,6 +174,10 @@ class FrontDoor(asyncio.BufferedProtocol):
         if self._later and self._carriage is None:
             self._go_on()
 
+    def keep_busy(self, carriage: Carriage) -> None:
+        """Let what comes next wait until this is over."""
+        self._carriage = carriage
+
     # --- what a carriage says when it is over
 
     def carried(self, *, is_kept: bool) -> None:
@@ -267,9 +271,11 @@ class FrontDoor(asyncio.BufferedProtocol):
         frame = self._frame
         if frame.prompt is None or frame.listener.is_leaving:
             return 0
+        if data.startswith(b"POST "):
+            return 0 if frame.receive is None else frame.receive(self, data)
         head = plain_head(data, self._fields)
         if head is None:
-            return self._receive(data)
+            return 0
         self._fields = head.fields
         answer = frame.prompt.answer(head, self.address, frame.clock.now_ms())
         if isinstance(answer, Ready):
@@ -281,18 +287,6 @@ class FrontDoor(asyncio.BufferedProtocol):
             return 0
         self._carriage = frame.carry(self, head, answer)
         return 0 if self._carriage is None else head.size
-
-    def _receive(self, data: bytes) -> int:
-        """Do the same where it may be a plain POST."""
-        found = None if self._frame.receive is None else self._frame.receive(self, data)
-        if found is None:
-            return 0
-        answer, taken_bytes = found
-        if isinstance(answer, bytes):
-            self.transport.write(answer)
-        else:
-            self._carriage = answer
-        return taken_bytes
 
     def _hold(self, data: bytes) -> None:
         self._later += data

@@ -23,17 +23,21 @@ class Reception:
         """Answer by `prompt`."""
         self._prompt = prompt
 
-    def receive(self, door: FrontDoor, data: bytes) -> "tuple[bytes | Awaited, int] | None":
-        """Return the answer to the plain POST that `data` begins with, and how long that was; None: it is aiohttp's."""
+    def receive(self, door: FrontDoor, data: bytes) -> int:
+        """Answer the plain POST that `data` begins with, or begin to; return its length, 0 if it is for aiohttp."""
         post = plain_post(data)
         if post is None:
-            return None
+            return 0
         head, body = post
         answer = self._prompt.answer(head, body, door.address)
         if answer is None:
-            return None
+            return 0
         size = head.size + len(body)
-        return (Awaited(door, answer, data[:size]) if isinstance(answer, Asked) else answer), size
+        if isinstance(answer, Asked):
+            door.keep_busy(Awaited(door, answer, data[:size]))
+        else:
+            door.transport.write(answer)
+        return size
 
 
 class Awaited:
