@@ -30,7 +30,7 @@ def main() -> int:
             (root / name).mkdir()
         found["hot"] = gate.hot(root / "hot", rounds=rounds, seconds=seconds)
         found["auth"] = auth.verdicts(root / "auth", rounds=rounds, seconds=seconds)
-        found["join"] = gate.joins(root / "join", count=count)
+        found["join"] = gate.joins(root / "join", rounds=rounds, count=count // 2)
         found["reserve"] = till.reserves(root / "reserve", buyers=2 * count, connections=256)
         found["hour"] = hour.deviations(root / "hour", quick=quick)
     print(json.dumps(found, indent=2))

@@ -15,6 +15,7 @@ from waitroom.rules.challenges import solve
 
 SECRET = "a-secret-for-measuring-of-32-characters"
 HTML = "text/html"
+_SOLUTION_CHARS = 86  # of 16 steps
 _CONFIG = """
 [edge]
 listen = "{edge}"
@@ -31,7 +32,6 @@ paths = ["/drop/"]
 queueing_method = "random"
 [rooms.challenge]
 difficulty = 8
-steps = {steps}
 [[rooms.events]]
 name = "opening"
 prequeue_start_time = {before}
@@ -57,14 +57,14 @@ http {{
 
 
 @contextmanager
-def worker(folder: Path, *, steps: int = 16) -> Iterator[tuple[str, dict[str, int]]]:
+def worker(folder: Path) -> Iterator[tuple[str, dict[str, int]]]:
     """Run Valkey and one worker; give the address and the pids."""
     edge, ops = free_loopback(), free_loopback()
     now = datetime.now(UTC)
     times = {"before": now - timedelta(hours=1), "after": now + timedelta(hours=1), "end": now + timedelta(hours=2)}
     written = {name: at.isoformat() for name, at in times.items()}
     config = folder / "waitroom.toml"
-    config.write_text(_CONFIG.format(edge=edge, ops=ops, steps=steps, **written))
+    config.write_text(_CONFIG.format(edge=edge, ops=ops, **written))
     socket = folder / "valkey.sock"
     valkey = [server_binary(), "--port", "0", "--unixsocket", str(socket), "--save", "", "--appendonly", "yes"]
     settings = {"WAITROOM_SECRET": SECRET, "REDIS_URL": f"unix://{socket}"}
@@ -107,29 +107,36 @@ def hot(folder: Path, *, rounds: int, seconds: int) -> dict[str, object]:
     return {"page_br_bytes": len(page), **found}
 
 
-def joins(folder: Path, *, count: int) -> dict[str, object]:
-    """Return what a join costs end to end: challenge, one easy step solved beforehand, register."""
-    with worker(folder, steps=1) as (url, pids):
+def joins(folder: Path, *, rounds: int, count: int) -> dict[str, object]:
+    """Return what joins of 16 steps, solved beforehand, cost end to end, and what bad solutions do."""
+    with worker(folder) as (url, pids):
         host, _, port = url.removeprefix("http://").partition(":")
+        address = host, int(port)
+        costs: dict[str, list[float]] = {name: [] for name in ("challenge", "join", "valkey a join", "bad solution")}
         ask = f"POST /.waitroom/drop/challenge HTTP/1.1\r\nHost: {host}\r\nContent-Length: 0\r\n\r\n".encode()
-        challenges = _challenges(url, count)
-        requests = [_register(host, challenge) for challenge in challenges]
-        asking = measured(pids, lambda: len(send_all((host, int(port)), [ask] * count, connections=32)[0]))
-        statuses: list[int] = []
-
-        def register() -> int:
-            statuses.extend(send_all((host, int(port)), requests, connections=64)[0])
-            return len(statuses)
-
-        cost = measured(pids, register)
-        assert set(statuses) == {201}, set(statuses)
-    return {
-        "joins_per_s": round(cost.per_s),
-        "worker_cpu_us": round(cost.cpu_us("worker"), 1),
-        "joins_per_s_a_core": round(1e6 / cost.cpu_us("worker")),
-        "valkey_cpu_us": round(cost.cpu_us("valkey"), 1),
-        "challenge_cpu_us": round(asking.cpu_us("worker"), 1),
+        for _ in range(rounds):
+            challenges = _challenges(url, count)
+            requests = [_register(host, challenge, solve(challenge)) for challenge in challenges]
+            bad = _register(host, challenges[0], "A" * _SOLUTION_CHARS)
+            costs["challenge"].append(_posted(pids, address, [ask] * count, 200).cpu_us("worker"))
+            cost = _posted(pids, address, requests, 201)
+            costs["join"].append(cost.cpu_us("worker"))
+            costs["valkey a join"].append(cost.cpu_us("valkey"))
+            costs["bad solution"].append(_posted(pids, address, [bad] * count, 422).cpu_us("worker"))
+    cpu_us = {
+        name: {"median": round(median(found), 1), "least": round(min(found), 1), "most": round(max(found), 1)}
+        for name, found in costs.items()
     }
+    return {"cpu_us": cpu_us, "joins_per_s_a_core": round(1e6 / median(costs["join"]))}
+
+
+def _posted(pids: dict[str, int], address: tuple[str, int], requests: list[bytes], status: int) -> Cost:
+    def send() -> int:
+        statuses = set(send_all(address, requests, connections=32)[0])
+        assert statuses == {status}, statuses
+        return len(requests)
+
+    return measured(pids, send)
 
 
 def _loaded(pids: dict[str, int], url: str, seconds: int, accepts: str) -> Cost:
@@ -145,7 +152,7 @@ def _challenges(url: str, count: int) -> list[str]:
     return found
 
 
-def _register(host: str, challenge: str) -> bytes:
-    body = json.dumps({"challenge": challenge, "solution": solve(challenge)}).encode()
+def _register(host: str, challenge: str, solution: str) -> bytes:
+    body = json.dumps({"challenge": challenge, "solution": solution}).encode()
     head = f"POST /.waitroom/drop/queue/register HTTP/1.1\r\nHost: {host}\r\nContent-Type: application/json\r\n"
     return head.encode() + f"Content-Length: {len(body)}\r\n\r\n".encode() + body

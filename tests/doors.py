@@ -17,7 +17,7 @@ from waitroom.proxy.strict import server_log
 from waitroom.rules.visitors import Network
 from waitroom.wire.accepting import Acceptor, Doorway
 from waitroom.wire.connections import SWEEP_S, Bounds, Connections
-from waitroom.wire.front_door import Frame
+from waitroom.wire.frame import Frame
 from waitroom.wire.listener import Listener
 
 GET = b"GET / HTTP/1.1\r\nHost: shop.example\r\n\r\n"

@@ -26,7 +26,7 @@ from waitroom.proxy.strict import server_log
 from waitroom.rules.visitors import Network
 from waitroom.wire.accepting import Acceptor, Doorway
 from waitroom.wire.connections import Bounds, Connections
-from waitroom.wire.front_door import Frame
+from waitroom.wire.frame import Frame
 from waitroom.wire.listener import Listener
 from waitroom.wire.serving import _MAX_FIELD_BYTES, _MAX_LINE_BYTES, Served
 
@@ -223,7 +223,7 @@ async def doors_before(
     sockets: list[socket.socket] = listening(Address("127.0.0.1", 0), setting="listen")
     port = sockets[0].getsockname()[1]
     await listener.setup()
-    frame = Frame(listener, connections.bounds, clock, served.prompt, served.carry)
+    frame = Frame(listener, connections.bounds, clock, served.prompt, served.carry, served.stay, served.receive)
     acceptor = Acceptor(sockets, frame, connections, Doorway())
     acceptor.open()
     found = Doors(port, connections, listener, acceptor)

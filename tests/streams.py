@@ -22,7 +22,7 @@ from waitroom.proxy.strict import server_log
 from waitroom.rules.rooms import Change, ChangeKind
 from waitroom.wire.accepting import Acceptor, Doorway
 from waitroom.wire.connections import Bounds, Connections
-from waitroom.wire.front_door import Frame
+from waitroom.wire.frame import Frame
 from waitroom.wire.listener import Listener
 from waitroom.wire.serving import Served
 

@@ -22,6 +22,8 @@ from waitroom.gate.followers import STEP_S, Followers
 from waitroom.gate.forward_auth import ForwardAuth
 from waitroom.gate.front_prompt import FrontPrompt
 from waitroom.gate.inside import Inside
+from waitroom.gate.join_prompt import JoinPrompt
+from waitroom.gate.joining import Joining, Posing
 from waitroom.gate.judge import Judge
 from waitroom.gate.line import Line
 from waitroom.gate.looks import look
@@ -74,6 +76,7 @@ from waitroom.store.sessions import Sessions
 from waitroom.store.stock import Stocks
 from waitroom.store.wheels import Wheels
 from waitroom.wire.fast_lane import FastLane
+from waitroom.wire.reception import Reception
 from waitroom.wire.seated import foregone
 from waitroom.wire.serving import Served, Serving, serve_until_told
 from waitroom.wire.stream import Streams
@@ -169,14 +172,8 @@ class Edge:
         limits = Limits(runner)
         per_minute = {room.name: room.direct_entries_per_minute for room in config.rooms}
         self._entries = Entries(limits, per_minute, self._trusted)
-        self._queueing = Queueing(
-            self._line,
-            limits,
-            challenge_keys(keys),
-            {room.name: _terms(room) for room in config.rooms},
-            bind_key=keys.derive("client-tag")[-1],
-            trusted=self._trusted,
-        )
+        self._joining = Joining(self._line, _posing(config, keys), self._trusted)
+        self._queueing = Queueing(self._line, limits, self._joining)
         self._upstream_passes = UpstreamPassSigner(keys)
         self._stock_reports = StockReports(self.rooms, Stocks(runner), self._upstream_passes.reports)
         self._watches = watches = {room.name: Watch(room.health) for room in rules if room.health}
@@ -232,7 +229,9 @@ class Edge:
         fronts = FrontPrompt(self._auth.verdicts, hosts=self._hosts, trusted=tuple(self._trusted))
         places = Places(self._hosts, self._ways)
         prompt = Prompt(self._judge, self.followers.pulses, self.pages, self._problems, fronts, places)
-        return Served(self.application, prompt, self.lane.carry, Streams(self.followers).follow)
+        joins = JoinPrompt(self._line, self._joining, self._hosts, self._clock)
+        stay, receive = Streams(self.followers).follow, Reception(joins).receive
+        return Served(self.application, prompt, self.lane.carry, stay, receive)
 
     @property
     def application(self) -> web.Application:
@@ -274,8 +273,9 @@ class Edge:
         return Route(room.name, room.hosts, room.paths, room.exempt_paths, name)
 
     async def pour(self) -> None:
-        """Add to the metrics what was judged, what the upstreams have answered, and who follows."""
+        """Add to the metrics what was counted in plain numbers."""
         self._judge.pour()
+        self._joining.tally.pour()
         self.followers.pour()
         for upstream in self._upstreams.values():
             upstream.tally.pour()
@@ -344,6 +344,11 @@ async def _nothing_here(_request: web.Request) -> web.StreamResponse:
 async def _ask_for_the_body_later(_request: web.Request) -> web.StreamResponse | None:
     """Send no 100 yet: who has to wait shall not upload in vain; the proxy sends it when it forwards."""
     return None
+
+
+def _posing(config: Config, keys: Keys) -> Posing:
+    terms = {room.name: _terms(room) for room in config.rooms}
+    return Posing(challenge_keys(keys), terms, bind_key=keys.derive("client-tag")[-1])
 
 
 def _terms(room: Room) -> Terms:

@@ -32,7 +32,8 @@ from waitroom.kernel.tasks import running
 from waitroom.kernel.tokens import Keys, StockReport, StockReportSigner
 from waitroom.rules.rooms import Phase, RoomRules
 from waitroom.store.audit import Audit
-from waitroom.store.rooms import Rooms, Standing
+from waitroom.store.places import Standing
+from waitroom.store.rooms import Rooms
 
 OWN = "/.waitroom/{room}"
 Client = TestClient[web.Request, web.Application]

@@ -17,7 +17,7 @@ from waitroom.kernel.tokens import Pass, Ticket
 from waitroom.rules.return_paths import return_path
 from waitroom.rules.routes import Route
 from waitroom.rules.verdicts import Enter, Forward, Refuse, Verdict, Wait, Welcome
-from waitroom.store.rooms import Standing
+from waitroom.store.places import Standing
 from waitroom.store.sessions import Over
 
 OnHead = Callable[[int, str | None], Additions]

@@ -6,6 +6,7 @@ from aiohttp import web
 
 from waitroom.gate.line import Line, Presented
 from waitroom.kernel.answers import see_other
+from waitroom.kernel.asking import Asking
 from waitroom.kernel.errors import BadToken, Refused
 from waitroom.kernel.tokens import Ticket
 from waitroom.rules.lanes import PRIORITY
@@ -44,7 +45,7 @@ class Invitations:
                 raise
             return ticket
 
-    def cookies(self, request: web.Request, presented: Presented) -> list[str]:
+    def cookies(self, request: Asking, presented: Presented) -> list[str]:
         """Return the Set-Cookie values of a place: the ticket; a guest's code is taken away."""
         cookies, ticket = self._line.cookies, presented.ticket
         is_done = ticket.lane == PRIORITY and cookies.invite(request, ticket.room) is not None

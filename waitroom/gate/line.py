@@ -3,8 +3,10 @@
 The API and the page without JavaScript take the same steps.
 """
 
+import asyncio
 import secrets
 from dataclasses import dataclass, replace
+from typing import Any
 
 from waitroom.gate import counters
 from waitroom.gate.cookies import Cookies
@@ -16,7 +18,8 @@ from waitroom.rules.pacing import WaitRange, wait_range
 from waitroom.rules.pulse import is_undecided
 from waitroom.rules.rooms import Snapshot
 from waitroom.store.board import Board
-from waitroom.store.rooms import Place, Rooms, full
+from waitroom.store.places import Place, full
+from waitroom.store.rooms import Rooms
 from waitroom.store.sessions import Admitted, NotYet, Over, Sessions, Unknown
 
 _LAPSED = (
@@ -27,7 +30,7 @@ _LAPSED = (
 
 @dataclass(frozen=True, slots=True)
 class Presented:
-    """A ticket as Redis has it now: where it stands, its text for the cookie, how long the wait may be.
+    """A ticket as Redis has it now: where it stands, its text for the cookie.
 
     `ahead` is None as long as nobody can know it.
     """
@@ -36,7 +39,6 @@ class Presented:
     text: str
     place: Place
     ahead: int | None
-    wait: WaitRange
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,15 +111,35 @@ class Line:
 
     async def present(self, ticket: Ticket, *, is_new: bool = False) -> Presented:
         """Show `ticket` to Redis: a new one gets its place, one that Redis has lost comes back to its old place."""
-        snapshot = self.snapshot(ticket.room)
-        if snapshot.event != ticket.event:  # of the event before: it would tell places that are still a secret
-            raise StoreUnavailable(f"no tick of {ticket.room} since {ticket.event} began")
-        place = await self.rooms.join(ticket, is_new=is_new, committed=snapshot.commitment)
-        is_in_draw = 0 <= place.score < 1
-        kept = replace(ticket, score=None if is_in_draw else place.score)
+        committed = self._current(ticket).commitment
+        return self.presented(ticket, await self.rooms.join(ticket, is_new=is_new, committed=committed))
+
+    def begin_to_present(self, ticket: Ticket) -> asyncio.Future[Any]:
+        """Begin to show a new `ticket` to Redis; what comes of the reply is for `presented`.
+
+        Raises:
+            StoreUnavailable: it is not even begun.
+        """
+        return self.rooms.begin_to_join(ticket, committed=self._current(ticket).commitment)
+
+    def presented(self, ticket: Ticket, place: Place) -> Presented:
+        """Return `ticket` as it is known now that Redis has told its `place`.
+
+        Raises:
+            StoreUnavailable: another event has begun since.
+        """
+        snapshot = self._current(ticket)
+        score = None if 0 <= place.score < 1 else place.score  # of a place in the draw the ticket tells nothing
+        kept = ticket if ticket.score == score else replace(ticket, score=score)
         ahead = None if is_undecided(snapshot, place.score) else place.ahead
-        wait = self._draw_wait(snapshot, kept) if ahead is None else self._wait(snapshot, kept, ahead)
-        return Presented(kept, self.cookies.sign_ticket(kept), place, ahead, wait)
+        return Presented(kept, self.cookies.sign_ticket(kept), place, ahead)
+
+    def wait(self, presented: Presented) -> WaitRange:
+        """Return how long somebody may have to wait who was presented just now."""
+        snapshot, ahead = self._current(presented.ticket), presented.ahead
+        if ahead is None:
+            return self._draw_wait(snapshot, presented.ticket)
+        return self._wait(snapshot, presented.ticket, ahead)
 
     def show(self, pass_: Pass) -> Issued:
         """Return the pass of somebody who is in already, and note that they are: Redis may have lost that."""
@@ -161,6 +183,13 @@ class Line:
         text = self.cookies.sign_pass(pass_)
         max_age_s = max(1, (expires_ms - now_ms) // 1000)
         return Issued(pass_, text, self.cookies.pass_cookie(room, text, max_age_s))
+
+    def _current(self, ticket: Ticket) -> Snapshot:
+        """Return the snapshot by which `ticket` may be told its place."""
+        snapshot = self.snapshot(ticket.room)
+        if snapshot.event != ticket.event:  # of the event before: it would tell places that are still a secret
+            raise StoreUnavailable(f"no tick of {ticket.room} since {ticket.event} began")
+        return snapshot
 
     def _wait(self, snapshot: Snapshot, ticket: Ticket, ahead: int) -> WaitRange:
         rules = self.rooms.rules(snapshot.room)

@@ -1,8 +1,5 @@
 """The queue's own API: challenge, register, status, claim, leave; JSON for apps, cookies for browsers."""
 
-import secrets
-from collections.abc import Sequence
-from ipaddress import IPv4Network, IPv6Network
 from math import ceil
 
 from aiohttp import web
@@ -10,29 +7,18 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from waitroom.gate import counters
 from waitroom.gate.invitations import Invitations
-from waitroom.gate.line import Issued, Line, Presented, lapsed
+from waitroom.gate.joining import Joining, Solution, refuse_foreign_origin, shown
+from waitroom.gate.line import Issued, Line, lapsed
 from waitroom.kernel.answers import NO_STORE, json_answer, read_form, read_json, see_other
 from waitroom.kernel.errors import BadToken, Refused
-from waitroom.kernel.origins import came_from, is_from_elsewhere
+from waitroom.kernel.origins import came_from
 from waitroom.kernel.tokens import Ticket
-from waitroom.rules.challenges import (
-    ChallengeFault,
-    ChallengeKeys,
-    RefusedChallenge,
-    Terms,
-    client_tag,
-    pose,
-    read,
-    verify,
-)
 from waitroom.rules.lanes import MAIN
 from waitroom.rules.pacing import next_poll_ms
-from waitroom.rules.posing import event_text
 from waitroom.rules.return_paths import return_path
-from waitroom.rules.rooms import Phase
-from waitroom.rules.visitors import address_prefix, client_address, wide_prefix
+from waitroom.rules.visitors import address_prefix, wide_prefix
 from waitroom.store.limits import Limits, RetryAfter
-from waitroom.store.rooms import Standing
+from waitroom.store.places import Standing
 from waitroom.store.sessions import NotYet
 
 _SLOW_BURST, _SLOW_WIDE_BURST = 4, 32
@@ -41,15 +27,6 @@ _SLOW_BURST, _SLOW_WIDE_BURST = 4, 32
 The first is for what one visitor commands; who rents a whole IPv6 site has 65,536 of those, hence the second.
 """
 _HONEYPOT = "website"
-
-
-class Solution(BaseModel):
-    """What a browser sends when it has done the work."""
-
-    model_config = ConfigDict(extra="ignore")
-    challenge: str = Field(max_length=512)
-    solution: str = Field(max_length=1024)
-    invite: str | None = Field(None, max_length=1024)
 
 
 class Return(BaseModel):
@@ -62,77 +39,29 @@ class Return(BaseModel):
 class Queueing:
     """The endpoints below `/.waitroom/{room}/queue/` and the challenge."""
 
-    def __init__(
-        self,
-        line: Line,
-        limits: Limits,
-        keys: ChallengeKeys,
-        terms: dict[str, Terms],
-        *,
-        bind_key: bytes,
-        trusted: Sequence[IPv4Network | IPv6Network],
-    ) -> None:
-        """Pose with `keys` and the `terms` of each room; `trusted` proxies are believed about addresses."""
+    def __init__(self, line: Line, limits: Limits, joining: Joining) -> None:
+        """Take the steps of `joining`; `limits` hold places without work to a rate."""
         self._line = line
         self._limits = limits
+        self._joining = joining
         self._invitations = Invitations(line, limits)
-        self._keys = keys
-        self._terms = terms
-        self._bind_key = bind_key
-        self._trusted = trusted
 
     async def challenge(self, request: web.Request) -> web.StreamResponse:
-        """Pose a challenge: stateless, so a flood of requests leaves nothing behind."""
+        """Pose a challenge."""
         room = self._own_room(request)
-        now_ms, terms = self._line.rooms.now_ms(), self._terms[room]
-        if self._line.snapshot(room).phase is Phase.ENDED:
-            raise lapsed("ended")
-        challenge = pose(
-            self._keys,
-            event=self._event_text(room),
-            client_tag=client_tag(self._bind_key, address_prefix(self._address(request))),
-            terms=terms,
-            now_ms=now_ms,
-            challenge_id=secrets.token_bytes(16),
-        )
-        counters.CHALLENGES_POSED.labels(room).inc()
-        posed = {"challenge": challenge, "k": terms.steps, "d": terms.difficulty}
-        return json_answer({**posed, "expires_ms": now_ms + terms.ttl_s * 1000})
+        return json_answer(self._joining.posed(room, self._address(request)))
 
     async def register(self, request: web.Request) -> web.StreamResponse:
         """Give a place for a solved challenge; the same place whenever the same challenge comes again."""
         room = self._own_room(request)
         sent = await read_json(request, Solution)
-        try:
-            ticket_id = verify(
-                self._keys,
-                event=self._event_text(room),
-                challenge=sent.challenge,
-                solution=sent.solution,
-                now_ms=self._line.rooms.now_ms(),
-            )
-        except RefusedChallenge as refused:
-            counters.CHALLENGES_REFUSED.labels(room, refused.fault.value).inc()
-            raise _refusal(refused.fault) from None
-        counters.CHALLENGES_SOLVED.labels(room).inc()
-        event = self._line.rooms.schedule(room).event
-        ticket = Ticket(room, event, MAIN, ticket_id, read(sent.challenge).issued_ms, None)
+        ticket = self._joining.earned(room, sent)
         placed = await self._invitations.placed(request, ticket, self._address(request), sent.invite)
         presented = await self._line.present(placed, is_new=placed.score is None)
         if placed.lane != MAIN:
             await self._line.rooms.leave(ticket)  # who came without the invite first has two places otherwise
-        known = presented.place.was_known
-        counters.JOINS.labels(room, "known" if known else "new").inc()
-        answer = json_answer(
-            {
-                "state": presented.place.standing,
-                "ticket": presented.text,
-                "ticket_id": presented.ticket.ticket_id,
-                "lane": presented.ticket.lane,
-                **_shown(presented),
-            },
-            status=200 if known else 201,
-        )
+        status, body = self._joining.joined(presented)
+        answer = json_answer(body, status=status)
         for cookie in self._invitations.cookies(request, presented):
             _with_cookie(answer, cookie)
         return answer
@@ -147,7 +76,7 @@ class Queueing:
         await self._take_slow(room, self._address(request))
         ticket = await self._invitations.placed(request, self._line.slow_ticket(room), self._address(request))
         presented = await self._line.present(ticket, is_new=True)
-        counters.JOINS.labels(room, "new").inc()
+        self._joining.tally.count(counters.JOINS, room, "new")
         return see_other(back, self._invitations.cookies(request, presented))
 
     async def status(self, request: web.Request) -> web.StreamResponse:
@@ -156,11 +85,12 @@ class Queueing:
         if self._line.held_pass(request, room) is not None:
             return json_answer({"state": Standing.ADMITTED, **_NO_WAIT})
         presented = await self._line.present(self._ticket(request, room))
-        shown = {"state": presented.place.standing, **_shown(presented), "lane": presented.ticket.lane}
-        wait = presented.wait
+        wait = self._line.wait(presented)
         return json_answer(
             {
-                **shown,
+                "state": presented.place.standing,
+                **shown(presented),
+                "lane": presented.ticket.lane,
                 "ticket_id": presented.ticket.ticket_id,
                 "wait_s": {"low": wait.low_s, "likely": wait.likely_s, "high": wait.high_s},
                 "next_poll_ms": next_poll_ms(wait.likely_s, self._line.rooms.rules(room).polling),
@@ -225,11 +155,8 @@ class Queueing:
             raise Refused(404, "no-ticket", "There is no valid ticket here. Solve a challenge to get one.")
         return ticket
 
-    def _event_text(self, room: str) -> str:
-        return event_text(room, self._line.rooms.schedule(room).event)
-
     def _address(self, request: web.BaseRequest) -> str:
-        return client_address(request.remote or "", request.headers.getall("X-Forwarded-For", []), self._trusted)
+        return self._joining.address(request, request.remote or "")
 
     def _back(self, request: web.Request, room: str, wanted: str | None) -> str:
         """Return the page whose form was sent: what the form says, else the Referer, where it is of this host."""
@@ -240,39 +167,7 @@ class Queueing:
         return return_path(f"{path}?{query}" if query else path, wait)
 
 
-def refuse_foreign_origin(request: web.BaseRequest) -> None:
-    """Refuse a request that a page of another site made a browser send (CSRF).
-
-    Raises:
-        Refused: 403.
-    """
-    if is_from_elsewhere(request):
-        raise Refused(403, "foreign-origin", "This can only be asked for from the waiting page itself.")
-
-
 _NO_WAIT = {"place": None, "ahead": 0, "wait_s": {"low": 0, "likely": 0, "high": 0}, "next_poll_ms": 1000}
-
-
-def _shown(presented: Presented) -> dict[str, object]:
-    """Return score, place and people ahead; in a draw that is still to come nobody has any of them."""
-    ahead = presented.ahead
-    if ahead is None:
-        return {"score": None, "place": None, "ahead": None}
-    is_waiting = presented.place.standing is Standing.WAITING
-    return {"score": presented.place.score, "place": ahead + 1 if is_waiting else None, "ahead": ahead}
-
-
-def _refusal(fault: ChallengeFault) -> Refused | BadToken:
-    kind = f"challenge-{fault.value}"
-    match fault:
-        case ChallengeFault.FORMAT | ChallengeFault.LENGTH:
-            return Refused(422, kind, "This is not a challenge and a solution as we make them.")
-        case ChallengeFault.EXPIRED:
-            return Refused(410, kind, "This challenge has run out. Ask for a new one.")
-        case ChallengeFault.WORK:
-            return Refused(422, kind, "The solution does not solve the challenge.")
-        case _:
-            return Refused(403, kind, "This challenge is not valid here. Ask for a new one.")
 
 
 def _with_cookie(answer: web.Response, cookie: str) -> web.Response:

@@ -11,7 +11,7 @@ from waitroom.kernel.clock import Clock
 from waitroom.kernel.prepared import Prepared
 from waitroom.rules.health import Circuit
 from waitroom.rules.rooms import Phase
-from waitroom.store.rooms import Standing
+from waitroom.store.places import Standing
 
 _RENDERED_S = 60.0
 """How long one rendering, and so one nonce, is used."""
@@ -54,7 +54,7 @@ class WaitingPages:
         state = snapshot.phase.value if standing is Standing.WAITING and snapshot.phase in told else standing.value
         if state == Standing.WAITING and snapshot.health.circuit is not Circuit.CLOSED:
             state = "down"
-        wait = presented.wait
+        wait = self._line.wait(presented)
         visitor = SlowVisitor(
             place=None if presented.ahead is None else presented.ahead + 1,
             wait=(wait.low_s, wait.high_s),

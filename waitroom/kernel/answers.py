@@ -30,14 +30,18 @@ _FAULT_LIMIT = 20
 """How many faults of a body are told: a small body must not earn a big answer."""
 _COME_BACK = frozenset({425, 429, 503})
 """These always say when to come back."""
+_ENCODER = json.JSONEncoder(separators=(",", ":"), allow_nan=False)
 
 
 def json_answer(data: object, *, status: int = 200, headers: Mapping[str, str] | None = None) -> web.Response:
     """Return `data` as JSON that no cache keeps."""
-    body = json.dumps(data, separators=(",", ":"), allow_nan=False).encode()
-    return web.Response(
-        status=status, body=body, headers={"Content-Type": "application/json", **_PLAIN_DATA, **(headers or {})}
-    )
+    named = {"Content-Type": "application/json", **_PLAIN_DATA, **(headers or {})}
+    return web.Response(status=status, body=json_body(data), headers=named)
+
+
+def json_body(data: object) -> bytes:
+    """Return `data` as the JSON of an answer."""
+    return _ENCODER.encode(data).encode()
 
 
 def problem(fault: WaitroomError) -> web.Response:
@@ -58,6 +62,13 @@ def problem(fault: WaitroomError) -> web.Response:
     return web.Response(status=fault.status, body=json.dumps(document).encode(), headers=headers)
 
 
+def note(fault: WaitroomError) -> None:
+    """Write down a request that is refused."""
+    is_expected = isinstance(fault, Refused) or fault.status < 500
+    level = logging.DEBUG if is_expected else logging.WARNING
+    log.log(level, "request refused", extra={"kind": fault.kind, "status": fault.status, "reason": str(fault)})
+
+
 def see_other(location: str, cookies: Sequence[str] = ()) -> web.Response:
     """Send somebody on to `location`, byte for byte: aiohttp's own redirect writes addresses anew."""
     answer = web.Response(status=303, headers={"Location": location, **NO_STORE})
@@ -76,7 +87,15 @@ async def read_json(request: web.Request, model: type[Model], *, max_bytes: int 
         raise Refused(415, "not-json", "Send the body as application/json.")
     if request.headers.get("Content-Encoding", "identity").strip().lower() != "identity":
         raise Refused(415, "encoded-body", "Send the body without a Content-Encoding.")
-    body = await read_bounded(request, max_bytes)
+    return parsed(await read_bounded(request, max_bytes), model)
+
+
+def parsed(body: bytes, model: type[Model]) -> Model:
+    """Return the JSON `body` of a request as a `model`.
+
+    Raises:
+        Refused: 400 malformed, 422 with every fault and its path.
+    """
     try:
         return model.model_validate_json(body)
     except ValidationError as fault:
@@ -137,7 +156,7 @@ async def errors_become_answers(request: web.Request, handler: Handler) -> web.S
     try:
         return await handler(request)
     except WaitroomError as fault:
-        _note(fault)
+        note(fault)
         return _instead(request, problem(fault))
     except web.HTTPException as fault:
         if fault.status < 400:
@@ -161,12 +180,6 @@ def _instead(request: web.Request, answer: web.Response) -> web.Response:
     if request.writer.output_size > 0 and request.transport is not None:
         request.transport.abort()  # aiohttp then drops `answer` without a word
     return answer
-
-
-def _note(fault: WaitroomError) -> None:
-    is_expected = isinstance(fault, Refused) or fault.status < 500
-    level = logging.DEBUG if is_expected else logging.WARNING
-    log.log(level, "request refused", extra={"kind": fault.kind, "status": fault.status, "reason": str(fault)})
 
 
 def _http_problem(fault: web.HTTPException) -> web.Response:

@@ -1,9 +1,9 @@
 """Tell where a browser says that a request comes from: our own page, or one of another site (CSRF)."""
 
-from aiohttp import web
+from waitroom.kernel.asking import Asking
 
 
-def is_from_elsewhere(request: web.BaseRequest) -> bool:
+def is_from_elsewhere(request: Asking) -> bool:
     """Return whether a browser says that another site, another port or a page without an origin sent `request`.
 
     Programs say nothing of the kind, and are believed: they carry no cookie that somebody else could use.
@@ -17,7 +17,7 @@ def is_from_elsewhere(request: web.BaseRequest) -> bool:
     return any(_host_of(origin) != host for origin in request.headers.getall("Origin", []))
 
 
-def came_from(request: web.BaseRequest) -> str:
+def came_from(request: Asking) -> str:
     """Return path and query of the Referer, where it is of this host, else nothing."""
     host, slash, rest = request.headers.get("Referer", "").partition("://")[2].partition("/")
     is_own = host.lower() == request.headers.get("Host", "").lower()

@@ -3,15 +3,18 @@
 import gzip
 import re
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from email.utils import formatdate
+from functools import lru_cache
 from hashlib import blake2b
 
 import brotli
 from aiohttp import web
 from multidict import CIMultiDict
 
+from waitroom.kernel.answers import json_answer, json_body, problem
 from waitroom.kernel.asking import Asking
+from waitroom.kernel.errors import WaitroomError
 
 if sys.version_info >= (3, 14):
     from compression import zstd
@@ -95,15 +98,51 @@ def on_the_wire(answer: web.Response, now_s: int | None, *, is_head: bool = Fals
     """
     body = answer.body or b""
     assert isinstance(body, bytes), "an answer made ahead of time is whole"
-    lines = [f"HTTP/1.1 {answer.status} {answer.reason}"]
-    lines += [f"{name}: {value}" for name, value in answer.headers.items()]
+    lines = _head_lines(answer)
     if answer.status not in {204, 304}:
         lines.append(f"Content-Length: {len(body)}")
     if now_s is not None:
-        lines.append(f"Date: {formatdate(now_s, usegmt=True)}")
+        lines.append(f"Date: {_date(now_s)}")
     if is_last:
         lines.append("Connection: close")
     return "\r\n".join([*lines, "", ""]).encode() + (b"" if is_head else body)
+
+
+def json_on_the_wire(
+    data: object, now_s: int, *, status: int = 200, cookies: Sequence[str] = (), is_last: bool = False
+) -> bytes:
+    """Return the bytes of `json_answer`, what is always the same of them put together once; `cookies` go along."""
+    body = json_body(data)
+    ours = "".join([f"Set-Cookie: {cookie}\r\n" for cookie in cookies])
+    end = "Connection: close\r\n\r\n" if is_last else "\r\n"
+    return f"{_json_head(status)}{ours}Content-Length: {len(body)}\r\nDate: {_date(now_s)}\r\n{end}".encode() + body
+
+
+def problem_on_the_wire(fault: WaitroomError, now_s: int, *, is_last: bool = False) -> bytes:
+    """Return the bytes of `problem`, which a flood of the same gets from memory."""
+    if fault.extra:
+        return on_the_wire(problem(fault), now_s, is_last=is_last)
+    return _problem(fault.status, fault.kind, fault.public, fault.retry_after_s, now_s, is_last)
+
+
+@lru_cache
+def _problem(status: int, kind: str, public: str, retry_after_s: int | None, now_s: int, is_last: bool) -> bytes:
+    fault = WaitroomError(kind, status=status, kind=kind, public=public, retry_after_s=retry_after_s)
+    return on_the_wire(problem(fault), now_s, is_last=is_last)
+
+
+@lru_cache
+def _json_head(status: int) -> str:
+    return "".join([f"{line}\r\n" for line in _head_lines(json_answer(None, status=status))])
+
+
+def _head_lines(answer: web.Response) -> list[str]:
+    return [f"HTTP/1.1 {answer.status} {answer.reason}", *(f"{n}: {v}" for n, v in answer.headers.items())]
+
+
+@lru_cache(maxsize=4)
+def _date(now_s: int) -> str:
+    return formatdate(now_s, usegmt=True)
 
 
 def pick_encoding(accepted: str, made: Mapping[str, bytes]) -> str | None:

@@ -5,6 +5,7 @@ Two secrets may live at once: the newest signs, both verify, so keys rotate with
 """
 
 import hmac
+import json
 import re
 from collections.abc import Container, Sequence
 from dataclasses import dataclass
@@ -12,7 +13,8 @@ from functools import lru_cache
 from hashlib import sha256
 from typing import Any
 
-from itsdangerous import BadData, URLSafeSerializer
+from itsdangerous import BadData, Signer, URLSafeSerializer
+from itsdangerous.encoding import base64_encode
 
 from waitroom.kernel.errors import BadToken, ConfigFault
 
@@ -26,6 +28,7 @@ base64 ignores foreign characters and the spare bits of the last one, so without
 in many ways. It also refuses what is too long, or not ASCII, before anything is computed.
 """
 
+_COMPACT = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"))
 _REMEMBERED = 4096
 """How many tickets and passes are known again by their text: a visitor shows the same one with every request."""
 
@@ -237,14 +240,35 @@ class StockReportSigner:
         return StockReport(room, *numbers)
 
 
+class _OneSigner(URLSafeSerializer):
+    """Sign as itsdangerous does with the key derivation "hmac", but derive the keys once.
+
+    It would derive them for each token, and try to compress it, which saves a few bytes of an id at best and costs more
+    than all the rest; what an earlier release compressed is still read.
+    """
+
+    def __init__(self, keys: Sequence[bytes], *, salt: str) -> None:
+        derived = [hmac.digest(key, salt.encode(), "sha256") for key in keys]
+        super().__init__(derived, salt=salt)
+        self._newest = derived[-1]
+        self._made = Signer(derived, key_derivation="none", digest_method=sha256)
+
+    def make_signer(self, salt: str | bytes | None = None) -> Signer:
+        return self._made
+
+    def dumps(self, obj: Any, salt: str | bytes | None = None) -> str:
+        payload = base64_encode(_COMPACT.encode(obj))
+        mac = hmac.digest(self._newest, payload, "sha256")
+        return (payload + b"." + base64_encode(mac)).decode("ascii")
+
+
 def _hkdf(secret: bytes, purpose: str) -> bytes:
     extracted = hmac.digest(b"waitroom", secret, "sha256")
     return hmac.digest(extracted, purpose.encode() + b"\x01", "sha256")
 
 
 def _signer(keys: Sequence[bytes], purpose: str) -> URLSafeSerializer:
-    signing = {"digest_method": sha256, "key_derivation": "hmac"}
-    return URLSafeSerializer(list(keys), salt=f"waitroom.{purpose}", signer_kwargs=signing)
+    return _OneSigner(keys, salt=f"waitroom.{purpose}")
 
 
 def _fields(signer: URLSafeSerializer, text: str, count: int) -> list[Any]:

@@ -16,11 +16,13 @@ but one step after the other can be computed.
 
 import hashlib
 import hmac
-from base64 import urlsafe_b64decode, urlsafe_b64encode
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
+from functools import lru_cache
 from struct import Struct
+
+from waitroom.rules.spelling import bytes_of, text_of
 
 VERSION = 1
 CHALLENGE_CHARS = 80
@@ -132,7 +134,7 @@ def pose(keys: ChallengeKeys, *, event: str, client_tag: bytes, terms: Terms, no
         client_tag,
         challenge_id,
     )
-    return _text(body + _mac(keys.by_kid[kid][0], body))
+    return text_of(body + _mac(keys.by_kid[kid][0], body))
 
 
 def read(challenge: str) -> Challenge:
@@ -156,9 +158,14 @@ def authentic(keys: ChallengeKeys, *, event: str, challenge: str, now_ms: int) -
 
 
 def verify(keys: ChallengeKeys, *, event: str, challenge: str, solution: str, now_ms: int) -> str:
-    """Return the ticket id that `solution` has earned; the same for every solution of the same challenge.
+    """Return the ticket id that `solution` has earned, as `solved`; the same for every solution of one challenge."""
+    return ticket_id(keys, solved(keys, event=event, challenge=challenge, solution=solution, now_ms=now_ms))
 
-    The MAC is checked before a single puzzle is hashed; about 15 µs for 16 steps, 4 µs for a forgery.
+
+def solved(keys: ChallengeKeys, *, event: str, challenge: str, solution: str, now_ms: int) -> Challenge:
+    """Return what `challenge` says, once `solution` is known to solve it.
+
+    The MAC is checked first, then one puzzle after the other: 14 µs for 16 steps, 7 µs for none, 4 µs for a forgery.
 
     Raises:
         RefusedChallenge: any fault.
@@ -172,7 +179,7 @@ def verify(keys: ChallengeKeys, *, event: str, challenge: str, solution: str, no
     if len(nonces) != 4 * posed.steps:
         raise RefusedChallenge(ChallengeFault.LENGTH)
     _check_work(raw, nonces, posed.difficulty)
-    return ticket_id(keys, posed)
+    return posed
 
 
 def solve(challenge: str, *, first_nonce: int = 0) -> str:
@@ -192,7 +199,7 @@ def solve(challenge: str, *, first_nonce: int = 0) -> str:
     for _ in range(posed.steps):
         state, nonce = _solve_step(state, limit, first_nonce)
         nonces += nonce
-    return _text(nonces)
+    return text_of(nonces)
 
 
 def ticket_id(keys: ChallengeKeys, challenge: Challenge) -> str:
@@ -202,9 +209,10 @@ def ticket_id(keys: ChallengeKeys, challenge: Challenge) -> str:
     """
     ticket_key = keys.by_kid[challenge.kid][1]
     message = b"wr1-ticket\0" + challenge.event_tag + challenge.challenge_id
-    return _text(hmac.digest(ticket_key, message, "sha256")[:15])
+    return text_of(hmac.digest(ticket_key, message, "sha256")[:15])
 
 
+@lru_cache
 def event_tag(event: str) -> bytes:
     """Return the 8 bytes that stand for an event in a challenge."""
     return hashlib.sha256(b"wr1-event\0" + event.encode()).digest()[:8]
@@ -236,10 +244,10 @@ def _check_terms(posed: Challenge, event: str, now_ms: int) -> Challenge:
 
 
 def _check_work(raw: bytes, nonces: bytes, difficulty: int) -> None:
-    limit = _limit(difficulty)
+    sha256, limit = hashlib.sha256, _limit(difficulty)
     state = _seed(raw)
     for at in range(0, len(nonces), 4):
-        state = hashlib.sha256(state + nonces[at : at + 4]).digest()
+        state = sha256(state + nonces[at : at + 4]).digest()
         if state >= limit:
             raise RefusedChallenge(ChallengeFault.WORK)
 
@@ -258,6 +266,7 @@ def _within_bounds(steps: int, difficulty: int) -> bool:
     return MIN_STEPS <= steps <= MAX_STEPS and MIN_DIFFICULTY <= difficulty <= MAX_DIFFICULTY
 
 
+@lru_cache
 def _limit(difficulty: int) -> bytes:
     """Return the smallest digest that has too few leading zero bits; bytes compare as big-endian numbers do."""
     return (1 << (256 - difficulty)).to_bytes(32, "big")
@@ -284,16 +293,8 @@ def _challenge_bytes(challenge: str) -> bytes:
     return _bytes(challenge)
 
 
-def _text(raw: bytes) -> str:
-    return urlsafe_b64encode(raw).rstrip(b"=").decode()
-
-
 def _bytes(text: str) -> bytes:
-    """Return the bytes behind the one spelling that base64url has for them; any other spelling is refused."""
     try:
-        raw = urlsafe_b64decode(text + "=" * (-len(text) % 4))
+        return bytes_of(text)
     except ValueError:
         raise RefusedChallenge(ChallengeFault.FORMAT) from None
-    if _text(raw) != text:
-        raise RefusedChallenge(ChallengeFault.FORMAT)
-    return raw

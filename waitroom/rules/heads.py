@@ -1,10 +1,12 @@
 """Read the head of a plain request in few steps; whatever is not plain is left to a reader that knows everything.
 
-Plain is a GET or HEAD of HTTP/1.1 without a body, in visible ASCII, whose headers all mean the same to everybody. What
-is not plain here is not therefore wrong: None says nothing but "ask somebody else".
+Plain is a GET or HEAD of HTTP/1.1 without a body, in visible ASCII, whose headers all mean the same to everybody; or a
+POST of that kind whose small body has come whole. What is not plain here is not therefore wrong: None says nothing but
+"ask somebody else".
 """
 
 import re
+from collections.abc import Mapping
 
 _LONGEST = 16_384
 _MOST_LINES = 100
@@ -15,6 +17,9 @@ _LONGEST_REMEMBERED = 512
 _VISIBLE = bytes(range(0x20, 0x7F))
 _LINE_ENDS = [b"\r\n" * count for count in range(_MOST_LINES + 1)]
 _METHODS = {b"GET": "GET", b"HEAD": "HEAD"}
+_POST = {b"POST": "POST"}
+_LENGTH = re.compile(r"[0-9]{1,4}")
+MOST_BODY_BYTES = 4096
 _TOKEN = re.compile(rb"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 _HOST = re.compile(r"(?:[A-Za-z0-9._~-]{1,253}|\[[0-9A-Fa-f:.]{2,45}\])(?::[0-9]{1,5})?")
 
@@ -24,10 +29,15 @@ _READ = {
         "Accept",
         "Accept-Encoding",
         "Authorization",
+        "Content-Encoding",
+        "Content-Length",
+        "Content-Type",
         "Cookie",
         "Host",
         "If-None-Match",
+        "Origin",
         "Sec-Fetch-Mode",
+        "Sec-Fetch-Site",
         "X-Forwarded-For",
         "X-Forwarded-Host",
         "X-Forwarded-Method",
@@ -40,9 +50,7 @@ _READ = {
 }
 """The last of them nobody reads here, but none of them may stand twice: aiohttp refuses a request where one does."""
 _OF_ONE_VISITOR = frozenset({"Authorization", "Cookie", "If-None-Match", "X-Forwarded-For"})
-_NOT_PLAIN = frozenset(
-    {b"content-length", b"expect", b"http2-settings", b"sec-websocket-key1", b"transfer-encoding", b"upgrade"}
-)
+_NOT_PLAIN = frozenset({b"expect", b"http2-settings", b"sec-websocket-key1", b"transfer-encoding", b"upgrade"})
 
 _PLAIN, _ODD = ("", ""), ("odd", "")
 _known: dict[bytes, tuple[str, str]] = {}
@@ -98,7 +106,7 @@ class Head:
         return b"%b\r\n%b\r\n\r\n" % (self.line, self.fields.text)
 
 
-def plain_head(data: bytes, before: Fields | None = None) -> Head | None:
+def plain_head(data: bytes, before: Fields | None = None, methods: Mapping[bytes, str] = _METHODS) -> Head | None:
     """Return the plain request at the beginning of `data`; None where it is not whole, or not plain.
 
     `before` are the fields of the request before on the same connection: where these are the same bytes, so are they.
@@ -114,12 +122,25 @@ def plain_head(data: bytes, before: Fields | None = None) -> Head | None:
     line, text = data[:first], data[first + 2 : end]
     method, _, rest = line.partition(b" ")
     target, _, version = rest.partition(b" ")
-    if version != b"HTTP/1.1" or method not in _METHODS or target[:1] != b"/":
+    if version != b"HTTP/1.1" or method not in methods or target[:1] != b"/":
         return None
     if line.translate(None, _VISIBLE) or b"#" in target:
         return None
     fields = before if before is not None and before.text == text else plain_fields(text)
-    return None if fields is None else Head(line, _METHODS[method], target.decode("ascii"), fields)
+    if fields is None or ("Content-Length" in fields.headers and methods is _METHODS):
+        return None
+    return Head(line, methods[method], target.decode("ascii"), fields)
+
+
+def plain_post(data: bytes) -> tuple[Head, bytes] | None:
+    """Return the plain POST at the beginning of `data` and its body; None where they are not whole, or not plain."""
+    head = plain_head(data, None, _POST)
+    if head is None:
+        return None
+    length = head.headers.get("Content-Length", "0")
+    size = int(length) if _LENGTH.fullmatch(length) else MOST_BODY_BYTES + 1
+    body = data[head.size : head.size + size]
+    return (head, body) if len(body) == size <= MOST_BODY_BYTES else None
 
 
 def plain_fields(text: bytes) -> Fields | None:

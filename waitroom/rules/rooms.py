@@ -214,3 +214,12 @@ def schedule_at(events: Iterable[Schedule], now_ms: int) -> Schedule:
     """
     begun = [event for event in events if event.prequeue_ms is not None and event.prequeue_ms <= now_ms]
     return max(begun, key=lambda event: event.prequeue_ms or 0, default=Schedule(ALWAYS))
+
+
+def spell_of(events: Iterable[Schedule], now_ms: int) -> tuple[float, float]:
+    """Return from when until when (exclusive) the same event counts as at `now_ms`."""
+    begins = [event.prequeue_ms for event in events if event.prequeue_ms is not None]
+    return (
+        max((at_ms for at_ms in begins if at_ms <= now_ms), default=-inf),
+        min((at_ms for at_ms in begins if at_ms > now_ms), default=inf),
+    )

@@ -51,6 +51,7 @@ def is_trusted(address: str | Address, trusted: Iterable[Network]) -> bool:
     return found is not None and any(found.version == net.version and found in net for net in trusted)
 
 
+@lru_cache(maxsize=4096)
 def address_prefix(address: str) -> str:
     """Return the network that one visitor commands, for limits: /32 of IPv4, /64 of IPv6.
 

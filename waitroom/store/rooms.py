@@ -1,9 +1,10 @@
 """The line of a room: enter, join, tick, leave, control."""
 
+import asyncio
 import secrets
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from enum import StrEnum
+from functools import lru_cache
 from typing import Any
 
 from waitroom.kernel.clock import Clock
@@ -12,44 +13,26 @@ from waitroom.kernel.redis import ScriptRunner
 from waitroom.kernel.tokens import Keys, Ticket
 from waitroom.rules.beacons import BeaconKind, source_text, unspun
 from waitroom.rules.changes import refuse_above_ceiling, value_of
-from waitroom.rules.lanes import PRIORITY, SLOW
 from waitroom.rules.rooms import (
     Change,
     ChangeKind,
-    Queueing,
     RoomRules,
     Schedule,
     Snapshot,
     schedule_at,
+    spell_of,
 )
-from waitroom.rules.scores import commitment, derive_seed, draw_score, head_score, tail_score
+from waitroom.rules.scores import commitment, derive_seed
 from waitroom.store.draws import spin_by_hand
 from waitroom.store.invites import Invites
 from waitroom.store.keys import RoomKeys
+from waitroom.store.places import Place, keys_of_join, place_of, scores_of
 from waitroom.store.sessions import revoke_by_hand
 from waitroom.store.snapshots import snapshot_of
 
-_FULL_RETRY_S = 30
+_REMEMBERED = 256
 _KEEP_MS = 7 * 24 * 3600 * 1000
-
-
-class Standing(StrEnum):
-    """Where a ticket stands; the words are those of `join` and of the API."""
-
-    WAITING = "waiting"
-    CALLED = "called"
-    ADMITTED = "admitted"
-    LAPSED = "lapsed"
-
-
-@dataclass(frozen=True, slots=True)
-class Place:
-    """The answer to a ticket that was presented: its score, and how many are before it, unless that is still open."""
-
-    standing: Standing
-    score: float
-    ahead: int | None
-    was_known: bool
+_JOIN = "rooms/join"
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,9 +58,11 @@ class Rooms:
         self._runner = runner
         self._rules = {room.name: room for room in rules}
         self._draw_keys = keys.derive("draw")
+        self._seeds = lru_cache(_REMEMBERED)(self._derived_seed)
         self.invites = Invites(runner, keys)
         self._clock = clock
         self._skew_ms = 0
+        self._schedules: dict[str, tuple[float, float, Schedule]] = {}
         self._memories: dict[str, str] = {}
         self._waiting: dict[str, dict[str, int]] = {}
 
@@ -101,12 +86,15 @@ class Rooms:
 
     def schedule(self, room: str) -> Schedule:
         """Return the event of `room` that counts now."""
-        return schedule_at(self.rules(room).events, self.now_ms())
+        events = self.rules(room).events
+        now_ms, known = self.now_ms(), self._schedules.get(room)
+        if known is None or not known[0] <= now_ms < known[1]:
+            known = self._schedules[room] = *spell_of(events, now_ms), schedule_at(events, now_ms)
+        return known[2]
 
     def seed(self, room: str, event: str, committed: str) -> bytes:
         """Return the seed of the draw that was `committed` to; after a change of secrets, that of the elder."""
-        seeds = [derive_seed(key, room, event) for key in self._draw_keys]
-        return next((seed for seed in seeds if commitment(seed) == committed), seeds[-1])
+        return self._seeds(room, event, committed)
 
     def memory(self, room: str) -> str:
         """Return what this process remembers of `room`, to be kept where it outlives the process."""
@@ -172,29 +160,23 @@ class Rooms:
         Raises:
             Refused: 410, the room takes nobody any more; 503, it is full, and this ticket never had a place.
         """
-        schedule = self.schedule(ticket.room)
-        keys = RoomKeys(ticket.room, ticket.event, ticket.lane)
-        seed = self.seed(ticket.room, ticket.event, committed)
-        reply = await self._run(
-            ticket.room,
-            "rooms/join",
-            keys=[keys.room, keys.queue, keys.line, keys.claimed, keys.sessions, keys.calls, keys.strays, keys.knocks],
-            args=[
-                ticket.ticket_id,
-                0,
-                ticket.event,
-                _text(schedule.starts_ms),
-                _text(schedule.ends_ms),
-                *self._scores(ticket, schedule.starts_ms or 0, seed, is_new=is_new),
-                self._most(ticket),
-                self.rules(ticket.room).claim_window_ms,
-            ],
-        )
-        if reply[0] == "full":
-            raise full()
-        if reply[0] == "ended":
-            raise Refused(410, "ended", "This waiting room is closed: it takes nobody any more.")
-        return Place(Standing(reply[0]), float(reply[1]), reply[2], bool(reply[3]))
+        keys = keys_of_join(ticket.room, ticket.event, ticket.lane)
+        args = self._joining(ticket, committed, is_new=is_new)
+        place = place_of(await self._run(ticket.room, _JOIN, keys=keys, args=args))
+        assert place is not None, "the room was ticked where it had no state"
+        return place
+
+    def begin_to_join(self, ticket: Ticket, *, committed: str) -> asyncio.Future[Any]:
+        """Begin to give a new `ticket` its place; `place_of` reads the reply.
+
+        For who has no task to wait in. Where Redis lost the room's state, `join` puts it back, and this does not.
+
+        Raises:
+            StoreUnavailable: it is not even begun.
+        """
+        keys = keys_of_join(ticket.room, ticket.event, ticket.lane)
+        args = self._joining(ticket, committed, is_new=True)
+        return self._runner.call(_JOIN, keys=keys, args=args)
 
     async def leave(self, ticket: Ticket) -> bool:
         """Take `ticket` out of the line; return whether it had a place."""
@@ -241,7 +223,7 @@ class Rooms:
             source_text(unspun(rules.beacon, schedule.starts_ms)),
         ]
 
-    async def _run(self, room: str, script: str, *, keys: list[str], args: list[Any]) -> Any:
+    async def _run(self, room: str, script: str, *, keys: Sequence[str], args: list[Any]) -> Any:
         """Run `script`; where Redis lost the room's state, tick makes it anew and the script runs again."""
         reply = await self._runner.run(script, keys=keys, args=args)
         if reply[0] == "unloaded":
@@ -251,34 +233,32 @@ class Rooms:
             raise StoreUnavailable(f"{script}: the room {room} has no state")
         return reply
 
+    def _derived_seed(self, room: str, event: str, committed: str) -> bytes:
+        seeds = [derive_seed(key, room, event) for key in self._draw_keys]
+        return next((seed for seed in seeds if commitment(seed) == committed), seeds[-1])
+
+    def _joining(self, ticket: Ticket, committed: str, *, is_new: bool) -> list[Any]:
+        """Return what `join` takes."""
+        schedule = self.schedule(ticket.room)
+        seed = self.seed(ticket.room, ticket.event, committed)
+        return [
+            ticket.ticket_id,
+            0,
+            ticket.event,
+            _text(schedule.starts_ms),
+            _text(schedule.ends_ms),
+            *scores_of(self.rules(ticket.room), ticket, schedule.starts_ms or 0, seed, is_new=is_new),
+            self._most(ticket),
+            self.rules(ticket.room).claim_window_ms,
+        ]
+
     def _most(self, ticket: Ticket) -> int:
         """Return how many may wait in the lane of `ticket`: what the other lanes leave, as the last tick saw them."""
         most = self.rules(ticket.room).max_waiting
+        if most == 0:
+            return 0
         elsewhere = sum(people for lane, people in self._waiting.get(ticket.room, {}).items() if lane != ticket.lane)
-        return 0 if most == 0 else max(most - elsewhere, 0) or -1
-
-    def _scores(self, ticket: Ticket, starts_ms: int, seed: bytes, *, is_new: bool) -> list[str]:
-        """Return kept, head, heads, draw and tail, as `join` takes them; the draw is of lane main alone."""
-        rules = self._rules[ticket.room]
-        is_slow = ticket.lane == SLOW
-        dwell_ms = rules.slow_dwell_ms if is_slow else 0
-        tail = tail_score(ticket.issued_ms + dwell_ms, starts_ms, ticket.ticket_id)
-        if is_slow:
-            kept = "" if is_new or ticket.score is None else repr(ticket.score)
-            return [kept, "0", "0", repr(tail), repr(tail)]
-        draw = draw_score(seed, ticket.ticket_id)
-        kept = "" if is_new else repr(draw if ticket.score is None else ticket.score)
-        head = head_score(ticket.issued_ms, starts_ms, ticket.ticket_id)
-        if rules.queueing is Queueing.FIFO or ticket.lane == PRIORITY:  # everybody is a head: none needs to be counted
-            return [kept, repr(head), "0", repr(head), repr(tail)]
-        heads = rules.fifo_head if rules.queueing is Queueing.HYBRID else 0
-        return [kept, repr(head), str(heads), repr(draw), repr(tail)]
-
-
-def full() -> Refused:
-    """Return the answer to who comes when as many wait as may."""
-    told = "The waiting room is full at the moment. Please try again shortly."
-    return Refused(503, "full", told, retry_after_s=_FULL_RETRY_S)
+        return max(most - elsewhere, 0) or -1
 
 
 def _times(schedule: Schedule) -> list[str]:

@@ -17,7 +17,8 @@ from waitroom.rules.visitors import Network, is_trusted
 from waitroom.wire.certificates import Certificates
 from waitroom.wire.connections import Connections, Seat
 from waitroom.wire.counters import CONNECTIONS_CUT
-from waitroom.wire.front_door import Frame, FrontDoor
+from waitroom.wire.frame import Frame
+from waitroom.wire.front_door import FrontDoor
 from waitroom.wire.last_words import BUSY, last_words
 from waitroom.wire.preamble import BadPreamble, announced
 

@@ -12,63 +12,16 @@ Why that is safe:
 """
 
 import asyncio
-from collections.abc import Callable
-from dataclasses import dataclass, field
-from typing import Protocol, cast
+from typing import cast
 
 from waitroom.gate.prompt import Follow, Onward, Prompt
 from waitroom.gate.ready import Ready
-from waitroom.kernel.clock import Clock
 from waitroom.kernel.errors import WaitroomError
-from waitroom.proxy.inlet import PIECE_BYTES
 from waitroom.rules.heads import Fields, Head, plain_head
-from waitroom.wire.connections import Bounds, Seat
-from waitroom.wire.listener import HALF_CLOSED_S, Listener
+from waitroom.wire.connections import Seat
+from waitroom.wire.frame import Carriage, Frame
+from waitroom.wire.listener import HALF_CLOSED_S
 from waitroom.wire.seated import SeatedConnection, seated
-
-
-class Carriage(Protocol):
-    """One plain request on its way to an upstream and back; it ends with `FrontDoor.carried` or `take_back`."""
-
-    has_begun: bool
-    """Whether any of the answer has gone to the client."""
-
-    def look(self, now_s: float) -> None:
-        """Give up if the upstream has been silent for too long."""
-        ...
-
-    def pause(self) -> None:
-        """Take no more from the upstream: the client does not take it."""
-        ...
-
-    def resume(self) -> None:
-        """Go on."""
-        ...
-
-    def cancel(self) -> None:
-        """Let go of everything: the client has gone."""
-        ...
-
-
-Carry = Callable[["FrontDoor", Head, Onward], Carriage | None]
-"""Begins to carry a plain request; None where that is for the others to do."""
-
-
-Stay = Callable[["FrontDoor", str], bool]
-"""Lets a connection follow a room; False where that is for the others to refuse."""
-
-
-@dataclass(slots=True)
-class Frame:
-    """What all front doors of one listener share; without a `prompt` everything is aiohttp's."""
-
-    listener: Listener
-    bounds: Bounds
-    clock: Clock
-    prompt: Prompt | None = None
-    carry: Carry | None = None
-    stay: Stay | None = None
-    buffer: bytearray = field(default_factory=lambda: bytearray(PIECE_BYTES))
 
 
 class FrontDoor(asyncio.BufferedProtocol):
@@ -171,6 +124,10 @@ class FrontDoor(asyncio.BufferedProtocol):
         if self._later and self._carriage is None:
             self._go_on()
 
+    def keep_busy(self, carriage: Carriage) -> None:
+        """Let what comes next wait until this is over."""
+        self._carriage = carriage
+
     # --- what a carriage says when it is over
 
     def carried(self, *, is_kept: bool) -> None:
@@ -183,11 +140,15 @@ class FrontDoor(asyncio.BufferedProtocol):
 
     def take_back(self, head: Head, fault: WaitroomError) -> None:
         """Let aiohttp answer a request of which nothing could be carried: it words the fault for who asks."""
+        self._within().forego(fault)
+        self.hand_over(head.raw)
+
+    def hand_over(self, raw: bytes) -> None:
+        """Let aiohttp answer a request of which nothing was answered here, and what came after it."""
         self._carriage = None
-        inner = self._within()
-        inner.forego(fault)
-        data, self._later = head.raw + self._later, b""
+        data, self._later = raw + self._later, b""
         self.transport.resume_reading()
+        inner = self._within()
         inner.data_received(data)
         if self._is_half_closed:
             inner.eof_received()
@@ -253,6 +214,8 @@ class FrontDoor(asyncio.BufferedProtocol):
             if not taken_bytes:
                 self._within().data_received(data)
                 return
+            if self._seat.guest is not self:  # another protocol goes on with the connection
+                return
             data = data[taken_bytes:]
             if data and (self._is_paused or self._carriage is not None):
                 self._hold(data)
@@ -261,20 +224,30 @@ class FrontDoor(asyncio.BufferedProtocol):
     def _take(self, data: bytes) -> int:
         """Answer the plain request that `data` begins with, or begin to; return its length, 0 if it is for aiohttp."""
         frame = self._frame
-        head = None if frame.prompt is None or frame.listener.is_leaving else plain_head(data, self._fields)
-        if frame.prompt is None or head is None:
+        if frame.prompt is None or frame.listener.is_leaving:
+            return 0
+        if data.startswith(b"POST "):
+            return 0 if frame.receive is None else frame.receive(self, data)
+        head = plain_head(data, self._fields)
+        if head is None:
             return 0
         self._fields = head.fields
-        answer = frame.prompt.answer(head, self.address, frame.clock.now_ms())
-        if isinstance(answer, Ready):
-            self.transport.write(frame.prompt.given(self._memo, head.raw, answer))
-            return head.size
-        if isinstance(answer, Follow):
-            return len(data) if frame.stay is not None and frame.stay(self, answer.room) else 0
-        if answer is None or frame.carry is None:
-            return 0
-        self._carriage = frame.carry(self, head, answer)
-        return 0 if self._carriage is None else head.size
+        return head.size if self._is_taken(head, frame.prompt) else 0
+
+    def _is_taken(self, head: Head, prompt: Prompt) -> bool:
+        """Answer a plain request, or begin to; return whether that was possible."""
+        frame = self._frame
+        match prompt.answer(head, self.address, frame.clock.now_ms()):
+            case Ready() as ready:
+                self.transport.write(prompt.given(self._memo, head.raw, ready))
+                return True
+            case Follow(room):
+                return frame.stay is not None and frame.stay(self, room)
+            case Onward() as onward:
+                self._carriage = None if frame.carry is None else frame.carry(self, head, onward)
+                return self._carriage is not None
+            case _:
+                return False
 
     def _hold(self, data: bytes) -> None:
         self._later += data

@@ -21,7 +21,7 @@ from waitroom.rules.visitors import Network
 from waitroom.wire.accepting import Acceptor, Doorway
 from waitroom.wire.certificates import Certificates
 from waitroom.wire.connections import SWEEP_S, Bounds, Connections
-from waitroom.wire.front_door import Carry, Frame, Stay
+from waitroom.wire.frame import Carry, Frame, Receive, Stay
 from waitroom.wire.listener import Listener
 
 log = logging.getLogger(__name__)
@@ -82,6 +82,7 @@ class Served:
     prompt: Prompt | None = None
     carry: Carry | None = None
     stay: Stay | None = None
+    receive: Receive | None = None
 
     async def turn(self) -> None:
         """Let what is ready be made anew."""
@@ -111,7 +112,7 @@ async def serve_until_told(
     connections = Connections(_affordable(serving.bounds), trusted=serving.trusted, clock=clock)
     told = _signals(serving)
     await server.setup()
-    frame = Frame(server, connections.bounds, clock, served.prompt, served.carry, served.stay)
+    frame = Frame(server, connections.bounds, clock, served.prompt, served.carry, served.stay, served.receive)
     acceptor = Acceptor(sockets, frame, connections, serving.doorway)
     sweeps = [
         Loop("connections", connections.sweep, SWEEP_S, SWEEP_S),

@@ -13,7 +13,8 @@ from waitroom.gate.pulses import Told
 from waitroom.kernel.errors import WaitroomError
 from waitroom.kernel.sockets import keep_little
 from waitroom.wire.connections import Seat
-from waitroom.wire.front_door import Frame, FrontDoor
+from waitroom.wire.frame import Frame
+from waitroom.wire.front_door import FrontDoor
 
 _REMEMBERED = 64
 """How many pulses are kept as they are written: as many rooms have one."""

@@ -61,6 +61,22 @@ def truly_signed(fields: object, keys: Keys) -> str:
     return str(URLSafeSerializer(keys.derive("pass"), salt="waitroom.pass", signer_kwargs=signing).dumps(fields))
 
 
+def test_a_token_is_what_plain_itsdangerous_would_make_of_it() -> None:
+    keys, real = Keys([OLD, NEW]), Pass("drop", "QpZDkoEPftF458Mp914T", 1_764_338_512_907, 1_764_339_118_264)
+
+    made = PassSigner(keys).sign(real)
+
+    assert made == truly_signed([real.room, real.session_id, real.admitted_ms, real.expires_ms], keys)
+
+
+def test_a_token_that_an_earlier_release_compressed_is_still_read() -> None:
+    long = replace(PASS, session_id="ab" * 100)
+    made = truly_signed([long.room, long.session_id, long.admitted_ms, long.expires_ms], Keys([NEW]))
+
+    assert made.startswith(".")
+    assert PassSigner(Keys([OLD, NEW])).verify(made, room="drop", now_ms=NOW_MS) == long
+
+
 def check(text: str, secrets: list[bytes] | None = None, *, room: str = "drop", now_ms: int = NOW_MS) -> Pass:
     return PassSigner(Keys(secrets or [NEW])).verify(text, room=room, now_ms=now_ms)
 

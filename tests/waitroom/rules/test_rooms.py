@@ -6,7 +6,7 @@ import pytest
 
 from tests.snapshots import snapshot
 from waitroom.rules.lanes import MAIN
-from waitroom.rules.rooms import ALWAYS, Polling, RoomRules, Schedule, schedule_at
+from waitroom.rules.rooms import ALWAYS, Polling, RoomRules, Schedule, schedule_at, spell_of
 
 FIRST = Schedule("first", 1000, 2000, 3000)
 SECOND = Schedule("second", 5000, 6000, None)
@@ -28,6 +28,15 @@ SECOND = Schedule("second", 5000, 6000, None)
 def test_the_event_that_counts_is_the_last_that_began_to_gather_people(now_ms: int, event: str) -> None:
     assert schedule_at([FIRST, SECOND], now_ms).event == event
     assert schedule_at([SECOND, FIRST], now_ms).event == event, "in whatever order they are written"
+
+
+def test_within_a_spell_the_same_event_counts_and_beyond_it_another() -> None:
+    for now_ms in (0, 999, 1000, 2500, 4999, 5000, 10**15):
+        from_ms, until_ms = spell_of([SECOND, FIRST], now_ms)
+
+        inside = [at_ms for at_ms in (0, 999, 1000, 2500, 4999, 5000, 10**15) if from_ms <= at_ms < until_ms]
+        assert now_ms in inside
+        assert {schedule_at([FIRST, SECOND], at_ms) for at_ms in inside} == {schedule_at([FIRST, SECOND], now_ms)}
 
 
 def test_without_events_a_room_is_always_on() -> None:

@@ -12,7 +12,8 @@ from waitroom.rules.lanes import LANES
 from waitroom.rules.rooms import ALWAYS, Change, ChangeKind, Phase, Queueing, RoomRules, Schedule
 from waitroom.rules.scores import commitment, derive_seed, draw_score
 from waitroom.store.keys import RoomKeys
-from waitroom.store.rooms import Entered, Place, Rooms, Standing, Wait
+from waitroom.store.places import Place, Standing
+from waitroom.store.rooms import Entered, Rooms, Wait
 from waitroom.store.sessions import Admitted, Sessions
 
 HOUR_MS = 3_600_000
