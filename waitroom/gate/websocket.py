@@ -6,8 +6,8 @@ from aiohttp import WSCloseCode, WSMsgType, web
 
 from waitroom.gate.awaiting import Awaiting
 from waitroom.gate.followers import BEAT_S, Followers
+from waitroom.gate.joining import refuse_foreign_origin
 from waitroom.gate.pulses import Told
-from waitroom.gate.queueing import refuse_foreign_origin
 from waitroom.kernel.answers import problem
 from waitroom.kernel.clock import Clock
 from waitroom.kernel.errors import Refused

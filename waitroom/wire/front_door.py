@@ -283,9 +283,8 @@ class FrontDoor(asyncio.BufferedProtocol):
             return head.size
         if isinstance(answer, Follow):
             return len(data) if frame.stay is not None and frame.stay(self, answer.room) else 0
-        if answer is None or frame.carry is None:
-            return 0
-        self._carriage = frame.carry(self, head, answer)
+        if answer is not None and frame.carry is not None:
+            self._carriage = frame.carry(self, head, answer)
         return 0 if self._carriage is None else head.size
 
     def _hold(self, data: bytes) -> None:
