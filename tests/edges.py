@@ -9,8 +9,8 @@ from typing import Any
 from aiohttp import ClientResponse, DummyCookieJar, web
 from aiohttp.test_utils import TestClient, TestServer
 
-from waitroom.app import Edge, edge_built
 from waitroom.config import build
+from waitroom.edge import Edge, edge_built
 from waitroom.kernel.clock import Clock, SystemClock
 from waitroom.kernel.redis import ScriptRunner
 from waitroom.kernel.tokens import Keys

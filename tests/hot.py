@@ -14,8 +14,8 @@ from tests.doors import LIMIT_S, Client, Doors
 from tests.edges import EASY, HTML
 from tests.fakes import FakeClock
 from tests.origin import OK, Origin, Seen, Writer, origin
-from waitroom.app import Edge, edge_built
 from waitroom.config import build
+from waitroom.edge import Edge, edge_built
 from waitroom.kernel.clock import SystemClock
 from waitroom.kernel.ports import listening
 from waitroom.kernel.redis import ScriptRunner

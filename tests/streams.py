@@ -11,8 +11,8 @@ from typing import Any
 from tests.doors import LIMIT_S, Client, Doors
 from tests.edges import EASY
 from tests.fakes import FakeClock
-from waitroom.app import Edge, edge_built
 from waitroom.config import build
+from waitroom.edge import Edge, edge_built
 from waitroom.kernel.clock import SystemClock
 from waitroom.kernel.ports import listening
 from waitroom.kernel.redis import ScriptRunner

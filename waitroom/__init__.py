@@ -16,8 +16,8 @@
                                  │
                               kernel/                            shared with inventory_backend; knows no room, no stock
 
-An arrow down is an allowed import; there is no arrow up and none sideways. `app.py` alone knows everybody:
-it builds each part once. `supervisor.py` keeps the processes alive, `cli/` is what a person types.
+An arrow down is an allowed import; there is no arrow up and none sideways. `edge.py` and `app.py` alone know everybody:
+they build each part once. `supervisor.py` keeps the processes alive, `cli/` is what a person types.
 `verify/` is no part of the running edge: a store imports it, and with it rules and kernel only.
 The import contracts in `pyproject.toml` keep it so.
 """

@@ -6,7 +6,7 @@ import pytest
 from aiohttp.test_utils import make_mocked_request
 
 from tests.edges import Front, Store, front
-from waitroom.app import Edge
+from waitroom.edge import Edge
 from waitroom.gate.judge import Judge, is_navigation, must_wait
 from waitroom.kernel.redis import ScriptRunner
 from waitroom.kernel.tokens import Keys, UpstreamPassSigner

@@ -18,8 +18,8 @@ from tests.doors import Client, Doors
 from tests.edges import EASY
 from tests.fakes import FakeClock
 from tests.waitroom.gate.test_queueing import commands, fault_of
-from waitroom.app import Edge, edge_built
 from waitroom.config import build
+from waitroom.edge import Edge, edge_built
 from waitroom.kernel.clock import SystemClock
 from waitroom.kernel.embedded import EmbeddedServer
 from waitroom.kernel.ports import listening
