@@ -8,7 +8,7 @@ from sqlalchemy import Connection, select
 from inventory_backend.counters import DRIFT
 from inventory_backend.ledger import supply
 from inventory_backend.ledger.ledger import Ledger
-from inventory_backend.ledger.schema import outbox
+from inventory_backend.ledger.schema import outbox, reservation
 from inventory_backend.ledger.supply import Supply
 from inventory_backend.sales import Sale
 from inventory_backend.stock.rebuild import Rebuild
@@ -55,8 +55,9 @@ class Reconciler:
 
 def _settled(connection: Connection, key: StockKey) -> Supply | None:
     """Return the units; None while some are on their way, back or to who waits: until then Redis rightly differs."""
-    news = outbox.c.kind.in_(["release", "offer"])
-    on_its_way = select(outbox.c.id).where(outbox.c.next_ms.is_not(None), news).limit(1)
-    if connection.execute(on_its_way).first() is not None:
+    is_news = outbox.c.kind.in_(["release", "offer"])
+    pending = (outbox.c.next_ms.is_not(None), is_news, reservation.c.sale == key.sale)
+    on_its_way = select(outbox.c.id).join(reservation).where(*pending)
+    if connection.execute(on_its_way.limit(1)).first() is not None:
         return None
     return supply.supplies(connection)[key.sale, key.sku]

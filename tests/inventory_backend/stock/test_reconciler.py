@@ -1,5 +1,6 @@
 """What drifted between Redis and the ledger is mended while it is quiet."""
 
+import pytest
 from sqlalchemy import update
 
 from inventory_backend.ledger import holds
@@ -14,6 +15,7 @@ from inventory_backend.stock.stock import Hold, Stock
 from tests.bookkeeping import NOW_MS, wanted
 from tests.till import sale
 from tests.waiting import free, join, sell_out
+from waitroom.kernel.errors import StoreUnavailable
 from waitroom.kernel.redis import ScriptRunner
 
 
@@ -85,6 +87,32 @@ async def test_an_offer_on_its_way_is_not_taken_for_drift(
     assert await avail(redis) == 0
     await reconciler(ledger, stock, rebuild).step()
     assert await avail(redis) == 0
+
+
+async def test_news_that_nobody_took_yet_keep_no_drift_alive(
+    ledger: Ledger, stock: Stock, rebuild: Rebuild, redis: ScriptRunner
+) -> None:
+    await ledger.write_together(holds.take, one := wanted("alice"))
+    note = Note("expiry", NOW_MS)
+    await ledger.write(lambda c: holds.release(c, [one.rid], HoldState.HELD, HoldState.EXPIRED, note))
+    await Outbox(ledger, stock, rebuild).deliver()
+    await redis.client.hincrby("inv:{drop:sneaker}:st", "avail", 5)
+
+    await reconciler(ledger, stock, rebuild).step()
+
+    assert await avail(redis) == 10
+
+
+async def test_what_redis_lost_is_put_back_before_a_shopper_finds_out(
+    ledger: Ledger, stock: Stock, rebuild: Rebuild, redis: ScriptRunner
+) -> None:
+    await redis.client.flushdb()
+
+    with pytest.raises(StoreUnavailable):
+        await reconciler(ledger, stock, rebuild).step()
+    await rebuild.step()
+
+    assert await avail(redis) == 10
 
 
 async def test_what_a_dead_process_held_comes_back(ledger: Ledger, rebuild: Rebuild, redis: ScriptRunner) -> None:
