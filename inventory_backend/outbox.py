@@ -5,12 +5,13 @@ import json
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from sqlalchemy import Connection, select, update
 
 from inventory_backend.ledger.ledger import Ledger
-from inventory_backend.ledger.schema import outbox
+from inventory_backend.ledger.schema import outbox, reservation
 from inventory_backend.stock.rebuild import Rebuild
 from inventory_backend.stock.stock import Stock, StockKey, StockNotLoaded
 from waitroom.kernel.errors import StoreUnavailable
@@ -39,7 +40,7 @@ class Outbox:
 
     async def deliver(self) -> None:
         """Deliver what is due; what fails stays due, and what is delivered twice counts once."""
-        due = await self._ledger.read(_due)
+        due = await self._ledger.read(partial(_due, sales=self._rebuild.sales))
         if not due or not self._rebuild.is_loaded:
             return
         of: dict[str, list[Told]] = {}
@@ -85,9 +86,11 @@ class Outbox:
             raise
 
 
-def _due(connection: Connection) -> list[Told]:
-    wanted = select(outbox).where(outbox.c.next_ms.is_not(None), outbox.c.kind.in_(["release", "offer"]))
-    rows = connection.execute(wanted.order_by(outbox.c.next_ms, outbox.c.id).limit(_MOST))
+def _due(connection: Connection, sales: Sequence[str]) -> list[Told]:
+    """Return what is due of `sales`: Redis has no stock of one that was taken out of the configuration."""
+    due = (outbox.c.next_ms.is_not(None), outbox.c.kind.in_(["release", "offer"]), reservation.c.sale.in_(sales))
+    wanted = select(outbox).join(reservation).where(*due).order_by(outbox.c.next_ms, outbox.c.id)
+    rows = connection.execute(wanted.limit(_MOST))
     return [Told(row.id, row.kind, row.rid, json.loads(row.payload)) for row in rows]
 
 

@@ -54,6 +54,11 @@ class Rebuild:
         self._renewed_ms = 0
 
     @property
+    def sales(self) -> list[str]:
+        """The names of the sales that Redis has the stock of."""
+        return [one.name for one in self._sales]
+
+    @property
     def is_loaded(self) -> bool:
         """Whether holds can be taken."""
         return len(self._epochs) == len(self._sales)

@@ -1,7 +1,10 @@
 """What the ledger gave back reaches Redis: after the commit, at least once, and counts once."""
 
+from dataclasses import replace
+
 from sqlalchemy import select, update
 
+from inventory_backend.catalogue import Catalogue
 from inventory_backend.ledger import holds
 from inventory_backend.ledger.holds import Note
 from inventory_backend.ledger.ledger import Ledger
@@ -9,8 +12,10 @@ from inventory_backend.ledger.schema import outbox
 from inventory_backend.outbox import Outbox
 from inventory_backend.sales import HoldState
 from inventory_backend.stock.rebuild import Rebuild
+from inventory_backend.stock.reconciler import Reconciler
 from inventory_backend.stock.stock import Stock
 from tests.bookkeeping import NOW_MS, wanted
+from tests.till import sale
 from waitroom.kernel.redis import ScriptRunner
 
 
@@ -76,3 +81,20 @@ async def test_what_cannot_be_delivered_stays_due(
     await rebuild.step()
     await post.deliver()
     assert (await avail(redis), await due(ledger)) == ((10, 10), 0)
+
+
+async def test_units_of_a_sale_that_is_over_and_gone_keep_nobody_waiting(
+    ledger: Ledger, stock: Stock, rebuild: Rebuild, redis: ScriptRunner
+) -> None:
+    await given_back(ledger, stock, rebuild)
+    of_another = replace(sale(), name="later")
+    await Catalogue(ledger, [of_another]).seed()
+    its_own = Rebuild(ledger, stock, [of_another])
+    await its_own.step()
+
+    await Outbox(ledger, stock, its_own).deliver()
+    assert await due(ledger) == 1, "it is for a till that still has the sale"
+    await redis.client.hincrby("inv:{later:sneaker}:st", "avail", 5)
+    await Reconciler(ledger, stock, its_own, [of_another]).step()
+
+    assert await redis.client.hget("inv:{later:sneaker}:st", "avail") == "10"
