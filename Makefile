@@ -3,7 +3,7 @@
 #   make demo [PORT=8080] [OPS_PORT=8081] [ARGS="--opens-in 8 --crowd 50 --stock 20"]
 #   make test [PYTEST_ARGS="-n 2"]      every check, as .ci/run does it
 #   make lint                           the same without the tests
-#   make soak                           the outage of 20 seconds, ten thousand idle connections, more of the fuzz
+#   make soak                           outages, idle connections, fuzz, sales with faults, kill -9 under 2,000 checkouts
 #   make bench                          measure, beside nginx on the same machine
 #   make foreign-store                  put a shop that others wrote behind it, and go through it with a browser
 #   make clean                          remove what the others made
@@ -45,6 +45,8 @@ soak: lint system
 	OUTAGE_S=20 $(BIN)/pytest -n0 tests/journeys/test_outage.py
 	FUZZ_ROUNDS=1500 $(BIN)/pytest -n0 --timeout 3600 tests/attacks/test_hot_path.py
 	IDLE=10000 $(BIN)/pytest -n0 -s --timeout 600 tests/attacks/test_bounds.py -k idle
+	FAULTY_SALES=400 $(BIN)/pytest $(PYTEST_ARGS) --timeout 3600 \
+		tests/inventory_backend/test_checkout_faults.py tests/inventory_backend/test_checkout_crashes.py
 
 bench: $(VENV)/develops system
 	$(BIN)/python -m bench

@@ -72,14 +72,19 @@ async def new_database(folder: Path, now_ms: int | None = None) -> str:
         await connection.execute(f"CREATE DATABASE {name}")
         await connection.close()
         if now_ms is not None:
-            connection = await _connected(folder, name)
-            await connection.execute(f"ALTER DATABASE {name} SET search_path = public, pg_catalog")
-            await connection.execute(
-                "CREATE FUNCTION public.clock_timestamp() RETURNS timestamptz LANGUAGE sql "
-                f"AS 'SELECT pg_catalog.to_timestamp({now_ms} / 1000.0)'"
-            )
-            await connection.close()
+            await set_clock(folder, name, now_ms)
     return f"postgresql://till@/{name}?host={folder}"
+
+
+async def set_clock(folder: Path, name: str, now_ms: int) -> None:
+    """Let the clock of the database `name` stand at `now_ms`."""
+    connection = await _connected(folder, name)
+    await connection.execute(f"ALTER DATABASE {name} SET search_path = public, pg_catalog")
+    await connection.execute(
+        "CREATE OR REPLACE FUNCTION public.clock_timestamp() RETURNS timestamptz LANGUAGE sql "
+        f"AS 'SELECT pg_catalog.to_timestamp({now_ms} / 1000.0)'"
+    )
+    await connection.close()
 
 
 async def _connected(folder: Path, name: str) -> asyncpg.Connection:
