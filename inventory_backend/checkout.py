@@ -215,6 +215,8 @@ class Checkout:
         )
         word, pid = await self._ledger.write(lambda connection: orders.place(connection, placing))
         if word is not Placed.PAYING:
+            if (before := await self._replays.known(ask)) is not None:  # another till was faster under this key
+                return before
             raise refused(word)
         self._saga.start(pid)
         return Answer(kept.status, kept.body)

@@ -64,10 +64,17 @@ class Wanted:
 
 
 def take(connection: Connection, wanted: Sequence[Wanted]) -> list[Taken | Exception]:
-    """Write all of `wanted` at once; if that breaks a guard, each on its own in the order of arrival (rule W1)."""
+    """Write all of `wanted` at once; if that breaks a guard, each on its own in the order of arrival (rule W1).
+
+    Who is refused because of their own hold, taken under the same key by another till, is told that it is known.
+    """
     if _try(connection, wanted) is Taken.HELD:
         return [Taken.HELD] * len(wanted)
-    return [_try(connection, [one]) for one in wanted]
+    outcomes = {place: _try(connection, [one]) for place, one in enumerate(wanted)}
+    refused = [place for place, outcome in outcomes.items() if outcome is not Taken.HELD]
+    rids = select(reservation.c.rid).where(reservation.c.rid.in_([wanted[place].rid for place in refused]))
+    known = set(connection.execute(rids).scalars())
+    return list((outcomes | {place: Taken.KNOWN for place in refused if wanted[place].rid in known}).values())
 
 
 def move(connection: Connection, rid: str, before: HoldState, after: HoldState, **values: object) -> bool:

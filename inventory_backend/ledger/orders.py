@@ -7,11 +7,13 @@ from typing import Any
 from uuid import uuid4
 
 from sqlalchemy import Connection, Row, func, select
+from sqlalchemy.exc import IntegrityError
 
 from inventory_backend.ledger import contacts
 from inventory_backend.ledger.holds import Note, lines_of, move, record, release
 from inventory_backend.ledger.idempotency import Kept, keep
 from inventory_backend.ledger.schema import payment, reservation
+from inventory_backend.refusals import refused
 from inventory_backend.sales import HoldState, Line, Money, PaymentState, order_id
 
 MOST_ATTEMPTS = 10
@@ -80,6 +82,9 @@ def place(connection: Connection, placing: Placing) -> tuple[Placed, str]:
     """Begin to pay: the intent is on record before the gateway hears of it (W3), the hold outlasts the payment (W4).
 
     The id of the attempt comes with the word; it is empty when the word is not PAYING.
+
+    Raises:
+        Refused: 422, an answer is kept under this key already.
     """
     row = _own(connection, placing.rid, placing.shopper, is_locked=True)
     if row is None:
@@ -118,7 +123,10 @@ def place(connection: Connection, placing: Placing) -> tuple[Placed, str]:
     )
     if placing.email is not None:
         contacts.keep(connection, row.rid, placing.email, placing.now_ms)
-    keep(connection, [placing.kept], placing.now_ms)
+    try:
+        keep(connection, [placing.kept], placing.now_ms)
+    except IntegrityError as kept:  # another till was faster under this key, for another hold
+        raise refused("idempotency-key-reused") from kept
     record(connection, [(row.rid, HoldState.HELD, HoldState.PAYING, 0)], Note("shopper", placing.now_ms))
     return Placed.PAYING, pid
 

@@ -59,6 +59,15 @@ async def test_the_same_request_twice_is_one_hold(ledger: Ledger) -> None:
     assert (await books(ledger)).allocated == {"sneaker": 2, "laces": 0}
 
 
+async def test_nobody_is_told_that_their_own_hold_took_the_last_unit_or_all_they_may_have(ledger: Ledger) -> None:
+    await take(ledger, *(wanted(f"s{n}", limit=1) for n in range(10)))
+    await take(ledger, wanted("greedy", ("laces", 2)))
+
+    assert await take(ledger, wanted("s9", limit=1), wanted("late")) == [Taken.KNOWN, Taken.SOLD_OUT]
+    assert await take(ledger, wanted("greedy", ("laces", 2))) == [Taken.KNOWN]
+    assert await take(ledger, wanted("greedy", ("laces", 2), key="other")) == [Taken.LIMIT_REACHED]
+
+
 async def test_without_the_guard_the_check_of_the_database_still_refuses(
     ledger: Ledger, monkeypatch: pytest.MonkeyPatch
 ) -> None:

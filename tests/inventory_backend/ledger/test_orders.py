@@ -13,6 +13,7 @@ from inventory_backend.ledger.orders import MOST_ATTEMPTS, Order, Placed, Placin
 from inventory_backend.ledger.settlement import Attempt, attempt, authorised, captured, declined
 from inventory_backend.sales import HoldState, Money, PaymentState, order_id
 from tests.bookkeeping import NOW_MS, books, wanted
+from waitroom.kernel.errors import Refused
 
 HELD = wanted("alice")
 
@@ -50,6 +51,18 @@ async def test_paying_puts_the_intent_on_record_and_makes_the_hold_outlast_it(le
     assert found.deadline_ms == HELD.expires_ms
     assert found.expires_ms == found.deadline_ms + 10_000
     assert (found.key, found.cost, found.order_id) == (f"pay:{pid}", Money(12900, "EUR"), order_id(HELD.rid))
+
+
+async def test_one_key_pays_for_one_hold(ledger: Ledger, held: str) -> None:
+    other = wanted("alice", ("laces", 1), key="other")
+    await ledger.write_together(holds.take, other)
+    await place(ledger, placing(held))
+
+    with pytest.raises(Refused) as refusal:
+        await place(ledger, placing(other.rid))
+
+    assert (refusal.value.status, refusal.value.kind) == (422, "idempotency-key-reused")
+    assert (await books(ledger)).holds == {HoldState.PAYING: 1, HoldState.HELD: 1}
 
 
 @pytest.mark.usefixtures("held")
