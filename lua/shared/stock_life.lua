@@ -10,3 +10,6 @@ if life[2] ~= 'open' then
   return { 'unloaded' }
 end
 local avail, mut = tonumber(life[3]), tonumber(life[4])
+if not avail or not mut then -- no numbers any more: put it back from the ledger
+  return { 'unloaded' }
+end

@@ -18,7 +18,7 @@ local st, h, x, u = KEYS[1], KEYS[2], KEYS[3], KEYS[4]
 local epoch, stage, avail, total, version, holds = ARGV[1], ARGV[2], ARGV[3], ARGV[4], ARGV[5], ARGV[6]
 
 local known = redis.call('HMGET', st, 'epoch', 'state')
-if known[1] and tonumber(known[1]) > tonumber(epoch) then
+if known[1] and (tonumber(known[1]) or 0) > tonumber(epoch) then
   return { 'fenced' }
 end
 if known[1] == epoch and known[2] == 'open' then

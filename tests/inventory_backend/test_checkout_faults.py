@@ -161,6 +161,10 @@ class Sales(RuleBasedStateMachine):
     def a_counter_is_corrupted(self, sku: str, by: int) -> None:
         self.run(self.world.corrupt(sku, by))
 
+    @rule(sku=st.sampled_from(SKUS), name=st.sampled_from(["avail", "mut", "epoch", "state"]))
+    def a_field_is_garbage(self, sku: str, name: str) -> None:
+        self.run(self.world.scribble(sku, name))
+
     @rule(sku=st.sampled_from(SKUS), part=st.sampled_from(["st", "h", "x", "u"]))
     def a_key_is_lost(self, sku: str, part: str) -> None:
         self.run(self.world.lose(f"inv:{{drop:{sku}}}:{part}"))

@@ -57,6 +57,16 @@ async def test_unknown_stock_and_foreign_epochs_are_refused_unchanged(line: Stoc
     assert await line.redis.client.dbsize() == 0
 
 
+@pytest.mark.parametrize("field", ["avail", "mut"])
+@pytest.mark.parametrize("found", ["", "nan?", "0x", "1e"])
+async def test_a_count_that_is_no_number_is_as_good_as_lost(line: StockLine, field: str, found: str) -> None:
+    await line.redis.client.hset("inv:{drop:sneaker}:st", field, found)
+    before = await line.everything()
+
+    assert await line.hold("r1") == ["unloaded"]
+    assert await line.everything() == before
+
+
 async def test_nothing_is_held_while_the_stock_is_loaded(line: StockLine) -> None:
     await line.load("begin", epoch=2)
 

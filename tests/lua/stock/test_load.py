@@ -64,3 +64,10 @@ async def test_an_open_stock_is_not_loaded_again(line: StockLine) -> None:
         assert await line.load(stage, avail=99, holds=json.dumps([["r8", "eve", 1]])) == ["open"]
 
     assert await line.everything() == before
+
+
+async def test_a_life_that_is_no_number_is_followed_by_any(line: StockLine) -> None:
+    await line.redis.client.hset("inv:{drop:sneaker}:st", "epoch", "?")
+
+    assert await line.load("begin", epoch=2, avail=10) == ["loading"]
+    assert await line.load("open", epoch=2) == ["open"]
