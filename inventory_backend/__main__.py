@@ -8,7 +8,7 @@ from pathlib import Path
 
 import uvloop
 
-from inventory_backend import dead_letters, reconcile, refund, stocktaking
+from inventory_backend import books, dead_letters, reconcile, refund, stocktaking
 from inventory_backend.app import ledger_settings, run
 from inventory_backend.config import Config, read, upstream_signer
 from inventory_backend.ledger.ledger import migrated
@@ -17,6 +17,7 @@ from waitroom.kernel.clock import SystemClock
 from waitroom.kernel.errors import ConfigFault
 
 _ACTS = {
+    "books": books.main,
     "dead-letters": dead_letters.main,
     "reconcile": reconcile.main,
     "refund": refund.main,

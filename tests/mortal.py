@@ -4,14 +4,14 @@ The edges are given to the real parts by their constructors: the ledger, the scr
 the call on its way, or its answer on the way back, or is the last thing that this process ever did.
 """
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, TypeVar
 
 from inventory_backend.ledger.groups import Bulk
 from inventory_backend.ledger.ledger import Ledger, Unit
-from inventory_backend.payments.payments import Charge, Gateway, GatewayUnavailable, Intent
+from inventory_backend.payments.payments import Charge, Gateway, GatewayUnavailable, Intent, Listed
 from waitroom.kernel.errors import StoreUnavailable
 from waitroom.kernel.redis import ScriptRunner
 
@@ -136,6 +136,9 @@ class MortalGateway:
 
     async def refund(self, ref: str, *, key: str) -> None:
         await self._call("gateway refund", self.real.refund(ref, key=key))
+
+    def listed(self, since_ms: int) -> AsyncIterator[Listed]:
+        return self.real.listed(since_ms)
 
     async def _call(self, name: str, work: Awaitable[Found]) -> Found:
         return await self.life.call(name, work, GatewayUnavailable("the gateway was cut off"))
