@@ -45,6 +45,7 @@ soak: lint system
 	OUTAGE_S=20 $(BIN)/pytest -n0 tests/journeys/test_outage.py
 	FUZZ_ROUNDS=1500 $(BIN)/pytest -n0 --timeout 3600 tests/attacks/test_hot_path.py
 	IDLE=10000 $(BIN)/pytest -n0 -s --timeout 600 tests/attacks/test_bounds.py -k idle
+	EVERY_LEDGER=1 $(BIN)/pytest $(PYTEST_ARGS) tests/inventory_backend/door
 	CHECKOUTS=2000 $(BIN)/pytest -n0 -s --timeout 3600 tests/journeys/test_books.py
 	FAULTY_SALES=400 $(BIN)/pytest $(PYTEST_ARGS) --timeout 3600 \
 		tests/inventory_backend/test_checkout_faults.py tests/inventory_backend/test_checkout_crashes.py

@@ -15,8 +15,10 @@ from hypothesis import settings
 from playwright.async_api import expect as expect_async
 from playwright.sync_api import expect
 
+from tests import postgresql
 from tests.edges import Store, store_running
 from tests.fakes import FakeClock
+from tests.till import LEDGER_URL
 from waitroom.kernel.embedded import server_binary
 from waitroom.kernel.redis import RedisSettings, ScriptRunner, connected
 from waitroom.kernel.tokens import Keys
@@ -103,3 +105,25 @@ async def store() -> AsyncIterator[Store]:
     """Give a small store, to stand behind an edge."""
     async with store_running() as running:
         yield running
+
+
+@pytest.fixture(scope="session")
+def postgresql_folder() -> Iterator[Path]:
+    """Start one PostgreSQL for the whole run."""
+    with postgresql.server() as folder:
+        yield folder
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+async def ledger_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """Give the address of an empty ledger, and leave it in the test's folder, where `tests.till.config` finds it.
+
+    Every test of the till runs on both databases. Where its clock is a fake one, the clock of PostgreSQL stands still.
+    """
+    url = f"sqlite:///{tmp_path}/ledger.db"
+    if request.param == "postgresql":
+        folder = request.getfixturevalue("postgresql_folder")
+        clock = request.getfixturevalue("clock") if "clock" in request.fixturenames else None
+        url = await postgresql.new_database(folder, clock.now_ms() if clock else None)
+    (tmp_path / LEDGER_URL).write_text(url)
+    return url

@@ -8,15 +8,17 @@ from typing import Any
 
 import pytest
 
+from tests import postgresql
 from tests.identity import HEAD, signed
 from tests.identity import SECRET as IDENTITY_SECRET
-from tests.till import SIGNER, Shop, Shopper, config, gateway, shop
+from tests.till import LEDGER_URL, SIGNER, Shop, Shopper, config, gateway, shop
 from tests.wire import Reply, faults_of, request, send
 from waitroom.kernel.redis import ScriptRunner
 from waitroom.kernel.tokens import Keys, Pass, PassSigner, Ticket, TicketSigner, UpstreamPassSigner
 
 FORM = "Content-Type: application/x-www-form-urlencoded"
 JSON = "Content-Type: application/json"
+GOOD = b'{"sale":"drop","lines":[{"sku":"sneaker","qty":1}]}'
 EVIL = '"><script>alert(1)</script>'
 
 
@@ -96,26 +98,26 @@ async def test_without_a_pass_of_the_gate_nothing_is_sold(till: Shop, redis: Scr
 # JSON that is no JSON, or too much of it
 
 
-@pytest.mark.parametrize(
-    "qty",
-    [
-        "0",
-        "-1",
-        "1000000000",
-        "9" * 15000,
-        "1.0",
-        "1e0",
-        "1e400",
-        "true",
-        "NaN",
-        "Infinity",
-        "-0",
-        '"1"',
-        "[1]",
-        "01",
-        "+1",
-    ],
-)
+QUANTITIES = [
+    "0",
+    "-1",
+    "1000000000",
+    "9" * 15000,
+    "1.0",
+    "1e0",
+    "1e400",
+    "true",
+    "NaN",
+    "Infinity",
+    "-0",
+    '"1"',
+    "[1]",
+    "01",
+    "+1",
+]
+
+
+@pytest.mark.parametrize("qty", QUANTITIES)
 async def test_a_quantity_is_a_small_whole_number(till: Shop, qty: str) -> None:
     body = f'{{"sale":"drop","lines":[{{"sku":"sneaker","qty":{qty}}}]}}'.encode()
 
@@ -125,26 +127,26 @@ async def test_a_quantity_is_a_small_whole_number(till: Shop, qty: str) -> None:
     assert await till.available() == 10
 
 
-@pytest.mark.parametrize(
-    ("body", "status"),
-    [
-        (b"[" * 8_000 + b"]" * 8_000, 400),
-        (b'{"a":' * 2_500 + b"1" + b"}" * 2_500, 400),
-        (b'{"sale":"drop","lines":' + b"[" * 200 + b"]" * 200 + b"}", 422),
-        (b'{"sale":"drop","lines":[{"sku":"\\ud800","qty":1}]}', 400),
-        (b'{"sale":"drop","lines":[{"sku":"\\u0000","qty":1}]}', 422),
-        ('{"sale":"drop","lines":[{"sku":"\uff53neaker","qty":1}]}'.encode(), 422),
-        (b'{"sale":"drop","lines":[{"sku":"SNEAKER","qty":1}]}', 404),
-        (b'{"sale":"drop","lines":[{"sku":"sneaker ","qty":1}]}', 404),
-        (b'{"sale":["drop"],"lines":[{"sku":"sneaker","qty":1}]}', 422),
-        (b'{"sale":{"$ne":""},"lines":[{"sku":"sneaker","qty":1}]}', 422),
-        (b'{"sale":"drop","lines":[{"sku":"sneaker","qty":1,"price":0}]}', 422),
-        (b'{"sale":"drop","__proto__":{},"lines":[{"sku":"sneaker","qty":1}]}', 422),
-        (b'\xef\xbb\xbf{"sale":"drop"}', 400),
-        ('{"sale":"drop"}'.encode("utf-16"), 400),
-        (b"", 400),
-    ],
-)
+ODD_JSON = [
+    (b"[" * 8_000 + b"]" * 8_000, 400),
+    (b'{"a":' * 2_500 + b"1" + b"}" * 2_500, 400),
+    (b'{"sale":"drop","lines":' + b"[" * 200 + b"]" * 200 + b"}", 422),
+    (b'{"sale":"drop","lines":[{"sku":"\\ud800","qty":1}]}', 400),
+    (b'{"sale":"drop","lines":[{"sku":"\\u0000","qty":1}]}', 422),
+    ('{"sale":"drop","lines":[{"sku":"\uff53neaker","qty":1}]}'.encode(), 422),
+    (b'{"sale":"drop","lines":[{"sku":"SNEAKER","qty":1}]}', 404),
+    (b'{"sale":"drop","lines":[{"sku":"sneaker ","qty":1}]}', 404),
+    (b'{"sale":["drop"],"lines":[{"sku":"sneaker","qty":1}]}', 422),
+    (b'{"sale":{"$ne":""},"lines":[{"sku":"sneaker","qty":1}]}', 422),
+    (b'{"sale":"drop","lines":[{"sku":"sneaker","qty":1,"price":0}]}', 422),
+    (b'{"sale":"drop","__proto__":{},"lines":[{"sku":"sneaker","qty":1}]}', 422),
+    (b'\xef\xbb\xbf{"sale":"drop"}', 400),
+    ('{"sale":"drop"}'.encode("utf-16"), 400),
+    (b"", 400),
+]
+
+
+@pytest.mark.parametrize(("body", "status"), ODD_JSON)
 async def test_odd_json_buys_nothing(till: Shop, body: bytes, status: int) -> None:
     reply = await reserve(till, body, "Idempotency-Key: k")
 
@@ -161,7 +163,10 @@ async def test_of_two_members_of_one_name_the_last_is_checked_and_meant(till: Sh
     assert (held.status, held.json()["lines"][0]["qty"], await till.available()) == (201, 1, 9)
 
 
-@pytest.mark.parametrize("key", [b"", b"\xff\xfe", b"a\tb", b"k" * 256, b"\xc2\x85", b"\xe2\x80\xa8"])
+ODD_KEYS = [b"", b"\xff\xfe", b"a\tb", b"k" * 256, b"\xc2\x85", b"\xe2\x80\xa8"]
+
+
+@pytest.mark.parametrize("key", ODD_KEYS)
 async def test_a_key_is_short_and_printable(till: Shop, key: bytes) -> None:
     body = b'{"sale":"drop","lines":[{"sku":"sneaker","qty":1}]}'
 
@@ -223,21 +228,21 @@ async def test_another_shoppers_key_and_id_open_nothing(till: Shop) -> None:
     assert (await alice.settled(order))["status"] == "paid"
 
 
-@pytest.mark.parametrize(
-    "wanted",
-    [
-        "' OR '1'='1",
-        "%27%20OR%201=1--",
-        "../orders",
-        "%00",
-        "%ff",
-        "a" * 4000,
-        "%F0%9F%98%80",
-        "*",
-        "x%0d%0aX:y",
-        "_%25",
-    ],
-)
+ODD_IDS = [
+    "' OR '1'='1",
+    "%27%20OR%201=1--",
+    "../orders",
+    "%00",
+    "%ff",
+    "a" * 4000,
+    "%F0%9F%98%80",
+    "*",
+    "x%0d%0aX:y",
+    "_%25",
+]
+
+
+@pytest.mark.parametrize("wanted", ODD_IDS)
 async def test_no_id_is_more_than_an_id(till: Shop, wanted: str) -> None:
     alice = till.shopper("alice")
     await alice.commit((await alice.reserve()).body["reservation_id"])
@@ -248,6 +253,30 @@ async def test_no_id_is_more_than_an_id(till: Shop, wanted: str) -> None:
 
         assert reply.status in {404, 422}, path
         assert "X" not in reply.headers
+
+
+async def test_what_sqlite_takes_for_text_and_postgresql_does_not_is_refused_before_either(
+    tmp_path: Path, redis: ScriptRunner, valkey_url: str, postgresql_folder: Path
+) -> None:
+    """All that is odd, on one till: no 500, no 503 for those who share the transaction, nothing sold."""
+    (tmp_path / LEDGER_URL).write_text(await postgresql.new_database(postgresql_folder))
+    assert await redis.client.dbsize() == 0
+    async with gateway() as url, shop(config(tmp_path, f"{valkey_url}?db=1", url)) as drop:
+        bodies = [f'{{"sale":"drop","lines":[{{"sku":"sneaker","qty":{qty}}}]}}'.encode() for qty in QUANTITIES]
+        for number, body in enumerate([*bodies, *(body for body, _ in ODD_JSON)]):
+            assert (await reserve(drop, body, f"Idempotency-Key: k{number}")).status in {400, 404, 409, 422}, body
+        for key in ODD_KEYS:
+            assert (await reserve(drop, GOOD, b"Idempotency-Key: " + key)).kind == "idempotency-key-missing"
+        for wanted in ODD_IDS:
+            for path in ("/checkout/orders/", "/checkout/reservations/", "/drop/orders/", "/drop/checkout/"):
+                line = f"GET {path}{wanted.replace(' ', '+')}"
+                assert (await sent(drop, request(line, with_pass(drop.shopper("eve"))))).status in {404, 422}
+        assert await drop.available() == 10
+        held = await reserve(drop, GOOD, "Idempotency-Key: \xfcber \u20ac \U0001f600".encode())
+        for method in ("card_ok\x00", "\ud800", "c" * 65, "", "card\u20ac", "card_none"):
+            paid = await drop.shopper("eve").commit(held.json()["reservation_id"], method, key=f"pay {method[:1]!r}")
+            assert paid.status in {202, 400, 422}, method
+        assert (held.status, await drop.available()) == (201, 9)
 
 
 # Forms

@@ -10,32 +10,9 @@ from inventory_backend.catalogue import Catalogue
 from inventory_backend.ledger.ledger import Ledger, LedgerSettings, opened
 from inventory_backend.stock.rebuild import Rebuild
 from inventory_backend.stock.stock import Stock
-from tests import postgresql
 from tests.fakes import FakeClock
-from tests.till import LEDGER_URL, sale
+from tests.till import sale
 from waitroom.kernel.redis import ScriptRunner
-
-
-@pytest.fixture(scope="session")
-def postgresql_folder() -> Iterator[Path]:
-    """Start one PostgreSQL for the whole run."""
-    with postgresql.server() as folder:
-        yield folder
-
-
-@pytest.fixture(params=["sqlite", "postgresql"])
-async def ledger_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
-    """Give the address of an empty ledger, and leave it in the test's folder, where `tests.till.config` finds it.
-
-    Every test of the till runs on both databases. Where its clock is a fake one, the clock of PostgreSQL stands still.
-    """
-    url = f"sqlite:///{tmp_path}/ledger.db"
-    if request.param == "postgresql":
-        folder = request.getfixturevalue("postgresql_folder")
-        clock = request.getfixturevalue("clock") if "clock" in request.fixturenames else None
-        url = await postgresql.new_database(folder, clock.now_ms() if clock else None)
-    (tmp_path / LEDGER_URL).write_text(url)
-    return url
 
 
 @pytest.fixture
