@@ -17,11 +17,12 @@ from sqlalchemy import Connection, select
 
 from inventory_backend.catalogue import Catalogue
 from inventory_backend.checkout import Checkout, Paying, Terms
-from inventory_backend.ledger import deliveries
+from inventory_backend.ledger import deliveries, supply
 from inventory_backend.ledger.idempotency import Answer, asked
 from inventory_backend.ledger.ledger import Ledger, LedgerSettings, opened
 from inventory_backend.ledger.schema import audit, line, payment, reservation
 from inventory_backend.ledger.schema import sale as sale_table
+from inventory_backend.ledger.supply import Change, Origin
 from inventory_backend.outbox import Outbox
 from inventory_backend.payments.payments import SimulatedGateway
 from inventory_backend.payments.saga import Saga, SagaSettings
@@ -32,7 +33,9 @@ from inventory_backend.sales import COUNTED, HoldState, PaymentState
 from inventory_backend.stock.counter import Counter
 from inventory_backend.stock.rebuild import Rebuild
 from inventory_backend.stock.reconciler import Reconciler
+from inventory_backend.stock.restock import Restock
 from inventory_backend.stock.stock import Stock
+from inventory_backend.waitlist import Waitlist
 from tests.bookkeeping import books
 from tests.fakes import FakeClock
 from tests.mortal import Cut, Died, Life, MortalGateway, MortalLedger, MortalScripts
@@ -42,7 +45,7 @@ from waitroom.kernel.redis import RedisSettings, ScriptRunner, connected
 from waitroom.kernel.tokens import Pass
 
 TOTAL, LIMIT = 3, 2
-SALE = sale(TOTAL, LIMIT, hold_ms=60_000)
+SALE = sale(TOTAL, LIMIT, hold_ms=60_000, offer_ms=45_000)
 WINDOW_MS, GRACE_MS = 20_000, 5_000
 SKUS = tuple(SALE.skus)
 FINE = {404, 409, 410, 422, 503}
@@ -95,8 +98,10 @@ class Till:
         self.saga = Saga(self.ledger, {"simulated": psp}, SagaSettings(poll_ms=1000))
         self.outbox = Outbox(self.ledger, self.stock, self.rebuild)
         self.reconciler = Reconciler(self.ledger, self.stock, self.rebuild, [SALE])
+        self.restock = Restock(self.ledger, self.stock, self.rebuild, [SALE])
         terms = Terms(window_ms=WINDOW_MS, grace_ms=GRACE_MS, providers=frozenset({"simulated"}))
         self.checkout = Checkout(self.ledger, self.counter, self.catalogue, self.saga, terms)
+        self.waitlist = Waitlist(self.ledger, self.catalogue, terms.identities)
 
     async def spread(self) -> None:
         """Take the news out of the outbox, as the courier does; nobody listens here."""
@@ -113,6 +118,8 @@ class Till:
             "spread": self.spread,
             "reconcile": self.reconciler.step,
             "catalogue": self.catalogue.refresh,
+            "restock": self.restock.step,
+            "waitlist": self.waitlist.give_up,
         }
 
     async def quiet(self) -> None:
@@ -217,6 +224,25 @@ class World:
     async def cancel(self, place: int, rid: str) -> None:
         await self.tills[place].checkout.cancel(shopper(self.promised[rid]), rid)
 
+    async def wait(self, place: int, name: str, lines: Sequence[tuple[str, int]]) -> None:
+        """Take a place on the waitlist."""
+        await self.tills[place].waitlist.join(shopper(name), "drop", lines)
+
+    async def look_what_is_offered(self, place: int, name: str) -> None:
+        """Ask where one stands; an offer is a promise like any other."""
+        _, offered = await self.tills[place].waitlist.standing(shopper(name), "drop")
+        if offered is not None:
+            self.promised[offered.rid] = name
+
+    async def stop_waiting(self, place: int, name: str) -> None:
+        await self.tills[place].waitlist.leave(shopper(name), "drop")
+
+    async def change_stock(self, place: int, sku: str, by: int) -> None:
+        """Let ops add units, or take some away."""
+        ledger = self.tills[place].ledger
+        change = Change(by, Origin.OPS, "ops", "a test", ledger.now_ms())
+        await ledger.write(lambda connection: supply.change(connection, ("drop", sku), change))
+
     # Time and jobs
 
     async def work(self, place: int, *names: str) -> None:
@@ -256,7 +282,7 @@ class World:
     async def corrupt(self, sku: str, by: int) -> None:
         """Let Redis count wrong by so many units, and forget who has how many."""
         raw = self.scripts.client
-        if await raw.exists(f"inv:{{drop:{sku}}}:st"):
+        if (await raw.hget(f"inv:{{drop:{sku}}}:st", "avail") or "?") != "?":
             await raw.hincrby(f"inv:{{drop:{sku}}}:st", "avail", by)
             await raw.delete(f"inv:{{drop:{sku}}}:u")
 
@@ -295,7 +321,8 @@ class World:
         """Compare the books with each other and with what shoppers were told (I1-I5, W3, W4, W8-W10)."""
         ledger = self.tills[0].real_ledger
         found = await books(ledger)
-        assert all(0 <= allocated <= TOTAL for allocated in found.allocated.values())
+        units = await ledger.read(supply.supplies)
+        assert all(0 <= found.allocated[sku] <= units["drop", sku].total for sku in SKUS), "I1"
         await ledger.read(self._in_order)
         for sku in SKUS:
             epoch = await self.scripts.client.hget(f"inv:{{drop:{sku}}}:st", "epoch")
@@ -364,10 +391,10 @@ class World:
         assert kept == owed, "every success is an order or went back (I3), to the cent"
 
     async def _redis_agrees(self) -> None:
-        found = await books(self.tills[0].real_ledger)
+        units = await self.tills[0].real_ledger.read(supply.supplies)
         for sku in SKUS:
             avail = await self.scripts.client.hget(f"inv:{{drop:{sku}}}:st", "avail")
-            assert int(avail or 0) == TOTAL - found.allocated[sku], "Redis agrees, to the unit"
+            assert int(avail or 0) == units["drop", sku].free, "Redis agrees, to the unit"
 
 
 @asynccontextmanager

@@ -31,7 +31,9 @@ ONE = st.sampled_from(SKUS).map(lambda sku: [(sku, 1)])
 CARDS = st.sampled_from([Card.OK, Card.OK, Card.DECLINED, Card.THREE_DS, Card.ERROR, Card.LATE])
 PLACES = st.integers(0, 1)
 CUTS = st.none() | st.builds(Cut, st.integers(0, 14), st.sampled_from(["before", "after"]), st.booleans())
-JOBS = st.sampled_from(["rebuild", "expire", "payments", "outbox", "spread", "reconcile", "catalogue"])
+JOBS = st.sampled_from(
+    ["rebuild", "expire", "payments", "outbox", "spread", "reconcile", "catalogue", "restock", "waitlist"]
+)
 EXAMPLES = int(os.environ.get("FAULTY_SALES", "16"))
 """How many sales; `make soak` plays many more, and other ones each time."""
 STEPS_S = st.sampled_from([0, 1, 4, 21, 60, 1200])
@@ -129,6 +131,19 @@ class Sales(RuleBasedStateMachine):
             self.happens(self.world.work(0))
             for other in ("carol", "dave") if others else ():  # they take what came back, before the money does
                 self.happens(self.world.reserve(0, other, [(lines[0][0], 2)]))
+
+    @rule(place=PLACES, name=SHOPPERS, lines=ONE | LINES, cut=CUTS)
+    def wait(self, place: int, name: str, lines: list[tuple[str, int]], cut: Cut | None) -> None:
+        self.happens(self.world.wait(self.at(place), name, lines), place, cut)
+
+    @rule(place=PLACES, name=SHOPPERS, stays=st.booleans(), cut=CUTS)
+    def look_what_is_offered(self, place: int, name: str, stays: bool, cut: Cut | None) -> None:
+        looks = self.world.look_what_is_offered if stays else self.world.stop_waiting
+        self.happens(looks(self.at(place), name), place, cut)
+
+    @rule(place=PLACES, sku=st.sampled_from(SKUS), by=st.integers(-3, 3), cut=CUTS)
+    def ops_change_stock(self, place: int, sku: str, by: int, cut: Cut | None) -> None:
+        self.happens(self.world.change_stock(self.at(place), sku, by), place, cut)
 
     # Time and jobs
 
