@@ -10,6 +10,7 @@ from collections import Counter as Counts
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 import aiohttp
@@ -17,14 +18,15 @@ from sqlalchemy import Connection, select
 
 from inventory_backend.catalogue import Catalogue
 from inventory_backend.checkout import Checkout, Paying, Terms
-from inventory_backend.ledger import deliveries, supply
+from inventory_backend.ledger import deliveries, settlement, supply
+from inventory_backend.ledger.holds import Note
 from inventory_backend.ledger.idempotency import Answer, asked
 from inventory_backend.ledger.ledger import Ledger, LedgerSettings, opened
 from inventory_backend.ledger.schema import audit, line, payment, reservation
 from inventory_backend.ledger.schema import sale as sale_table
 from inventory_backend.ledger.supply import Change, Origin
 from inventory_backend.outbox import Outbox
-from inventory_backend.payments.payments import SimulatedGateway
+from inventory_backend.payments.payments import ChargeStatus, SimulatedGateway
 from inventory_backend.payments.saga import Saga, SagaSettings
 from inventory_backend.payments.simulated_books import Books as Charges
 from inventory_backend.payments.simulated_cards import Behaviour
@@ -51,6 +53,8 @@ SKUS = tuple(SALE.skus)
 FINE = {404, 409, 410, 422, 503}
 """What a shopper may be refused with: anything else is a bug of ours."""
 
+News = tuple[str, str, str]
+"""Payment, charge, and how it stood."""
 SetTime = Callable[[int], Awaitable[None]]
 
 
@@ -153,6 +157,7 @@ class World:
     promised: dict[str, str] = field(default_factory=dict)
     seized: set[str] = field(default_factory=set)
     lives: list[Life] = field(default_factory=list)
+    heard: dict[News, None] = field(default_factory=dict)
 
     # Tills
 
@@ -315,12 +320,29 @@ class World:
         for one in open_[which : which + 1]:
             one.is_cancelled = True
 
+    def news(self) -> list[News]:
+        """Return whatever the gateway ever had to say about a charge, in the order in which it came about."""
+        now_ms = self.clock.now_ms()
+        for one in self.charges.intents.values():
+            self.heard[one.metadata["pid"], one.ref, one.status(now_ms)] = None
+        return list(self.heard)
+
+    async def hear(self, place: int, news: News, times: int) -> None:
+        """Let the ledger hear of a charge as a webhook tells it: again, late, or before its creation returned."""
+        pid, ref, status = news
+        ledger = self.tills[place].ledger
+        note = Note("gateway", ledger.now_ms(), "told")
+        for _ in range(times):
+            if (move := _MOVES.get(status)) is not None:
+                await ledger.write(partial(move, pid=pid, ref=ref, note=note))
+
     # Truth
 
     async def look(self) -> None:
         """Compare the books with each other and with what shoppers were told (I1-I5, W3, W4, W8-W10)."""
         ledger = self.tills[0].real_ledger
         found = await books(ledger)
+        self.news()
         units = await ledger.read(supply.supplies)
         assert all(0 <= found.allocated[sku] <= units["drop", sku].total for sku in SKUS), "I1"
         await ledger.read(self._in_order)
@@ -427,3 +449,21 @@ async def _bytes(raw: Any, *command: str) -> bytes:
     """Return a reply that is no text: this client decodes, and keeps what it cannot decode as surrogates."""
     found = await raw.execute_command(*command)
     return str(found).encode(errors="surrogateescape")
+
+
+def _taken(connection: Connection, pid: str, ref: str, note: Note) -> None:
+    settlement.authorised(connection, pid, ref, note, is_captured=True)
+    settlement.captured(connection, pid, note)
+
+
+def _let_go(connection: Connection, pid: str, ref: str, note: Note) -> None:  # one shape for all
+    settlement.cancelled(connection, pid, note)
+
+
+_MOVES: dict[str, Callable[..., object]] = {
+    ChargeStatus.AUTHORISED: partial(settlement.authorised, is_captured=False),
+    ChargeStatus.CAPTURED: _taken,
+    ChargeStatus.DECLINED: settlement.declined,
+    ChargeStatus.CANCELLED: _let_go,
+}
+"""What the ledger does about what a gateway tells."""

@@ -200,6 +200,12 @@ class Sales(RuleBasedStateMachine):
     def somebody_moves_a_charge_by_hand(self, which: int, is_taken: bool) -> None:
         (self.world.seize if is_taken else self.world.call_off)(which)
 
+    @rule(data=st.data(), place=PLACES, times=st.sampled_from([1, 10]), cut=CUTS)
+    def the_gateway_tells_of_a_charge(self, data: st.DataObject, place: int, times: int, cut: Cut | None) -> None:
+        if known := self.world.news():
+            told = data.draw(st.sampled_from(known))
+            self.happens(self.world.hear(self.at(place), told, times), place, cut)
+
     @rule()
     def everything_is_delivered_again(self) -> None:
         again = update(outbox).values(next_ms=0)
