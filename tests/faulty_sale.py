@@ -26,10 +26,11 @@ from inventory_backend.ledger.schema import audit, line, payment, reservation
 from inventory_backend.ledger.schema import sale as sale_table
 from inventory_backend.ledger.supply import Change, Origin
 from inventory_backend.outbox import Outbox
-from inventory_backend.payments.payments import ChargeStatus, SimulatedGateway
+from inventory_backend.payments.payments import ChargeStatus
 from inventory_backend.payments.saga import Saga, SagaSettings
 from inventory_backend.payments.simulated_books import Books as Charges
 from inventory_backend.payments.simulated_cards import Behaviour
+from inventory_backend.payments.simulated_gateway import SimulatedGateway
 from inventory_backend.payments.simulated_psp import SimulatedGatewayServer
 from inventory_backend.sales import COUNTED, HoldState, PaymentState
 from inventory_backend.stock.counter import Counter

@@ -137,6 +137,12 @@ class MortalGateway:
     async def refund(self, ref: str, *, key: str) -> None:
         await self._call("gateway refund", self.real.refund(ref, key=key))
 
+    async def find(self, pid: str) -> Charge | None:
+        return await self._call("read gateway", self.real.find(pid))
+
+    async def look(self, ref: str) -> Listed:
+        return await self._call("read gateway", self.real.look(ref))
+
     def listed(self, since_ms: int) -> AsyncIterator[Listed]:
         return self.real.listed(since_ms)
 
