@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from tests.hot import HEALTHZ, NAVIGATION, ROOMS, Site, get, heard, site, sure
-from waitroom.gate.prompt import Onward
+from waitroom.gate.prompt import Follow, Onward
 from waitroom.gate.ready import Ready
 from waitroom.kernel.redis import ScriptRunner
 from waitroom.kernel.tokens import Keys
@@ -21,7 +21,7 @@ async def shop(redis: ScriptRunner, keys: Keys) -> AsyncIterator[Site]:
         yield made
 
 
-def prompted(shop: Site, request: bytes, peer: str = "127.0.0.1") -> Ready | Onward | None:
+def prompted(shop: Site, request: bytes, peer: str = "127.0.0.1") -> Ready | Onward | Follow | None:
     """Return what is known at once of a request."""
     head = plain_head(request)
     assert shop.served.prompt is not None
