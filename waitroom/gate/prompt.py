@@ -193,7 +193,7 @@ class Prompt:
             return self._refused(head, room, must_wait(room), now_ms)
         ticket = self._line.held_ticket(head, room)
         if ticket is None:
-            if "invite=" in head.target:
+            if "invite=" in unquote(head.target):
                 return None
             try:
                 self._line.refuse_if_full(room)

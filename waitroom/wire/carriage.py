@@ -214,8 +214,10 @@ class Carriage:
             return
         if self._slot is None:  # it is over: the client has gone
             track.pool.give_back(connection)
-        else:
+        elif connection.is_fit:
             self._send(connection)
+        else:
+            self._fail(ConnectionResetError("the upstream hung up at once"))
 
     def _send(self, connection: LaneConnection) -> None:
         self._since_s = self._track.clock.tick_s()

@@ -58,7 +58,8 @@ class _Server(web.Server):
 
     async def _in_our_words(self, request: web.BaseRequest) -> web.StreamResponse:
         """Answer an unknown Expect with a problem: aiohttp refuses that before any middleware."""
-        if self.is_leaving:
+        if self.is_leaving or request.headers.get("Upgrade", "websocket").lower() != "websocket":
+            # aiohttp's parser loses what comes in one piece with an upgrade that it does not know: let it be sent again
             request._message = request._message._replace(should_close=True)  # as if the visitor had asked for it
         if request.headers.get("Expect", "100-continue").lower() != "100-continue":
             return problem(Refused(417, "unknown-expectation", "This expectation cannot be met."))

@@ -200,3 +200,13 @@ async def test_who_leaves_lets_each_answer_be_the_last_of_its_connection() -> No
         client.send(GET)
 
         assert b"Connection: close" in await client.rest()
+
+
+async def test_what_follows_an_upgrade_that_nobody_knows_is_not_waited_for_in_vain() -> None:
+    asking = GET.replace(b"\r\n\r\n", b"\r\nConnection: Upgrade\r\nUpgrade: h2c\r\n\r\n")
+    async with doors() as found:
+        replies = await found.says(asking + GET)
+
+    assert replies.startswith(b"HTTP/1.1 200 OK\r\n")
+    assert b"\r\nConnection: close\r\n" in replies
+    assert replies.count(b"HTTP/1.1 ") == 1
