@@ -58,6 +58,7 @@ VISITS = [
     plain("waits with an old ETag", Ready, *NAVIGATION, b'If-None-Match: "x"', target=b"/drop/a"),
     plain("waits for any room where the host is unknown", Ready, *NAVIGATION, target=b"/away/a", host=b"1.2.3.4"),
     plain("comes by an invite", None, *NAVIGATION, target=b"/drop/a?invite=abc.def"),
+    plain("comes by an invite whose name is escaped", None, *NAVIGATION, target=b"/drop/a?%69nvite=abc.def"),
     held("waits with a ticket", Ready, lambda shop: shop.ticket_cookie(), lines=NAVIGATION),
     held("waits with a slow ticket", None, lambda shop: shop.ticket_cookie(is_slow=True), lines=NAVIGATION),
     held("waits with a ticket of another room", Ready, lambda shop: shop.ticket_cookie("full"), lines=NAVIGATION),
