@@ -1,4 +1,4 @@
-"""Pulse, waiting page and joins of one worker, beside nginx serving the same bytes."""
+"""What it costs one worker to pose a challenge, to take a join, and to refuse a bad solution."""
 
 import json
 import urllib.request
@@ -8,13 +8,12 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from statistics import median
 
-from bench.parts import Cost, answered, measured, python, running, send_all, wrk
+from bench.parts import Cost, answered, measured, python, running, send_all
 from waitroom.kernel.embedded import server_binary
 from waitroom.kernel.ports import free_loopback
 from waitroom.rules.challenges import solve
 
 SECRET = "a-secret-for-measuring-of-32-characters"
-HTML = "text/html"
 _SOLUTION_CHARS = 86  # of 16 steps
 _CONFIG = """
 [edge]
@@ -38,22 +37,6 @@ prequeue_start_time = {before}
 event_start_time = {after}
 event_end_time = {end}
 """
-_NGINX = """
-worker_processes 1; daemon off; pid {folder}/nginx.pid; error_log /dev/null;
-events {{ worker_connections 1024; }}
-http {{
-  access_log off; keepalive_requests 1000000000; open_file_cache max=10; sendfile on; tcp_nopush on;
-  client_body_temp_path {folder}/body; proxy_temp_path {folder}/proxy; fastcgi_temp_path {folder}/f;
-  uwsgi_temp_path {folder}/u; scgi_temp_path {folder}/s;
-  server {{
-    listen {listen};
-    root {folder};
-    location = /pulse {{ types {{}} default_type application/json; add_header Cache-Control "public, max-age=1"; }}
-    location = /page {{ types {{}} default_type text/html; add_header Cache-Control no-store;
-      add_header Content-Encoding br; }}
-  }}
-}}
-"""
 
 
 @contextmanager
@@ -74,37 +57,6 @@ def worker(folder: Path) -> Iterator[tuple[str, dict[str, int]]]:
         pid = stack.enter_context(running(serve, cwd=folder, environment=settings))
         answered(f"http://{edge}/.waitroom/readyz")
         yield f"http://{edge}", {"worker": pid, "valkey": redis}
-
-
-def hot(folder: Path, *, rounds: int, seconds: int) -> dict[str, object]:
-    """Return CPU per request of pulse and page, ours and nginx's, turn about."""
-    with worker(folder) as (url, pids):
-        pulse = answered(f"{url}/.waitroom/drop/pulse")
-        page = answered(f"{url}/drop/", accepts=HTML)
-        (folder / "pulse").write_bytes(pulse)
-        (folder / "page").write_bytes(page)
-        listen = free_loopback()
-        (folder / "nginx.conf").write_text(_NGINX.format(folder=folder, listen=listen))
-        with running(["nginx", "-c", str(folder / "nginx.conf")], cwd=folder) as master:
-            answered(f"http://{listen}/pulse")
-            peer = int(Path(f"/proc/{master}/task/{master}/children").read_text().split()[0])
-            found = {}
-            for name, path, theirs, accepts in (
-                ("pulse", "/.waitroom/drop/pulse", "/pulse", "*/*"),
-                ("page", "/drop/", "/page", HTML),
-            ):
-                ours_us, theirs_us = [], []
-                for _ in range(rounds):
-                    ours = _loaded({"worker": pids["worker"]}, f"{url}{path}", seconds, accepts)
-                    ours_us.append(ours.cpu_us("worker"))
-                    nginx = _loaded({"nginx": peer}, f"http://{listen}{theirs}", seconds, accepts)
-                    theirs_us.append(nginx.cpu_us("nginx"))
-                found[name] = {
-                    "waitroom_cpu_us": round(median(ours_us), 1),
-                    "nginx_cpu_us": round(median(theirs_us), 1),
-                    "ratio": round(median(a / b for a, b in zip(ours_us, theirs_us, strict=True)), 2),
-                }
-    return {"page_br_bytes": len(page), **found}
 
 
 def joins(folder: Path, *, rounds: int, count: int) -> dict[str, object]:
@@ -137,10 +89,6 @@ def _posted(pids: dict[str, int], address: tuple[str, int], requests: list[bytes
         return len(requests)
 
     return measured(pids, send)
-
-
-def _loaded(pids: dict[str, int], url: str, seconds: int, accepts: str) -> Cost:
-    return measured(pids, lambda: wrk(url, seconds=seconds, accepts=accepts))
 
 
 def _challenges(url: str, count: int) -> list[str]:

@@ -73,16 +73,21 @@ def wrk(
     url: str,
     *,
     seconds: int,
-    accepts: str = "*/*",
     connections: int = 32,
     headers: Mapping[str, str] | None = None,
+    script: Path | None = None,
+    is_refused: bool = False,
 ) -> int:
-    """Load `url` from the other core; return how many requests were answered."""
+    """Load `url` from the other core; return how many requests were answered, all well unless they are to be refused.
+
+    A `script` (wrk's Lua) words each request by itself.
+    """
     command = ["taskset", "-c", LOAD_CORE, "wrk", "-t1", f"-c{connections}", f"-d{seconds}s"]
-    sent = {"Accept-Encoding": "br", "Accept": accepts, **(headers or {})}
+    sent = {"Accept-Encoding": "br", "Accept": "*/*", **(headers or {})}
     lines = [part for name, value in sent.items() for part in ("-H", f"{name}: {value}")]
-    done = subprocess.run([*command, *lines, url], check=True, capture_output=True, text=True)
-    assert "Non-2xx" not in done.stdout, done.stdout
+    worded = ["-s", str(script)] if script else []
+    done = subprocess.run([*command, *worded, *lines, url], check=True, capture_output=True, text=True)
+    assert is_refused == ("Non-2xx" in done.stdout), done.stdout
     return int(next(line for line in done.stdout.splitlines() if "requests in" in line).split()[0])
 
 
