@@ -51,6 +51,7 @@ soak: lint system
 		tests/inventory_backend/test_checkout_faults.py tests/inventory_backend/test_checkout_crashes.py
 
 bench: $(VENV)/develops system
+	@.ci/system wrk
 	$(BIN)/python -m bench
 
 foreign-store: $(VENV)/develops

@@ -49,7 +49,7 @@ def main() -> int:
 
 
 def _print(compared: Mapping[str, Mapping[str, Any]]) -> None:
-    table = Table("", "waitroom", "nginx", "HAProxy", "× nginx", title="CPU a request, µs: median (least to most)")
+    table = Table("", "waitroom", "nginx", "HAProxy", "beside nginx", title="CPU a request, µs: median (least to most)")
     for name, case in compared.items():
         costs = [case["cpu_us"].get(who) for who in ("waitroom", "nginx", "haproxy")]
         told = [f"{one['median']} ({one['least']} to {one['most']})" if one else "" for one in costs]
