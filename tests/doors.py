@@ -13,12 +13,14 @@ from waitroom.kernel.clock import Clock, SystemClock
 from waitroom.kernel.ports import listening
 from waitroom.kernel.tasks import Loop, running
 from waitroom.kernel.units import Address
+from waitroom.proxy.inlet import PIECE_BYTES
 from waitroom.proxy.strict import server_log
 from waitroom.rules.visitors import Network
 from waitroom.wire.accepting import Acceptor, Doorway
 from waitroom.wire.connections import SWEEP_S, Bounds, Connections
 from waitroom.wire.frame import Frame
 from waitroom.wire.listener import Listener
+from waitroom.wire.serving import Served
 
 GET = b"GET / HTTP/1.1\r\nHost: shop.example\r\n\r\n"
 LAST_GET = b"GET / HTTP/1.1\r\nHost: shop.example\r\nConnection: close\r\n\r\n"
@@ -131,3 +133,41 @@ async def doors(
     finally:
         await acceptor.close(1)
         await listener.cleanup()
+
+
+@asynccontextmanager
+async def doors_of(
+    served: Served, clock: Clock, *, bounds: Bounds | None = None, trusted: tuple[Network, ...] = ()
+) -> AsyncIterator[Doors]:
+    """Serve as a worker does, but for its signals and its clockwork."""
+    listener = Listener(
+        served.app,
+        access_log=None,
+        logger=server_log(),
+        handler_cancellation=True,
+        auto_decompress=False,
+        keepalive_timeout=86_400.0,
+        shutdown_timeout=1,
+        max_line_size=16_384,
+        read_bufsize=PIECE_BYTES,
+        max_field_size=32_768,
+    )
+    connections = Connections(bounds or Bounds(), trusted=trusted, clock=clock)
+    sockets = listening(Address("127.0.0.1", 0), setting="listen")
+    port = sockets[0].getsockname()[1]
+    await listener.setup()
+    frame = Frame(listener, connections.bounds, clock, served.prompt, served.carry, served.stay, served.receive)
+    acceptor = Acceptor(sockets, frame, connections, Doorway())
+    acceptor.open()
+    found = Doors(port, connections, listener, acceptor)
+    try:
+        yield found
+    finally:
+        for client in found.clients:
+            client.close()
+            with suppress(OSError):
+                await client.writer.wait_closed()
+        async with asyncio.timeout(LIMIT_S):
+            await acceptor.close(1)
+            connections.hang_up()
+            await listener.cleanup()

@@ -2,7 +2,6 @@
 
 import asyncio
 import re
-import socket
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass
@@ -10,25 +9,17 @@ from datetime import UTC, datetime
 from ipaddress import ip_network
 from typing import Any
 
-from tests.doors import LIMIT_S, Client, Doors
+from tests.doors import Client, Doors, doors_of
 from tests.edges import EASY, HTML
 from tests.fakes import FakeClock
 from tests.origin import OK, Origin, Seen, Writer, origin
 from waitroom.config import build
 from waitroom.edge import Edge, edge_built
 from waitroom.kernel.clock import SystemClock
-from waitroom.kernel.ports import listening
 from waitroom.kernel.redis import ScriptRunner
 from waitroom.kernel.tokens import Keys, Ticket
-from waitroom.kernel.units import Address
-from waitroom.proxy.inlet import PIECE_BYTES
-from waitroom.proxy.strict import server_log
-from waitroom.rules.visitors import Network
-from waitroom.wire.accepting import Acceptor, Doorway
-from waitroom.wire.connections import Bounds, Connections
-from waitroom.wire.frame import Frame
-from waitroom.wire.listener import Listener
-from waitroom.wire.serving import _MAX_FIELD_BYTES, _MAX_LINE_BYTES, Served
+from waitroom.wire.connections import Bounds
+from waitroom.wire.serving import Served
 
 NAVIGATION = tuple(f"{name}: {value}".encode() for name, value in HTML.items())
 HEALTHZ = b"GET /.waitroom/healthz HTTP/1.1\r\nHost: shop.example\r\nConnection: close\r\n\r\n"
@@ -189,7 +180,7 @@ async def site(
         assert served.prompt is not None
         networks = tuple(ip_network(one) for one in trusted)
         hot, cold = [
-            await stack.enter_async_context(doors_before(one, clock, bounds or Bounds(), networks))
+            await stack.enter_async_context(doors_of(one, clock, bounds=bounds, trusted=networks))
             for one in (served, Served(built.application))
         ]
         found = Site(built, served, clock, store, other, hot, cold)
@@ -200,41 +191,3 @@ async def site(
                 if isinstance(script, Held):
                     script.may_answer.set()
             await served.turn()
-
-
-@asynccontextmanager
-async def doors_before(
-    served: Served, clock: FakeClock, bounds: Bounds, trusted: tuple[Network, ...] = ()
-) -> AsyncIterator[Doors]:
-    """Serve as a worker does, but for its signals and its clockwork."""
-    listener = Listener(
-        served.app,
-        access_log=None,
-        logger=server_log(),
-        handler_cancellation=True,
-        auto_decompress=False,
-        keepalive_timeout=86_400.0,
-        shutdown_timeout=1,
-        max_line_size=_MAX_LINE_BYTES,
-        read_bufsize=PIECE_BYTES,
-        max_field_size=_MAX_FIELD_BYTES,
-    )
-    connections = Connections(bounds, trusted=trusted, clock=clock)
-    sockets: list[socket.socket] = listening(Address("127.0.0.1", 0), setting="listen")
-    port = sockets[0].getsockname()[1]
-    await listener.setup()
-    frame = Frame(listener, connections.bounds, clock, served.prompt, served.carry, served.stay, served.receive)
-    acceptor = Acceptor(sockets, frame, connections, Doorway())
-    acceptor.open()
-    found = Doors(port, connections, listener, acceptor)
-    try:
-        yield found
-    finally:
-        for client in found.clients:
-            client.close()
-            with suppress(OSError):
-                await client.writer.wait_closed()
-        async with asyncio.timeout(LIMIT_S):
-            await acceptor.close(1)
-            connections.hang_up()
-            await listener.cleanup()

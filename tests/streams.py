@@ -2,28 +2,21 @@
 
 import asyncio
 import json
-import socket
 from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from typing import Any
 
-from tests.doors import LIMIT_S, Client, Doors
+from tests.doors import LIMIT_S, Client, Doors, doors_of
 from tests.edges import EASY
 from tests.fakes import FakeClock
 from waitroom.config import build
 from waitroom.edge import Edge, edge_built
 from waitroom.kernel.clock import SystemClock
-from waitroom.kernel.ports import listening
 from waitroom.kernel.redis import ScriptRunner
 from waitroom.kernel.tokens import Keys
-from waitroom.kernel.units import Address
-from waitroom.proxy.strict import server_log
 from waitroom.rules.rooms import Change, ChangeKind
-from waitroom.wire.accepting import Acceptor, Doorway
-from waitroom.wire.connections import Bounds, Connections
-from waitroom.wire.frame import Frame
-from waitroom.wire.listener import Listener
+from waitroom.wire.connections import Bounds
 from waitroom.wire.serving import Served
 
 EVENTS = b"GET /.waitroom/drop/events HTTP/1.1\r\nHost: shop.example\r\n\r\n"
@@ -101,25 +94,7 @@ async def followed(
         built = await stack.enter_async_context(edge_built(build(written, {}), keys, redis, clock))
         await built.ticker.step()
         served = built.served
-        listener = Listener(
-            served.app, access_log=None, logger=server_log(), handler_cancellation=True, shutdown_timeout=1
-        )
-        connections = Connections(bounds or Bounds(), clock=clock)
-        sockets: list[socket.socket] = listening(Address("127.0.0.1", 0), setting="listen")
-        port = sockets[0].getsockname()[1]
-        await listener.setup()
-        frame = Frame(listener, connections.bounds, clock, served.prompt, served.carry, served.stay)
-        acceptor = Acceptor(sockets, frame, connections, Doorway())
-        acceptor.open()
-        found = Followed(port, connections, listener, acceptor, edge=built, served=served, clock=clock)
-        try:
-            yield found
-        finally:
-            for client in found.clients:
-                client.close()
-                with suppress(OSError):
-                    await client.writer.wait_closed()
-            await acceptor.close(1)
-            connections.hang_up()
-            await listener.cleanup()
-            await served.turn()
+        doors = await stack.enter_async_context(doors_of(served, clock, bounds=bounds))
+        parts = (doors.port, doors.connections, doors.listener, doors.acceptor, doors.clients)
+        yield Followed(*parts, edge=built, served=served, clock=clock)
+        await served.turn()

@@ -5,7 +5,7 @@ import json
 import re
 import tempfile
 from collections.abc import AsyncIterator, Callable
-from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 from aiohttp import web
 
-from tests.doors import Client, Doors
+from tests.doors import Client, Doors, doors_of
 from tests.edges import EASY
 from tests.fakes import FakeClock
 from tests.waitroom.gate.test_queueing import commands, fault_of
@@ -22,17 +22,10 @@ from waitroom.config import build
 from waitroom.edge import Edge, edge_built
 from waitroom.kernel.clock import SystemClock
 from waitroom.kernel.embedded import EmbeddedServer
-from waitroom.kernel.ports import listening
 from waitroom.kernel.redis import RedisSettings, ScriptRunner, connected
 from waitroom.kernel.tokens import Keys
-from waitroom.kernel.units import Address
-from waitroom.proxy.strict import server_log
 from waitroom.rules.challenges import solve
 from waitroom.rules.heads import MOST_BODY_BYTES, plain_head, plain_post
-from waitroom.wire.accepting import Acceptor, Doorway
-from waitroom.wire.connections import Bounds, Connections
-from waitroom.wire.frame import Frame
-from waitroom.wire.listener import Listener
 from waitroom.wire.serving import Served
 
 _HELD_MS = 300
@@ -97,29 +90,6 @@ async def site(redis: ScriptRunner, keys: Keys, **room: Any) -> AsyncIterator[Si
         hot.app.on_response_prepare.append(note)
         doors = [await stack.enter_async_context(doors_of(served, clock)) for served in (hot, cold)]
         yield Site(edge, doors[0], doors[1], clock, seen)
-
-
-@asynccontextmanager
-async def doors_of(served: Served, clock: FakeClock) -> AsyncIterator[Doors]:
-    listener = Listener(served.app, access_log=None, logger=server_log(), handler_cancellation=True, shutdown_timeout=1)
-    connections = Connections(Bounds(), trusted=(), clock=clock)
-    sockets = listening(Address("127.0.0.1", 0), setting="listen")
-    port = sockets[0].getsockname()[1]
-    await listener.setup()
-    frame = Frame(listener, connections.bounds, clock, served.prompt, served.carry, served.stay, served.receive)
-    acceptor = Acceptor(sockets, frame, connections, Doorway())
-    acceptor.open()
-    found = Doors(port, connections, listener, acceptor)
-    try:
-        yield found
-    finally:
-        for client in found.clients:
-            client.close()
-            with suppress(OSError):
-                await client.writer.wait_closed()
-        await acceptor.close(1)
-        connections.hang_up()
-        await listener.cleanup()
 
 
 def without_ids(answer: bytes) -> bytes:
