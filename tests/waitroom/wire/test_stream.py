@@ -23,7 +23,7 @@ from waitroom.wire.front_door import FrontDoor
 from waitroom.wire.stream import Stream
 
 PULSE = b"GET /.waitroom/drop/pulse HTTP/1.1\r\nHost: shop.example\r\n\r\n"
-CHALLENGE = b"POST /.waitroom/drop/challenge HTTP/1.1\r\nHost: shop.example\r\nContent-Length: 0\r\n\r\n"
+HEALTHZ = b"GET /.waitroom/healthz HTTP/1.1\r\nHost: shop.example\r\n\r\n"
 
 
 @pytest.fixture
@@ -80,7 +80,7 @@ async def test_over_http_1_0_it_is_sent_without_chunks(room: Followed) -> None:
 
 
 async def test_a_connection_on_which_aiohttp_answered_before_becomes_a_stream_and_costs_no_more(room: Followed) -> None:
-    client = await room.open(CHALLENGE)
+    client = await room.open(HEALTHZ)
     await client.answer()
     tasks = len(asyncio.all_tasks())
     client.send(EVENTS)
