@@ -6,15 +6,28 @@ Everything in here runs inside a transaction of the ledger's writer.
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any
 
-from sqlalchemy import Connection, select, update
+from sqlalchemy import Connection, Insert, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.exc import IntegrityError
 
 from inventory_backend.ledger.news import TOLD_AFTER, tell
+from inventory_backend.ledger.rows import write_rows
 from inventory_backend.ledger.schema import audit, line, shopper_qty, sku
 from inventory_backend.sales import HoldState, Line
+
+_AUDITED = audit.insert()
+_AUDIT_COLUMNS = ("rid", "from_state", "to_state", "delta", "at_ms", "actor", "why")
+
+
+def _added(insert: postgresql.Insert | sqlite.Insert) -> Insert:
+    return insert.on_conflict_do_update(
+        index_elements=["sale", "shopper"],
+        set_={"qty": shopper_qty.c.qty + insert.excluded.qty, "cap": insert.excluded.cap},
+    )
+
+
+_ADDED = {"postgresql": _added(postgresql.insert(shopper_qty)), "sqlite": _added(sqlite.insert(shopper_qty))}
 
 
 def allocate(connection: Connection, units: Counter[tuple[str, str]]) -> bool:
@@ -34,17 +47,11 @@ def allocate(connection: Connection, units: Counter[tuple[str, str]]) -> bool:
     return True
 
 
-def count_for_shopper(connection: Connection, rows: Sequence[dict[str, Any]]) -> bool:
+def count_for_shopper(connection: Connection, rows: Sequence[tuple[str, str, int, int]]) -> bool:
     """Add to what shoppers have (sale, shopper, qty, cap); False when one would have more than their limit."""
-    insert = postgresql.insert if connection.dialect.name == "postgresql" else sqlite.insert
-    rows = sorted(rows, key=lambda row: (row["sale"], row["shopper"]))  # as everywhere: locks in the order of names
-    added = insert(shopper_qty)
-    added = added.on_conflict_do_update(
-        index_elements=["sale", "shopper"],
-        set_={"qty": shopper_qty.c.qty + added.excluded.qty, "cap": added.excluded.cap},
-    )
+    added = _ADDED[connection.dialect.name]
     try:
-        connection.execute(added, rows)
+        write_rows(connection, added, ("sale", "shopper", "qty", "cap"), sorted(rows))  # locks in the order of names
     except IntegrityError:  # CHECK (qty <= cap)
         return False
     return True
@@ -67,12 +74,8 @@ Move = tuple[str, HoldState | None, HoldState, int]
 def record(connection: Connection, moves: Iterable[Move], note: Note) -> None:
     """Append `moves` to the audit, and to the outbox what the world shall hear of them."""
     moves = list(moves)
-    said = {"at_ms": note.now_ms, "actor": note.actor, "why": note.why or note.reason}
-    rows = [
-        {"rid": rid, "from_state": before, "to_state": after, "delta": delta, **said}
-        for rid, before, after, delta in moves
-    ]
-    connection.execute(audit.insert(), rows)
+    said = note.now_ms, note.actor, note.why or note.reason
+    write_rows(connection, _AUDITED, _AUDIT_COLUMNS, [(*move, *said) for move in moves])
     for kind in TOLD_AFTER.values():
         tell(connection, kind, [rid for rid, _, after, _ in moves if TOLD_AFTER.get(after) is kind], note.now_ms)
 

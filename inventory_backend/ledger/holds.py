@@ -11,12 +11,14 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
 
-from sqlalchemy import Connection, Row, select, update
+from sqlalchemy import Connection, select, update
+from sqlalchemy import Row as Found
 from sqlalchemy.exc import IntegrityError
 
 from inventory_backend.ledger.entries import Move, Note, allocate, count_for_shopper, lines_of, record
 from inventory_backend.ledger.idempotency import Kept, keep
 from inventory_backend.ledger.offers import hand_out
+from inventory_backend.ledger.rows import Row, write_rows
 from inventory_backend.ledger.schema import line, outbox, reservation, shopper_qty, sku
 from inventory_backend.sales import COUNTED, HOLD_MOVES, HoldState, Line, Money, check_move
 
@@ -133,7 +135,7 @@ def release(connection: Connection, rids: Sequence[str], before: HoldState, afte
     return released
 
 
-def names_of(row: "Row[tuple[Any, ...]]") -> list[str]:
+def names_of(row: "Found[tuple[Any, ...]]") -> list[str]:
     """Return under whose names the units of a reservation are counted: the shopper's, and the store's for them."""
     return [row.shopper] if row.identity is None else [row.shopper, row.identity]
 
@@ -174,8 +176,8 @@ def _write(connection: Connection, wanted: Sequence[Wanted]) -> Taken:
     if not count_for_shopper(connection, [row for one in wanted for row in _counted(one)]):
         return Taken.LIMIT_REACHED
     try:
-        connection.execute(reservation.insert(), [_row(one) for one in wanted])
-        connection.execute(line.insert(), [_line(one.rid, each) for one in wanted for each in one.lines])
+        write_rows(connection, _TAKEN, _TAKEN_COLUMNS, [_row(one) for one in wanted])
+        write_rows(connection, _LINED, _LINE_COLUMNS, [_line(one.rid, each) for one in wanted for each in one.lines])
         keep(connection, [one.kept for one in wanted], wanted[0].now_ms)
     except IntegrityError:  # this reservation, or an answer under this key, is there already
         return Taken.KNOWN
@@ -188,34 +190,31 @@ def _qty(lines: Iterable[Line]) -> int:
     return sum(each.qty for each in lines)
 
 
-def _counted(one: Wanted) -> Iterator[dict[str, Any]]:
-    yield {"sale": one.sale, "shopper": one.shopper, "qty": _qty(one.lines), "cap": one.limit}
+def _counted(one: Wanted) -> Iterator[tuple[str, str, int, int]]:
+    yield one.sale, one.shopper, _qty(one.lines), one.limit
     if one.identity is not None:
-        yield {"sale": one.sale, "shopper": one.identity, "qty": _qty(one.lines), "cap": one.limit_per_identity}
+        yield one.sale, one.identity, _qty(one.lines), one.limit_per_identity
 
 
-def _row(one: Wanted) -> dict[str, object]:
-    return {
-        "rid": one.rid,
-        "sale": one.sale,
-        "shopper": one.shopper,
-        "state": HoldState.HELD,
-        "version": 1,
-        "amount": one.cost.amount,
-        "currency": one.cost.currency,
-        "created_ms": one.now_ms,
-        "held_until_ms": one.expires_ms,
-        "expires_ms": one.expires_ms,
-        "identity": one.identity,
-    }
+_TAKEN, _LINED = reservation.insert(), line.insert()
+_TAKEN_COLUMNS = (
+    *("rid", "sale", "shopper", "state", "version", "amount", "currency"),
+    *("created_ms", "held_until_ms", "expires_ms", "identity"),
+)
+_LINE_COLUMNS = ("rid", "sku", "qty", "unit_amount")
 
 
-def _line(rid: str, each: Line) -> dict[str, object]:
-    return {"rid": rid, "sku": each.sku, "qty": each.qty, "unit_amount": each.unit_amount}
+def _row(one: Wanted) -> Row:
+    is_held = HoldState.HELD.value, 1, one.cost.amount, one.cost.currency
+    return one.rid, one.sale, one.shopper, *is_held, one.now_ms, one.expires_ms, one.expires_ms, one.identity
+
+
+def _line(rid: str, each: Line) -> Row:
+    return rid, each.sku, each.qty, each.unit_amount
 
 
 def _told(
-    row: Row[tuple[object, ...]], lines: Sequence[Line], spoken_for: Counter[tuple[str, str]], now_ms: int
+    row: Found[tuple[object, ...]], lines: Sequence[Line], spoken_for: Counter[tuple[str, str]], now_ms: int
 ) -> dict[str, object]:
     """Return what Redis shall hear of one hold: units that are `spoken_for` do not become free there."""
     kept = {}

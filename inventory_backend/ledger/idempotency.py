@@ -16,6 +16,7 @@ from hashlib import sha256
 from sqlalchemy import Connection, delete, select, tuple_
 
 from inventory_backend.ledger.ledger import Ledger
+from inventory_backend.ledger.rows import write_rows
 from inventory_backend.ledger.schema import idempotency
 from waitroom.kernel.errors import Refused, WaitroomError
 
@@ -23,6 +24,9 @@ LIFETIME_MS = 24 * 60 * 60 * 1000
 _LONGEST_KEY = 255
 _REMEMBERED = 50_000
 """Keys under which an answer is known to be kept; forgetting one costs its next repetition a write that is refused."""
+
+_KEPT = idempotency.insert()
+_KEPT_COLUMNS = ("scope", "key", "fingerprint", "status", "body", "created_ms")
 
 Name = tuple[str, str]
 """Scope (shopper and route) and key."""
@@ -76,18 +80,8 @@ def asked(route: str, shopper: str, key: str | None, body: object) -> Asked:
 
 def keep(connection: Connection, answers: Sequence[Kept], now_ms: int) -> None:
     """Store `answers` in the transaction of their effects."""
-    rows = [
-        {
-            "scope": one.scope,
-            "key": one.key,
-            "fingerprint": one.fingerprint,
-            "status": one.status,
-            "body": one.body,
-            "created_ms": now_ms,
-        }
-        for one in answers
-    ]
-    connection.execute(idempotency.insert(), rows)
+    rows = [(one.scope, one.key, one.fingerprint, one.status, one.body, now_ms) for one in answers]
+    write_rows(connection, _KEPT, _KEPT_COLUMNS, rows)
 
 
 def forget(connection: Connection, before_ms: int) -> int:

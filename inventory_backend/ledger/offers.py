@@ -141,9 +141,9 @@ def _offer(connection: Connection, row: Any, lines: Sequence[Any], now_ms: int) 
     """Hold the units for whoever wished for them; False when they may not have so many more."""
     qty, rid, expires_ms = sum(each.qty for each in lines), offer_id(row.sale, row.seq), now_ms + row.offer_ms
     with connection.begin_nested() as savepoint:
-        counted = [{"sale": row.sale, "shopper": row.shopper, "qty": qty, "cap": row.cap}]
+        counted = [(row.sale, row.shopper, qty, row.cap)]
         if row.identity is not None:
-            counted.append({"sale": row.sale, "shopper": row.identity, "qty": qty, "cap": row.identity_cap})
+            counted.append((row.sale, row.identity, qty, row.identity_cap))
         if not count_for_shopper(connection, counted):
             savepoint.rollback()
             return False

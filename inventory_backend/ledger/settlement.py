@@ -214,7 +214,7 @@ def _allocated_again(connection: Connection, rid: str, note: Note) -> bool:
     counted = connection.execute(select(shopper_qty.c.shopper, shopper_qty.c.cap).where(*has)).all()
     if not allocate(connection, Counter({(row.sale, each.sku): each.qty for each in lines})):
         return False
-    counts = [{"sale": row.sale, "shopper": one.shopper, "qty": qty, "cap": one.cap} for one in counted]
+    counts = [(row.sale, one.shopper, qty, one.cap) for one in counted]
     if not count_for_shopper(connection, counts):
         return False
     if not move(connection, rid, HoldState.EXPIRED, HoldState.CAPTURING, reason=None):
