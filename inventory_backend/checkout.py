@@ -7,7 +7,7 @@ that (W2).
 import logging
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 from inventory_backend import documents
 from inventory_backend.catalogue import Catalogue
@@ -146,7 +146,7 @@ class Checkout:
             raise _refused(passed.word, sale)
         if passed.word is Hold.AGAIN and (before := await self._kept(sale, passed, rid, ask)) is not None:
             return before
-        asked = replace(self._wanted(sale, lines, rid, shopper, ask), identity=identity)
+        asked = self._wanted(sale, lines, rid, shopper.session_id, ask, identity)
         match taken := await self._ledger.write_together(holds.take, asked):
             case Taken.HELD:
                 self._counter.confirm(sale, lines, rid)
@@ -181,15 +181,18 @@ class Checkout:
             sale, _ = self._catalogue.ordered(shopper.room, name, wanted)
             raise _refused(Taken.SOLD_OUT, sale)
 
-    def _wanted(self, sale: Sale, lines: tuple[Line, ...], rid: str, shopper: Pass, ask: Asked) -> Wanted:
+    def _wanted(
+        self, sale: Sale, lines: tuple[Line, ...], rid: str, shopper: str, ask: Asked, identity: str | None
+    ) -> Wanted:
         now_ms = self._ledger.now_ms()
         expires_ms = now_ms + sale.hold_ms
         return Wanted(
             rid=rid,
             sale=sale.name,
-            shopper=shopper.session_id,
+            shopper=shopper,
             lines=lines,
             limit=sale.limit_per_shopper,
+            identity=identity,
             limit_per_identity=sale.limit_per_identity or 0,
             cost=sale.cost(lines),
             now_ms=now_ms,

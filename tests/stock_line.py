@@ -1,5 +1,6 @@
 """The stock scripts on one stock line, for tests that look into Redis."""
 
+import json
 from typing import Any
 
 from waitroom.kernel.redis import ScriptRunner
@@ -28,8 +29,8 @@ class StockLine:
     async def hold(self, rid: str, *, shopper: str = "alice", qty: int = 1, epoch: int = 1) -> list[Any]:
         return await self.run("hold", "st h x u", epoch, rid, shopper, qty, 2, SOFT_MS, NOW_MS)
 
-    async def confirm(self, rid: str, *, epoch: int = 1) -> list[Any]:
-        return await self.run("confirm", "st h x", epoch, rid)
+    async def confirm(self, *rids: str, epoch: int = 1) -> list[Any]:
+        return await self.run("confirm", "st h x", epoch, json.dumps(rids))
 
     async def release(self, rid: str, *, kept: int = 0, epoch: int = 1) -> list[Any]:
         return await self.run("release", "st h x u", epoch, rid, kept)

@@ -81,9 +81,9 @@ class Stock:
         args = (key.epoch, rid, shopper, qty, limit, SOFT_HOLD_MS, self._now_ms)
         return Hold((await self._run("hold", key, ("st", "h", "x", "u"), args))[0])
 
-    async def confirm(self, key: StockKey, rid: str) -> bool:
-        """Make a soft hold durable; tell whether it was still there."""
-        return bool((await self._run("confirm", key, ("st", "h", "x"), (key.epoch, rid)))[0] == "confirmed")
+    async def confirm(self, key: StockKey, rids: Sequence[str]) -> int:
+        """Make soft holds durable and return how many still stand."""
+        return int((await self._run("confirm", key, ("st", "h", "x"), (key.epoch, json.dumps(list(rids)))))[1])
 
     async def release(self, key: StockKey, rid: str, *, kept: int = 0) -> int:
         """Give the units of `rid` back but for `kept`, and return how many it had; 0 when it was done before."""

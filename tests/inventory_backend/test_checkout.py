@@ -169,7 +169,7 @@ async def test_a_ledger_that_does_not_commit_promises_nothing(
 async def test_a_confirmation_that_is_lost_costs_nobody_anything(
     tmp_path: Path, redis_url: str, redis: ScriptRunner, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    async def lost(*_given: object) -> bool:
+    async def lost(*_given: object) -> int:
         raise StoreUnavailable("redis went away")
 
     async with shop(config(tmp_path, redis_url, total=2), with_jobs=False) as drop:

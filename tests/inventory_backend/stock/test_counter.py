@@ -30,6 +30,18 @@ async def test_all_lines_are_held_and_confirmed(counter: Counter, redis: ScriptR
     assert await redis.client.zcard("inv:{drop:sneaker}:x") == 0
 
 
+async def test_a_crowd_is_confirmed_and_each_of_it(
+    counter: Counter, stock: Stock, rebuild: Rebuild, redis: ScriptRunner
+) -> None:
+    for n in range(5):
+        await stock.hold(rebuild.key("drop", "sneaker"), rid=f"r{n}", shopper=f"s{n}", qty=1, limit=2)
+    for n in range(4):
+        counter.confirm(sale(), sale().priced([("sneaker", 1)]), f"r{n}")
+    await counter.close()
+
+    assert await redis.client.zrange("inv:{drop:sneaker}:x", 0, -1) == ["r4"]
+
+
 async def test_a_line_that_does_not_pass_gives_the_others_back(
     counter: Counter, stock: Stock, rebuild: Rebuild, redis: ScriptRunner
 ) -> None:

@@ -55,7 +55,7 @@ async def test_units_on_their_way_back_are_not_taken_for_drift(
     key = rebuild.key("drop", "sneaker")
     await stock.hold(key, rid=one.rid, shopper="alice", qty=1, limit=2)
     await ledger.write_together(holds.take, one)
-    await stock.confirm(key, one.rid)
+    await stock.confirm(key, [one.rid])
     note = Note("expiry", NOW_MS)
     await ledger.write(lambda c: holds.release(c, [one.rid], HoldState.HELD, HoldState.EXPIRED, note))
 

@@ -47,9 +47,9 @@ async def test_what_is_not_confirmed_lapses(redis: ScriptRunner) -> None:
     await held(stock, "r1")
     await held(stock, "r2", shopper="bob")
 
-    assert await stock.confirm(KEY, "r1")
+    assert await stock.confirm(KEY, ["r1"]) == 1
     assert await Stock(redis, now_ms=1_010_000).sweep(KEY) == 1
-    assert not await stock.confirm(KEY, "r2")
+    assert await stock.confirm(KEY, ["r1", "r2"]) == 1
 
 
 async def test_a_drift_is_mended(stock: Stock) -> None:
