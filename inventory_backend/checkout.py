@@ -61,6 +61,23 @@ class Checkout:
         self._terms = terms
         self._identities = terms.identities
         self._replays = Replays(ledger)
+        self._too_late = HOLDS.labels(Hold.SOLD_OUT)
+
+    def is_too_late(self, shopper: Pass, name: str, wanted: Sequence[tuple[str, int]]) -> bool:
+        """Tell from memory whether all is gone: a crowd that came too late costs Redis and the ledger nothing.
+
+        Raises:
+            Refused: unknown-sku, sale-not-active, limit-reached, where there are none to be had of what is wanted.
+        """
+        if not self._catalogue.is_gone(name, shopper.session_id):
+            return False
+        try:
+            self._catalogue.ordered(shopper.room, name, wanted)
+        except Refused as refusal:
+            HOLDS.labels(refusal.kind).inc()
+            raise
+        self._too_late.inc()
+        return True
 
     async def reserve(
         self, shopper: Pass, sale: str, wanted: Sequence[tuple[str, int]], ask: Asked, identity: str | None = None
@@ -72,8 +89,9 @@ class Checkout:
                 sold-out, or the key is not usable.
             StoreUnavailable: nothing was promised; the same request may be sent again.
         """
+        if self.is_too_late(shopper, sale, wanted):
+            raise refused(Taken.SOLD_OUT, sale=sale)
         try:
-            self._refuse_newcomer(shopper, sale, wanted)
             answer = await self._replays.first(ask, lambda: self._reserve(shopper, sale, wanted, ask, identity))
         except WaitroomError as refusal:
             HOLDS.labels(refusal.kind).inc()
@@ -174,12 +192,6 @@ class Checkout:
         if sale.limit_per_identity is None:
             return None
         return self._identities.read(token, shopper.session_id, self._ledger.now_ms())
-
-    def _refuse_newcomer(self, shopper: Pass, name: str, wanted: Sequence[tuple[str, int]]) -> None:
-        """Say no from memory where all is gone: a crowd that came too late costs Redis and the ledger nothing."""
-        if self._catalogue.is_gone(name, shopper.session_id):
-            sale, _ = self._catalogue.ordered(shopper.room, name, wanted)
-            raise _refused(Taken.SOLD_OUT, sale)
 
     def _wanted(
         self, sale: Sale, lines: tuple[Line, ...], rid: str, shopper: str, ask: Asked, identity: str | None

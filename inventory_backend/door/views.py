@@ -9,11 +9,11 @@ from inventory_backend import documents
 from inventory_backend.catalogue import Catalogue
 from inventory_backend.checkout import Checkout, Paying
 from inventory_backend.door.guard import admitted
-from inventory_backend.ledger.idempotency import Answer, asked
+from inventory_backend.ledger.idempotency import Answer, asked, check_key
 from inventory_backend.receivers import mail_address
 from inventory_backend.refusals import refused
 from inventory_backend.waitlist import Waitlist
-from waitroom.kernel.answers import NO_STORE, json_answer, read_json
+from waitroom.kernel.answers import NO_STORE, json_answer, problem, read_json
 from waitroom.kernel.tokens import Pass
 
 _MOST_LINES = 50
@@ -78,6 +78,7 @@ class Views:
         self._checkout = checkout
         self._waitlist = waitlist
         self._catalogue = catalogue
+        self._sold_out: dict[str, web.Response] = {}
 
     def add_to(self, router: web.UrlDispatcher) -> None:
         """Add the routes."""
@@ -95,11 +96,14 @@ class Views:
         """Set units aside: 201."""
         shopper = admitted(request)
         body = await read_json(request, ReserveAsked)
+        key, lines = request.headers.get("Idempotency-Key"), [(line.sku, line.qty) for line in body.lines]
+        check_key(key)
+        if self._checkout.is_too_late(shopper, body.sale, lines):
+            return self._gone(body.sale)
         said = body.model_dump(
             exclude={"identity"}
         )  # its dates change from one try to the next, what is wanted does not
-        ask = asked("reserve", shopper.session_id, request.headers.get("Idempotency-Key"), said)
-        lines = [(line.sku, line.qty) for line in body.lines]
+        ask = asked("reserve", shopper.session_id, key, said)
         return _sent(await self._checkout.reserve(shopper, body.sale, lines, ask, body.identity))
 
     async def commit(self, request: web.Request) -> web.Response:
@@ -153,6 +157,13 @@ class Views:
         shopper, name = admitted(request), request.match_info["sale"]
         await self._waitlist.leave(shopper, name)
         return json_answer(documents.standing(name, None, None))
+
+    def _gone(self, name: str) -> web.Response:
+        """Answer that nothing is left of a sale, as everybody is answered who comes too late."""
+        ready = self._sold_out.get(name)
+        if ready is None:
+            ready = self._sold_out[name] = problem(refused("sold-out", sale=name))
+        return web.Response(status=ready.status, body=ready.body, headers=ready.headers)
 
     async def _standing(self, shopper: Pass, name: str) -> dict[str, object]:
         return documents.standing(name, *await self._waitlist.standing(shopper, name))

@@ -71,11 +71,21 @@ def asked(route: str, shopper: str, key: str | None, body: object) -> Asked:
     Raises:
         Refused: 400, no key or one that is too long.
     """
+    good = check_key(key)
+    canonical = json.dumps(body, sort_keys=True, separators=(",", ":"))
+    return Asked(f"{route} {shopper}", good, sha256(canonical.encode()).hexdigest())
+
+
+def check_key(key: str | None) -> str:
+    """Return `key`, if a request may come under it.
+
+    Raises:
+        Refused: 400, there is none or it is too long.
+    """
     if not key or len(key) > _LONGEST_KEY or not key.isprintable():
         told = f"Send an Idempotency-Key header of 1 to {_LONGEST_KEY} printable characters."
         raise Refused(400, "idempotency-key-missing", told)
-    canonical = json.dumps(body, sort_keys=True, separators=(",", ":"))
-    return Asked(f"{route} {shopper}", key, sha256(canonical.encode()).hexdigest())
+    return key
 
 
 def keep(connection: Connection, answers: Sequence[Kept], now_ms: int) -> None:
