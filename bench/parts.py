@@ -100,38 +100,52 @@ def measured(pids: Mapping[str, int], load: "object") -> Cost:
     return Cost(requests, seconds, {name: cpu_seconds(pid) - before[name] for name, pid in pids.items()})
 
 
-def send_all(address: tuple[str, int], requests: Sequence[bytes], *, connections: int) -> tuple[list[int], list[float]]:
-    """Send raw requests over kept connections, one at a time on each; return statuses and latencies in seconds."""
+def send_all(
+    address: tuple[str, int], requests: Sequence[bytes], *, connections: int, per_s: float | None = None
+) -> tuple[list[int], list[float]]:
+    """Send raw requests over kept connections, one at a time on each; return statuses and latencies in seconds.
+
+    With `per_s` each is due at a moment of its own, and its latency counts from then, be a connection free or not.
+    """
     os.sched_setaffinity(0, {int(LOAD_CORE)})
     try:
-        return asyncio.run(_send_all(address, requests, connections))
+        return asyncio.run(_send_all(address, requests, connections, per_s))
     finally:
         os.sched_setaffinity(0, range(os.cpu_count() or 1))
 
 
 async def _send_all(
-    address: tuple[str, int], requests: Sequence[bytes], connections: int
+    address: tuple[str, int], requests: Sequence[bytes], connections: int, per_s: float | None
 ) -> tuple[list[int], list[float]]:
-    left = iter(requests)
+    left = enumerate(requests)
     statuses: list[int] = []
     latencies: list[float] = []
+    streams = [await asyncio.open_connection(*address) for _ in range(connections)]
+    began = time.perf_counter()
 
-    async def one_connection() -> None:
-        reader, writer = await asyncio.open_connection(*address)
-        for request in left:
+    async def one_connection(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        for number, request in left:
             start = time.perf_counter()
+            if per_s is not None:
+                start = began + number / per_s
+                await asyncio.sleep(start - time.perf_counter())
             writer.write(request)
-            head = await reader.readuntil(b"\r\n\r\n")
-            length = int(head.lower().partition(b"content-length: ")[2].partition(b"\r\n")[0] or 0)
-            await reader.readexactly(length)
-            statuses.append(int(head[9:12]))
+            status, _ = await read_answer(reader)
+            statuses.append(status)
             latencies.append(time.perf_counter() - start)
         writer.close()
 
     async with asyncio.TaskGroup() as group:
-        for _ in range(connections):
-            group.create_task(one_connection())
+        for stream in streams:
+            group.create_task(one_connection(*stream))
     return statuses, latencies
+
+
+async def read_answer(reader: asyncio.StreamReader) -> tuple[int, bytes]:
+    """Return the status and the body of one answer."""
+    head = await reader.readuntil(b"\r\n\r\n")
+    length = int(head.lower().partition(b"content-length: ")[2].partition(b"\r\n")[0] or 0)
+    return int(head[9:12]), await reader.readexactly(length)
 
 
 def python(*arguments: str) -> list[str]:

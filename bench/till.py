@@ -1,21 +1,35 @@
-"""Reserves over HTTP: Valkey with its append-only file, SQLite with every commit synced."""
+"""Reserves over HTTP beside the way they are written first, turn about: `python -m bench.till [--rounds 3]`.
 
+Ours has Valkey with its append-only file, and SQLite or PostgreSQL with every commit synced. The peer (naive_till)
+locks the row of the sku for each request, on the same PostgreSQL.
+"""
+
+import argparse
+import asyncio
 import json
+import os
+import sys
+import tempfile
 import time
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
+from dataclasses import dataclass
 from pathlib import Path
+from statistics import median
 
-from bench.parts import answered, measured, python, running, send_all
+from bench.parts import SERVER_CORE, answered, cpu_seconds, measured, python, running, send_all
+from tests import postgresql
 from waitroom.kernel.embedded import server_binary
 from waitroom.kernel.ports import free_loopback
 from waitroom.kernel.tokens import Keys, Pass, UpstreamPassSigner
+from waitroom.kernel.units import Address
 
 SECRET = "a-secret-for-measuring-of-32-characters"
 _CONFIG = """
 [server]
 listen = "{till}"
 [ledger]
-file = "ledger.sqlite"
+{ledger}
 [[sales]]
 name = "drop"
 hold = "10m"
@@ -25,55 +39,165 @@ name = "Sneaker"
 price = 100
 total = {stock}
 """
+_PASS_MS = 3_600_000
+
+Round = dict[str, dict[str, float]]
 
 
-def reserves(folder: Path, *, buyers: int, connections: int) -> dict[str, object]:
+@dataclass(frozen=True, slots=True)
+class Load:
+    """So many buyers over so many connections; `paced_per_s` is the rate at which they come where it is measured."""
+
+    buyers: int
+    connections: int
+    paced_per_s: int
+
+    @property
+    def stock(self) -> int:
+        """A quarter each: held as fast as it goes, held at a pace, refused as fast as it goes, refused at a pace."""
+        return self.buyers // 2
+
+    def batches(self, host: str) -> Sequence[tuple[str, list[bytes], int, int | None]]:
+        """Return name, requests, the status each must have, and the pace of each part."""
+        requests, quarter = reserve_requests(host, self.buyers), self.buyers // 4
+        parts = [requests[start : start + quarter] for start in range(0, 4 * quarter, quarter)]
+        pace = self.paced_per_s
+        names = (("held", 201, None), ("held_paced", 201, pace), ("sold_out", 409, None), ("sold_out_paced", 409, pace))
+        return [(name, part, status, rate) for part, (name, status, rate) in zip(parts, names, strict=True)]
+
+
+def reserves(folder: Path, load: Load, *, ledger: str = 'file = "ledger.sqlite"', database: int | None = None) -> Round:
     """Return what a reserve costs while there is stock, and what a refusal costs afterwards."""
-    till = free_loopback()
-    (folder / "inventory.toml").write_text(_CONFIG.format(till=till, stock=buyers // 2))
-    socket = folder / "valkey.sock"
+    till, socket = free_loopback(), folder / "valkey.sock"
+    (folder / "inventory.toml").write_text(_CONFIG.format(till=till, stock=load.stock, ledger=ledger))
     valkey = [server_binary(), "--port", "0", "--unixsocket", str(socket), "--save", "", "--appendonly", "yes"]
     settings = {"WAITROOM_SECRET": SECRET, "REDIS_URL": f"unix://{socket}"}
-    requests = _requests(till.host, buyers)
     with ExitStack() as stack:
         redis = stack.enter_context(running([*valkey, "--dir", str(folder)], cwd=folder))
         serve = python("inventory_backend", "-c", str(folder / "inventory.toml"))
         pid = stack.enter_context(running(serve, cwd=folder, environment=settings))
-        answered(f"http://{till}/sales/drop")
-        found: dict[str, object] = {}
-        half = buyers // 2
-        for name, batch, expected in (("held", requests[:half], 201), ("sold_out", requests[half:], 409)):
-            latencies: list[float] = []
-            statuses: list[int] = []
+        return _measured(till, load, {"till": pid, "valkey": redis}, database)
 
-            def load(batch: list[bytes] = batch, statuses: list[int] = statuses, took: list[float] = latencies) -> int:
-                answers = send_all((till.host, till.port), batch, connections=connections)
-                statuses.extend(answers[0])
-                took.extend(answers[1])
-                return len(statuses)
 
-            cost = measured({"till": pid, "valkey": redis}, load)
-            assert set(statuses) == {expected}, {status: statuses.count(status) for status in set(statuses)}
-            found[name] = {
-                "per_s": round(cost.per_s),
-                "till_cpu_us": round(cost.cpu_us("till"), 1),
-                "per_s_a_core": round(1e6 / cost.cpu_us("till")),
-                "valkey_cpu_us": round(cost.cpu_us("valkey"), 1),
-                "p99_ms": round(sorted(latencies)[int(len(latencies) * 0.99)] * 1000, 1),
-            }
+def naive(folder: Path, load: Load, url: str, database: int) -> Round:
+    """Return the same of the peer."""
+    till = free_loopback()
+    with running(python("bench.naive_till", str(till.port), url, str(load.stock)), cwd=Path.cwd()) as pid:
+        return _measured(till, load, {"till": pid}, database)
+
+
+def _measured(till: Address, load: Load, pids: Mapping[str, int], database: int | None) -> Round:
+    answered(f"http://{till}/sales/drop")
+    found: Round = {}
+    for name, batch, expected, pace in load.batches(till.host):
+        statuses, took = list[int](), list[float]()
+
+        def sent(
+            batch: list[bytes] = batch,
+            pace: int | None = pace,
+            told: tuple[list[int], list[float]] = (statuses, took),
+        ) -> int:
+            answers = send_all((till.host, till.port), batch, connections=load.connections, per_s=pace)
+            told[0].extend(answers[0])
+            told[1].extend(answers[1])
+            return len(batch)
+
+        before = 0.0 if database is None else family_seconds(database)
+        cost = measured(pids, sent)
+        wrong = sum(status != expected for status in statuses)
+        assert wrong < len(statuses) // 50, {status: statuses.count(status) for status in set(statuses)}
+        found[name] = {
+            "per_s": round(cost.per_s),
+            "per_s_a_core": round(1e6 / cost.cpu_us("till")),
+            **{f"{process}_cpu_us": round(cost.cpu_us(process), 1) for process in pids},
+            "p50_ms": round(median(took) * 1000, 1),
+            "p99_ms": round(sorted(took)[int(len(took) * 0.99)] * 1000, 1),
+            "unavailable": wrong,
+        }
+        if database is not None:
+            found[name]["postgresql_cpu_us"] = round((family_seconds(database) - before) / len(batch) * 1e6, 1)
     return found
 
 
-def _requests(host: str, count: int) -> list[bytes]:
+def reserve_requests(host: str, count: int) -> list[bytes]:
+    """Return a reserve of one sneaker for each of `count` buyers, as bytes."""
     signer = UpstreamPassSigner(Keys([SECRET.encode()]))
+    return [reserve_request(host, signer, number) for number in range(count)]
+
+
+def reserve_request(host: str, signer: UpstreamPassSigner, number: int) -> bytes:
+    """Return the reserve of one buyer."""
+    body = {"sale": "drop", "lines": [{"sku": "sneaker", "qty": 1}]}
+    return post(host, "/checkout/reserve", body, shown(signer, number), f"key-{number}")
+
+
+def shown(signer: UpstreamPassSigner, number: int) -> str:
+    """Return the pass of a buyer."""
     now_ms = time.time_ns() // 1_000_000
-    body = json.dumps({"sale": "drop", "lines": [{"sku": "sneaker", "qty": 1}]}).encode()
-    found = []
-    for number in range(count):
-        shown = signer.sign(Pass("drop", f"buyer-{number}", now_ms, now_ms + 600_000))
-        head = (
-            f"POST /checkout/reserve HTTP/1.1\r\nHost: {host}\r\nContent-Type: application/json\r\n"
-            f"Waitroom-Pass: {shown}\r\nIdempotency-Key: key-{number}\r\nContent-Length: {len(body)}\r\n\r\n"
-        )
-        found.append(head.encode() + body)
-    return found
+    return signer.sign(Pass("drop", f"buyer-{number}", now_ms, now_ms + _PASS_MS))
+
+
+def post(host: str, path: str, body: object, shown: str, key: str) -> bytes:
+    """Return a request to the till."""
+    said = json.dumps(body).encode()
+    head = (
+        f"POST {path} HTTP/1.1\r\nHost: {host}\r\nContent-Type: application/json\r\n"
+        f"Waitroom-Pass: {shown}\r\nIdempotency-Key: {key}\r\nContent-Length: {len(said)}\r\n\r\n"
+    )
+    return head.encode() + said
+
+
+def family_seconds(pid: int) -> float:
+    """Return the CPU time of a server and of the processes it made that live."""
+    listed = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+    return cpu_seconds(pid) + sum(cpu_seconds(int(child)) for child in listed)
+
+
+def compared(root: Path, load: Load, *, rounds: int) -> dict[str, object]:
+    """Return the medians of `rounds`, each with its least and its most, of ours on both databases and of the peer."""
+    found: dict[str, list[Round]] = {"sqlite": [], "postgresql": [], "naive": []}
+    with postgresql.server() as server:
+        database = int((server / "data" / "postmaster.pid").read_text().split()[0])
+        os.sched_setaffinity(database, {int(SERVER_CORE)})
+
+        def on_postgresql(run: Callable[[Path, str], Round]) -> Callable[[Path], Round]:
+            return lambda folder: run(folder, asyncio.run(postgresql.new_database(server)))
+
+        ways: dict[str, Callable[[Path], Round]] = {
+            "sqlite": lambda folder: reserves(folder, load),
+            "postgresql": on_postgresql(
+                lambda folder, url: reserves(folder, load, ledger=f'url = "{url}"', database=database)
+            ),
+            "naive": on_postgresql(lambda folder, url: naive(folder, load, url, database)),
+        }
+        for number in range(rounds):
+            for way, run in ways.items():
+                (folder := root / f"{way}-{number}").mkdir()
+                found[way].append(run(folder))
+    return {way: _summed(each) for way, each in found.items()}
+
+
+def _summed(each: Sequence[Round]) -> dict[str, object]:
+    def spread(part: str, figure: str) -> dict[str, float]:
+        figures = sorted(one[part][figure] for one in each)
+        return {"median": median(figures), "least": figures[0], "most": figures[-1]}
+
+    return {part: {figure: spread(part, figure) for figure in each[0][part]} for part in each[0]}
+
+
+def main() -> int:
+    """Measure and print."""
+    parser = argparse.ArgumentParser(prog="bench.till", description=__doc__)
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--buyers", type=int, default=16_000)
+    parser.add_argument("--connections", type=int, default=1000)
+    parser.add_argument("--paced", type=int, default=500, metavar="PER_S", help="reserves a second in the paced parts")
+    asked = parser.parse_args()
+    with tempfile.TemporaryDirectory(prefix="wr-till-") as folder:
+        load = Load(asked.buyers, asked.connections, asked.paced)
+        print(json.dumps(compared(Path(folder), load, rounds=asked.rounds), indent=2))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
