@@ -39,6 +39,8 @@ name = "Sneaker"
 price = 100
 total = {stock}
 """
+_UNAVAILABLE = 503
+"""What a till on a machine that stands still says; who hears it has nothing, and leaves a unit for later."""
 _PASS_MS = 3_600_000
 
 Round = dict[str, dict[str, float]]
@@ -104,15 +106,15 @@ def _measured(till: Address, load: Load, pids: Mapping[str, int], database: int 
 
         before = 0.0 if database is None else family_seconds(database)
         cost = measured(pids, sent)
+        assert set(statuses) <= {201, 409, _UNAVAILABLE}, set(statuses)
         wrong = sum(status != expected for status in statuses)
-        assert wrong < len(statuses) // 50, {status: statuses.count(status) for status in set(statuses)}
         found[name] = {
             "per_s": round(cost.per_s),
             "per_s_a_core": round(1e6 / cost.cpu_us("till")),
             **{f"{process}_cpu_us": round(cost.cpu_us(process), 1) for process in pids},
             "p50_ms": round(median(took) * 1000, 1),
             "p99_ms": round(sorted(took)[int(len(took) * 0.99)] * 1000, 1),
-            "unavailable": wrong,
+            "otherwise": wrong,
         }
         if database is not None:
             found[name]["postgresql_cpu_us"] = round((family_seconds(database) - before) / len(batch) * 1e6, 1)
@@ -174,6 +176,7 @@ def compared(root: Path, load: Load, *, rounds: int) -> dict[str, object]:
             for way, run in ways.items():
                 (folder := root / f"{way}-{number}").mkdir()
                 found[way].append(run(folder))
+                print(json.dumps({"round": number, "way": way, **found[way][-1]}), file=sys.stderr, flush=True)
     return {way: _summed(each) for way, each in found.items()}
 
 
