@@ -36,7 +36,7 @@ async def test_a_fresh_pass_goes_by_and_one_that_grows_old_is_renewed(shop: Site
     ((name, cookie),) = inside(shop).answered(NOBODY, "drop", pass_of(shop, 100), "unknown")
 
     assert name == "Set-Cookie"
-    assert cookie.startswith("wr_drop_pass=.")
+    assert cookie.startswith("wr_drop_pass=W")
     assert "Max-Age=300;" in cookie
 
 
