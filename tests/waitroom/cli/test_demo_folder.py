@@ -44,9 +44,7 @@ def test_the_room_is_what_was_wished(tmp_path: Path) -> None:
     room = found.rooms[0]
     event = room.events[0]
     assert (room.name, room.queueing_method) == ("drop", "random")
-    assert room.paths == ("/drop/", "/checkout/", "/sales/drop/waitlist"), (
-        "who waits for stock is known by their pass"
-    )
+    assert room.paths == ("/drop/", "/checkout/", "/sales/drop/waitlist"), "who waits for stock is known by their pass"
     assert (room.new_users_per_minute, room.total_active_users, room.challenge.difficulty) == (300, 50, 12)
     assert (event.prequeue_start_time_ms < NOW_MS, event.event_start_time_ms) == (True, NOW_MS + 8000)
     assert (str(found.edge.listen), str(found.ops.listen)) == ("127.0.0.1:18080", "127.0.0.1:18081")
