@@ -1,14 +1,17 @@
 """Take the ports that processes share, before they start."""
 
 import errno
+import secrets
 import socket
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 
 from waitroom.kernel.errors import ConfigFault
 from waitroom.kernel.units import Address
 
 _BACKLOG = 1024
+_LOWEST, _PORTS, _TRIES = 20_000, 12_000, 1_000
 _WHY = {
     errno.EADDRINUSE: "is taken by another program; stop that one, or choose another port",
     errno.EACCES: "needs more rights than this user has; choose a port above 1023",
@@ -63,7 +66,14 @@ class Place:
 
 
 def free_loopback() -> Address:
-    """Return a loopback address that nobody listens on now."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return Address("127.0.0.1", probe.getsockname()[1])
+    """Return a loopback address that nobody listens on now.
+
+    Its port is none of those that Linux gives to who connects (from 32768 on): one of our own connections could take it
+    before we listen.
+    """
+    for _ in range(_TRIES):
+        address = Address("127.0.0.1", _LOWEST + secrets.randbelow(_PORTS))
+        with socket.socket() as probe, suppress(OSError):
+            probe.bind((address.host, address.port))
+            return address
+    raise ConfigFault(["no port of this machine is free"])
