@@ -19,7 +19,7 @@ async function reserve(form, tries = 0) {
   told.textContent = "Somebody was faster: the last one went a moment ago. Nothing was charged.";
   told.hidden = false;
   say(told.textContent);
-  const { data: found } = await read("/sales/" + shop);
+  const { data: found } = await read("/sales/" + shop).catch(() => ({ data: { state: page.state, skus: [{ sku }] } }));
   for (const item of found.skus) show(item.sku === sku ? { ...item, available: 0 } : item, found.state);
   const next = box.querySelector("form:not([hidden]) button:enabled");
   if (next) next.focus();

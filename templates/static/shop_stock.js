@@ -8,7 +8,7 @@ function show(item, state) {
   const isOpen = state === "ACTIVE" || state === "SOLD_OUT", isGone = item.available === 0;
   box.querySelector("[data-available]").textContent = item.available.toLocaleString("en");
   box.querySelector("meter").value = item.available;
-  box.querySelector("[data-waited-for]").textContent = item.waited_for ? many(item.waited_for, "unit is", "units are") + " waited for already." : "Nobody waits yet.";
+  if ("waited_for" in item) box.querySelector("[data-waited-for]").textContent = item.waited_for ? many(item.waited_for, "unit is", "units are") + " waited for already." : "Nobody waits yet.";
   if (buy.hasAttribute("aria-busy") || waiting.dataset.sent) return;
   const had = box.contains(document.activeElement), wasGone = buy.textContent === "Sold out";
   buy.disabled = isGone || !isOpen;
