@@ -15,12 +15,13 @@ _LONGEST_REMEMBERED = 512
 """A line that browsers repeat is read once; what is about one visitor is not remembered."""
 
 _VISIBLE = bytes(range(0x20, 0x7F))
-_LINE_ENDS = [b"\r\n" * count for count in range(_MOST_LINES + 1)]
+_LINE_ENDS = [b"\r\n" * count for count in range(_MOST_LINES)]
 _METHODS = {b"GET": "GET", b"HEAD": "HEAD"}
 _POST = {b"POST": "POST"}
 _LENGTH = re.compile(r"[0-9]{1,4}")
 MOST_BODY_BYTES = 4096
-_TOKEN = re.compile(rb"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
+TOKEN = re.compile(rb"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
+"""What a header may be called (RFC 9110 §5.6.2)."""
 _HOST = re.compile(r"(?:[A-Za-z0-9._~-]{1,253}|\[[0-9A-Fa-f:.]{2,45}\])(?::[0-9]{1,5})?")
 
 _READ = {
@@ -143,11 +144,17 @@ def plain_post(data: bytes) -> tuple[Head, bytes] | None:
     return (head, body) if len(body) == size <= MOST_BODY_BYTES else None
 
 
-def plain_fields(text: bytes) -> Fields | None:
-    """Return the header lines of `text`; None where they are not plain."""
+def plain_lines(text: bytes) -> list[bytes] | None:
+    """Return the lines of `text`; None where they are many, or hold anything but visible ASCII and blanks."""
     lines = text.split(b"\r\n")
     ends = len(lines) - 1
-    if ends >= _MOST_LINES or text.translate(None, _VISIBLE) != _LINE_ENDS[ends]:
+    return None if ends >= _MOST_LINES or text.translate(None, _VISIBLE) != _LINE_ENDS[ends] else lines
+
+
+def plain_fields(text: bytes) -> Fields | None:
+    """Return the header lines of `text`; None where they are not plain."""
+    lines = plain_lines(text)
+    if lines is None:
         return None
     headers = Named()
     known = _known.get
@@ -163,7 +170,7 @@ def plain_fields(text: bytes) -> Fields | None:
 def _learn(line: bytes) -> tuple[str, str]:
     """Return the name and value of a header line that is read here; `_PLAIN` for any other, `_ODD` for what is not."""
     raw, colon, rest = line.partition(b":")
-    if not colon or not _TOKEN.fullmatch(raw):
+    if not colon or not TOKEN.fullmatch(raw):
         return _ODD
     low, value = raw.lower(), rest.strip().decode("ascii")
     found = _meaning(low, value)

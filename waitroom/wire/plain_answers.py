@@ -7,15 +7,12 @@ without anything meant for us. What becomes of its headers is what `proxy/header
 import re
 
 from waitroom.proxy.headers import client_headers
+from waitroom.rules.heads import TOKEN, plain_lines
 
 _LONGEST = 16_384
-_MOST_LINES = 100
 _REMEMBERED, _LONGEST_REMEMBERED = 4096, 512
 _MOST_KEEP_ALIVES = 64
-_VISIBLE = bytes(range(0x20, 0x7F))
-_LINE_ENDS = [b"\r\n" * count for count in range(_MOST_LINES + 1)]
 _STATUS = re.compile(rb"HTTP/1\.1 ([2-5][0-9]{2}) ([ -~]*)")
-_TOKEN = re.compile(rb"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 _LENGTH = re.compile(rb"[0-9]{1,15}")
 _WITHOUT_BODY = frozenset({204, 304})
 _NOT_PLAIN = frozenset({b"transfer-encoding", b"upgrade"})
@@ -55,10 +52,8 @@ def plain_answer(data: bytes) -> PlainAnswer | None:
     end = data.find(b"\r\n\r\n", 0, _LONGEST)
     if end < 0:
         return None
-    text = data[:end]
-    lines = text.split(b"\r\n")
-    ends = len(lines) - 1
-    if ends > _MOST_LINES or text.translate(None, _VISIBLE) != _LINE_ENDS[ends]:
+    lines = plain_lines(data[:end])
+    if lines is None:
         return None
     status = _known_statuses.get(lines[0]) or _learn_status(lines[0])
     del lines[0]
@@ -75,7 +70,7 @@ def _learn(line: bytes) -> bytes | int | None:
     name, colon, rest = line.partition(b":")
     low, value = name.lower(), rest.strip()
     found: bytes | int | None
-    if not colon or not _TOKEN.fullmatch(name) or _is_odd(low, value):
+    if not colon or not TOKEN.fullmatch(name) or _is_odd(low, value):
         found = None
     elif low == b"content-length":
         found = int(value) if _LENGTH.fullmatch(value) else None
