@@ -92,7 +92,7 @@ CHROMIUM_FLAGS = [
 ]
 
 
-async def eventually(claim: object, *, within_s: float = 10) -> None:
+async def eventually(claim: object, *, within_s: float = 60) -> None:
     """Wait until `claim()` is true: for what another process does."""
     assert callable(claim)
     async with asyncio.timeout(within_s):

@@ -24,7 +24,7 @@ from waitroom.wire.serving import Served
 
 GET = b"GET / HTTP/1.1\r\nHost: shop.example\r\n\r\n"
 LAST_GET = b"GET / HTTP/1.1\r\nHost: shop.example\r\nConnection: close\r\n\r\n"
-LIMIT_S = 30
+LIMIT_S = 60
 
 Answer = Callable[[web.Request], Awaitable[web.StreamResponse]]
 

@@ -129,7 +129,7 @@ class Till:
 
     async def quiet(self) -> None:
         """Wait until nothing is between two steps."""
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(60):
             while under_way := self.saga._errands._tasks | self.counter._errands._tasks:
                 await asyncio.wait(under_way)
 

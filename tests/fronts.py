@@ -45,7 +45,7 @@ class Site:
         head = [f"{method} {target} HTTP/1.1", f"Host: 127.0.0.1:{self.port}", "Connection: close", *length, *lines]
         writer.write("\r\n".join([*head, "", ""]).encode() + body)
         try:
-            async with asyncio.timeout(30):
+            async with asyncio.timeout(60):
                 return await reader.read(-1)
         finally:
             writer.close()
@@ -195,7 +195,7 @@ def _arguments(kind: str, file: Path, folder: Path) -> list[str]:
 
 
 async def _listening(port: int, process: "subprocess.Popen[bytes]", log: Path) -> None:
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(60):
         while True:
             assert process.poll() is None, log.read_text("utf-8", "replace")
             try:

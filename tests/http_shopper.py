@@ -117,7 +117,7 @@ class HttpShopper:
             self.token = answer.body["pass"]
         return answer
 
-    def wait_for_turn(self, *, within_s: float = 20) -> Answer:
+    def wait_for_turn(self, *, within_s: float = 60) -> Answer:
         """Follow the pulse until we are called, then come in."""
         late_s = time.monotonic() + within_s
         while time.monotonic() < late_s:
@@ -144,7 +144,7 @@ class HttpShopper:
         body = {"reservation_id": reservation_id, "payment": payment}
         return self.post("/checkout/commit", body, key=key or secrets.token_hex(8))
 
-    def settled(self, order_id: str, *, within_s: float = 20) -> dict[str, Any]:
+    def settled(self, order_id: str, *, within_s: float = 60) -> dict[str, Any]:
         """Follow an order until it is paid, or not."""
         late_s = time.monotonic() + within_s
         while time.monotonic() < late_s:

@@ -148,7 +148,7 @@ class Edge:
         """Send bytes, return all that comes back until the edge closes."""
         reader, writer = await self.open()
         writer.write(request)
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(60):
             return await reader.read(-1)
 
     def leave(self) -> None:
@@ -159,7 +159,7 @@ class Edge:
         """Send bytes, return the head of the answer."""
         reader, writer = await self.open()
         writer.write(request)
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(60):
             return await reader.readuntil(b"\r\n\r\n")
 
     async def get(self, target: bytes = b"/", *headers: bytes, method: bytes = b"GET") -> bytes:

@@ -67,7 +67,7 @@ def server() -> Iterator[Path]:
 async def new_database(folder: Path, now_ms: int | None = None) -> str:
     """Return the address of an empty database whose clock, if wanted, stands at `now_ms`."""
     name = f"till_{next(_SERIAL)}"
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(60):
         connection = await _connected(folder, "postgres")
         await connection.execute(f"CREATE DATABASE {name}")
         await connection.close()

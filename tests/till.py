@@ -114,7 +114,7 @@ class Shopper:
     async def order(self, order_id: str) -> dict[str, Any]:
         return (await self.get(f"/checkout/orders/{order_id}")).body
 
-    async def settled(self, order_id: str, *wanted: str, within_s: float = 20) -> dict[str, Any]:
+    async def settled(self, order_id: str, *wanted: str, within_s: float = 60) -> dict[str, Any]:
         """Return the order once its status is one of `wanted` (default: anything but paying)."""
         async with asyncio.timeout(within_s):
             while True:

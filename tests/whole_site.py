@@ -174,7 +174,7 @@ def read(url: str, sent: bytes | None = None, headers: Mapping[str, str] | None 
     return {}
 
 
-def until(claim: Callable[[], object], *, within_s: float = 15, every_s: float = 0.05) -> None:
+def until(claim: Callable[[], object], *, within_s: float = 60, every_s: float = 0.05) -> None:
     """Wait until `claim()` is true: for what other processes do."""
     late_s = time.monotonic() + within_s
     while not claim():

@@ -352,7 +352,7 @@ async def test_bytes_that_are_no_http_end_with_a_word_or_in_silence(
             writer.write(data + end)
             writer.write_eof()
             try:
-                async with asyncio.timeout(10):
+                async with asyncio.timeout(60):
                     answer = await reader.read(-1)
             except ConnectionResetError:
                 answer = b""

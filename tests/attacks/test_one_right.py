@@ -103,7 +103,7 @@ async def test_after_redis_lost_who_came_in_a_ticket_is_the_shopper_it_was(sale:
     assert await sale.reserve(await sale.claim(ticket), LIMIT) == "held"
     await redis.client.flushdb()
     again = await sale.claim(ticket)
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         while (outcome := await sale.reserve(again)) == "store-unavailable":  # until the till has put its stock back
             await asyncio.sleep(0.05)
 
@@ -114,7 +114,7 @@ async def test_after_redis_lost_who_came_in_a_ticket_is_the_shopper_it_was(sale:
 async def test_who_lapsed_and_returned_has_one_right(tmp_path: Path, redis: ScriptRunner, valkey_url: str) -> None:
     async with gated(tmp_path, redis, valkey_url, claim_window="1s", new_users_per_minute=60_000.0) as sale:
         ticket = await joined(sale)
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(60):
             while not (await _ticked(sale)).lapsed:  # Redis's own clock decides
                 await asyncio.sleep(0.05)
         standing = await (await sale.room.get(f"{QUEUE}/status", headers=as_app(ticket))).json()

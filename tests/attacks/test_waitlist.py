@@ -34,7 +34,7 @@ async def give_back(till: Shop, name: str) -> None:
 
 
 async def until(till: Shop, name: str, status: str) -> None:
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         while (await till.shopper(name).get(LIST)).body["status"] != status:
             await asyncio.sleep(0.02)
 

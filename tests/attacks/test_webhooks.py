@@ -31,7 +31,7 @@ async def till(
 
 async def charged(till: Shop) -> list[dict[str, Any]]:
     """Return the charges at the gateway, once there are some."""
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         while not (found := await till.charges()):
             await asyncio.sleep(0.02)
     return found

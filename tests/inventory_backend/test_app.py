@@ -56,7 +56,7 @@ async def test_it_serves_until_it_is_asked_to_stop(tmp_path: Path, redis_url: st
     chosen = config(tmp_path, redis_url)
     server = chosen.server.model_copy(update={"listen": Address("127.0.0.1", unused_tcp_port)})
     running = asyncio.gather(run(chosen.model_copy(update={"server": server}), SIGNER, SystemClock()))
-    async with aiohttp.ClientSession() as session, asyncio.timeout(20):
+    async with aiohttp.ClientSession() as session, asyncio.timeout(60):
         while True:
             try:
                 async with session.get(f"http://127.0.0.1:{unused_tcp_port}/readyz") as answer:

@@ -59,7 +59,7 @@ async def till(file: Path) -> AsyncIterator[asyncio.subprocess.Process]:
 
 
 async def ready(session: aiohttp.ClientSession, url: str) -> None:
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(60):
         while True:
             try:
                 async with session.get(f"{url}/readyz") as answer:
@@ -142,7 +142,7 @@ async def test_killed_in_the_middle_of_a_payment_it_goes_on_after_the_restart(
         try:
             async with till(file):
                 await ready(session, url)
-                assert (await alice.settled(order, "paid", within_s=40))["reservation_id"] == rid
+                assert (await alice.settled(order, "paid"))["reservation_id"] == rid
                 async with session.get(f"http://127.0.0.1:{gateway_port}/v1/payment_intents") as answer:
                     assert [one["status"] for one in (await answer.json())["data"]] == ["succeeded"]
         finally:

@@ -59,7 +59,7 @@ def reporting(ledger: Ledger, session: aiohttp.ClientSession, url: str, clock: F
 async def becomes(edge: Front, phase: str, **units: int) -> None:
     """Wait until the room stands like that: the till's own job tells it."""
     wanted = phase, {"left": 0, "held": 0} | units
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         while (found := await seen(edge)) != wanted:
             assert found[0] == "idle", found
             await asyncio.sleep(0.05)

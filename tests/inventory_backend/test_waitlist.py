@@ -32,7 +32,7 @@ async def mine(drop: Shop) -> str:
 
 async def until(shopper: Shopper, status: str) -> Answer:
     """Return the standing once it is `status`."""
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         while (found := await shopper.get(LIST)).body["status"] != status:
             await asyncio.sleep(0.02)
     return found
@@ -91,7 +91,7 @@ async def test_the_unit_is_never_seen_free_between_its_owners(drop: Shop, redis:
 
     assert seen == {"0"}
     await delete(drop.shopper(names[-1]))
-    async with asyncio.timeout(20):  # nobody waits any more: it is free for everybody
+    async with asyncio.timeout(60):  # nobody waits any more: it is free for everybody
         while (await drop.shopper("new").reserve()).status != 201:
             await asyncio.sleep(0.02)
 

@@ -127,7 +127,7 @@ def test_workers_die_again_and_again_under_a_crowd(line: WholeSite, new_shoppers
     wait_for_two_workers(line, without=0)
 
 
-def stubborn(step: Callable[[], T], *, within_s: float = 20) -> T:
+def stubborn(step: Callable[[], T], *, within_s: float = 60) -> T:
     """Try a step again while connections break; everything here may be asked twice."""
     late_s = time.monotonic() + within_s
     while True:
@@ -156,7 +156,7 @@ def test_the_till_dies_in_the_middle_of_a_checkout(line: WholeSite, new_shoppers
     assert refused.kind
     assert "refused" not in str(refused.body), "what went wrong inside is for the log"
     until(lambda: line.pids("inventory_backend -c") and dead not in line.pids("inventory_backend -c"))
-    until(lambda: read(f"{line.url}/sales/drop"), within_s=20)
+    until(lambda: read(f"{line.url}/sales/drop"))
     assert paying.settled(placed["order_id"])["status"] == "paid"
     kept = holding.get(f"/checkout/reservations/{held['reservation_id']}")
     assert (kept.status, kept.body["status"]) == (200, "held")
@@ -207,7 +207,7 @@ def test_valkey_hangs_then_dies_and_nobody_notices_but_newcomers(line: WholeSite
         os.kill(valkey, signal.SIGKILL)
     everything_cheap_still_works(line, inside, waiting[0], may_be_back=True)
 
-    until(lambda: read(f"{line.url}/.waitroom/readyz") and line.ops().get("phase") == "paused", within_s=30)
+    until(lambda: read(f"{line.url}/.waitroom/readyz") and line.ops().get("phase") == "paused")
     until(lambda: waiting[0].get(f"{OWN}/queue/status").status == 200)
     assert [place(shopper) for shopper in waiting] == before
     assert line.pulse()["generation"] == generation, "it was on disk"
@@ -301,7 +301,7 @@ def test_told_to_stop_it_lets_everybody_finish() -> None:
         os.kill(supervisor_of(site), signal.SIGTERM)
         for one in asking:
             one.result(20)
-        until(lambda: processes(site.home) == {}, within_s=20)
+        until(lambda: processes(site.home) == {})
         assert time.monotonic() - begun_s < 15
         shopper.close()
 

@@ -61,7 +61,7 @@ FRONTS = pytest.mark.parametrize("question", [traefik, envoy])
 async def said(gate: Front, lines: list[str]) -> tuple[int, dict[str, str], bytes]:
     reader, writer = await asyncio.open_connection("127.0.0.1", gate.client.port)
     writer.write("\r\n".join([*lines, "Connection: close", "", ""]).encode())
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(60):
         head, _, body = (await reader.read(-1)).partition(b"\r\n\r\n")
     writer.close()
     first, *rest = head.decode().split("\r\n")

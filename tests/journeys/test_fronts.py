@@ -189,7 +189,7 @@ async def test_a_websocket_passes_for_who_is_inside_and_for_nobody_else(
         reader, writer = await asyncio.open_connection("127.0.0.1", shop.port)
         head = ["GET /drop/ws HTTP/1.1", f"Host: 127.0.0.1:{shop.port}", "Connection: Upgrade", *upgrade]
         writer.write("\r\n".join([*head, "", ""]).encode())
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(60):
             refused = await reader.readuntil(b"\r\n\r\n")
         writer.close()
         assert refused.startswith(b"HTTP/1.1 503 ")
@@ -197,7 +197,7 @@ async def test_a_websocket_passes_for_who_is_inside_and_for_nobody_else(
 
         reader, writer = await asyncio.open_connection("127.0.0.1", shop.port)
         writer.write("\r\n".join([*head, f"Cookie: {cookie_of(shopper)}", "", ""]).encode())
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(60):
             switched = await reader.readuntil(b"\r\n\r\n")
             assert switched.startswith(b"HTTP/1.1 101 "), switched
             writer.write(b"hello")

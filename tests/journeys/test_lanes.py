@@ -48,7 +48,7 @@ async def test_guests_overtake_by_weight_while_the_line_moves_and_no_place_rises
         await shop.tick()
         seen = [await places(shop, tickets)]
         await rooms.control("drop", Change(ChangeKind.RESUME), who="ann")
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(60):
             while (lanes := (await pulse(shop))["lanes"])["priority"]["called"] < len(guests):
                 seen.append(await places(shop, tickets))
                 await asyncio.sleep(0.05)

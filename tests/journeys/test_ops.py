@@ -133,7 +133,7 @@ def test_a_change_is_in_the_first_pulse_that_each_worker_makes_after_it(
     entry = restored.ops("audit")["entries"][0]
     assert (entry["what"], entry["why"], entry["who"]) == (what, "because", "operator (127.0.0.0/24)")
     for watcher in watching:
-        until(partial(watcher.look, entry["at_ms"]), within_s=30)
+        until(partial(watcher.look, entry["at_ms"]))
         assert holds(watcher.shopper.get(f"{OWN}/pulse").body), f"worker {watcher.worker} goes on as before"
         assert all(holds(pulse) for pulse in watcher.after), f"worker {watcher.worker} was late"
 
@@ -154,20 +154,20 @@ def test_who_is_inside_or_comes_meets_a_change_on_every_worker(restored: WholeSi
         return is_so
 
     restored.ops("cap", {"total_active_users": 0})
-    until(everywhere({}, 503, "waiting"), within_s=30)
+    until(everywhere({}, 503, "waiting"))
     restored.ops("open-all", {"for_s": 600})
-    until(everywhere({}, 200), within_s=30)
+    until(everywhere({}, 200))
     restored.ops("resume", {})
-    until(everywhere({}, 503, "waiting"), within_s=30)
+    until(everywhere({}, 503, "waiting"))
     restored.ops("close", {})
-    until(everywhere(inside.cookies, 503, "closed"), within_s=30)
+    until(everywhere(inside.cookies, 503, "closed"))
     restored.ops("resume", {})
-    until(everywhere(inside.cookies, 200), within_s=30)
+    until(everywhere(inside.cookies, 200))
     restored.ops("revoke", {"session": inside.ticket["ticket_id"], "why": "a shared pass"})
-    until(everywhere(inside.cookies, 503, "waiting"), within_s=30)
+    until(everywhere(inside.cookies, 503, "waiting"))
     assert everywhere(other.cookies, 200)()
     restored.ops("revoke-all", {})
-    until(everywhere(other.cookies, 503, "waiting"), within_s=30)
+    until(everywhere(other.cookies, 503, "waiting"))
 
     told = [(entry["what"], entry["value"]) for entry in restored.ops("audit")["entries"][:7]]
     assert [what for what, _ in told] == ["revoke-all", "revoke", "resume", "close", "resume", "open-all", "cap"]
@@ -186,7 +186,7 @@ def test_the_rate_is_what_lets_people_in(restored: WholeSite, new_shopper: NewSh
 
     assert ctl(restored, "rate", "drop", "60000").returncode == 0
 
-    until(lambda: restored.ops()["waiting"] == 0, within_s=2)
+    until(lambda: restored.ops()["waiting"] == 0, within_s=15)
 
 
 def test_the_cap_is_what_holds_people_back(restored: WholeSite, new_shopper: NewShopper) -> None:
@@ -239,7 +239,7 @@ def test_end_is_the_end_for_who_waits_and_not_for_who_is_inside(restored: WholeS
     until(lambda: restored.pulse()["phase"] == "ended")
     refused = waiting.claim()
     assert (refused.status, refused.kind) == (410, "ended")
-    until(lambda: new_shopper().post(f"{OWN}/challenge").status == 410, within_s=2)
+    until(lambda: new_shopper().post(f"{OWN}/challenge").status == 410)
     assert inside.buy()["status"] == "paid"
     assert ctl(restored, "resume", "drop").returncode == 0
     until(lambda: restored.pulse()["phase"] == "open")

@@ -267,9 +267,9 @@ async def test_on_a_hangup_what_changed_is_replaced_and_the_new_one_serves_befor
     new = [till, serving(book, "edge", SERVES + "#"), serving(book, "more")]
     before = [till, serving(book, "edge"), serving(book, "surplus")]
     async with renewing(*before, wanted=lambda: (new, lambda: taken_over.append(True))):
-        await eventually(lambda: len(told(book, "started")) == 3, within_s=30)
+        await eventually(lambda: len(told(book, "started")) == 3)
         os.kill(os.getpid(), signal.SIGHUP)
-        await eventually(lambda: sorted(told(book, "stopped")) == ["edge", "surplus"], within_s=30)
+        await eventually(lambda: sorted(told(book, "stopped")) == ["edge", "surplus"])
 
         assert sorted(told(book, "started")) == ["edge", "edge", "more", "surplus", "till"]
         assert taken_over == [True]
@@ -282,11 +282,11 @@ async def test_what_does_not_come_up_changes_nothing(book: Path, caplog: pytest.
     before = [serving(book, "one"), serving(book, "two")]
     new = [serving(book, "one", SERVES + "#"), serving(book, "two", DIES)]
     async with renewing(*before, wanted=lambda: (new, lambda: pytest.fail("taken over"))) as supervised:
-        await eventually(lambda: all(keeper.is_up for keeper in supervised._keepers), within_s=30)
+        await eventually(lambda: all(keeper.is_up for keeper in supervised._keepers))
         os.kill(os.getpid(), signal.SIGHUP)
-        await eventually(lambda: told(book, "stopped").count("one") == 2, within_s=30)
+        await eventually(lambda: told(book, "stopped").count("one") == 2)
 
-        await eventually(lambda: len(supervised._keepers) == 2, within_s=30)
+        await eventually(lambda: len(supervised._keepers) == 2)
         assert all(keeper.program in before for keeper in supervised._keepers)
         assert "two" not in told(book, "stopped")
         assert "new settings refused, the old ones go on" in caplog.text
@@ -304,12 +304,12 @@ async def test_settings_that_are_wrong_are_told_and_the_next_may_be_right(
         return answer
 
     async with renewing(serving(book, "edge"), wanted=wanted) as supervised:
-        await eventually(lambda: all(keeper.is_up for keeper in supervised._keepers), within_s=30)
+        await eventually(lambda: all(keeper.is_up for keeper in supervised._keepers))
         os.kill(os.getpid(), signal.SIGHUP)
         await eventually(lambda: "new settings refused" in caplog.text)
         assert told(book, "hung-up") == []
         os.kill(os.getpid(), signal.SIGHUP)
-        await eventually(lambda: told(book, "hung-up") == ["edge"], within_s=30)
+        await eventually(lambda: told(book, "hung-up") == ["edge"])
 
         assert told(book, "started") == ["edge"]
 
@@ -317,9 +317,9 @@ async def test_settings_that_are_wrong_are_told_and_the_next_may_be_right(
 async def test_the_end_may_come_while_something_is_replaced(book: Path) -> None:
     silent = serving(book, "edge", LIVES)
     async with renewing(serving(book, "edge"), wanted=lambda: ([silent], lambda: None)):
-        await eventually(lambda: len(told(book, "started")) == 1, within_s=30)
+        await eventually(lambda: len(told(book, "started")) == 1)
         os.kill(os.getpid(), signal.SIGHUP)
-        await eventually(lambda: len(told(book, "started")) == 2, within_s=30)
+        await eventually(lambda: len(told(book, "started")) == 2)
     assert not any(is_alive(pid) for pid in pids(book))
 
 

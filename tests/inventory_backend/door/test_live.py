@@ -38,7 +38,7 @@ async def watching(drop: Shop, stack: AsyncExitStack) -> aiohttp.ClientResponse:
 
 async def told(stream: aiohttp.ClientResponse) -> str:
     """Return the next block of a stream; empty at its end."""
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):
         block = b""
         while line := await stream.content.readline():
             block += line
@@ -57,7 +57,7 @@ async def sneakers(stream: aiohttp.ClientResponse) -> int:
 
 async def everything(reader: asyncio.StreamReader) -> None:
     """Read for ever, but begin only when it is too late."""
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         while REGISTRY.get_sample_value("waitroom_till_streams"):
             await asyncio.sleep(0.02)
         while True:
@@ -160,7 +160,7 @@ async def test_all_end_in_order_when_the_till_stops(tmp_path: Path, redis_url: s
     chosen = few(tmp_path, redis_url)
     server = chosen.server.model_copy(update={"listen": Address("127.0.0.1", unused_tcp_port)})
     running = asyncio.gather(run(chosen.model_copy(update={"server": server}), SIGNER, SystemClock()))
-    async with aiohttp.ClientSession() as session, asyncio.timeout(20):
+    async with aiohttp.ClientSession() as session, asyncio.timeout(60):
         stream = None
         while stream is None:
             try:

@@ -209,7 +209,7 @@ async def test_on_the_narrowest_screen_nothing_sticks_out(
 
 
 async def _offer(till: Shop, name: str) -> dict[str, Any]:
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         while (found := (await till.shopper(name).get("/sales/drop/waitlist")).body)["status"] != "offered":
             await asyncio.sleep(0.02)
     return dict(found["offer"])

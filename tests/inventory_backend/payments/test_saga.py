@@ -56,7 +56,7 @@ class Till:
         await self.quiet()
 
     async def quiet(self) -> None:
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(60):
             while self.saga._in_hand:
                 await asyncio.sleep(0.005)
 

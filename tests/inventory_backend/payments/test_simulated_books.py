@@ -85,7 +85,7 @@ async def test_a_gateway_killed_in_mid_flight_charges_once_and_refunds_once(
         return await asyncio.create_subprocess_exec(sys.executable, "-m", MODULE, *given)
 
     async def asked(session: aiohttp.ClientSession, path: str, form: dict[str, str], key: str) -> dict[str, Any]:
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(60):
             while True:
                 with suppress(aiohttp.ClientError):
                     headers = {"Idempotency-Key": key}

@@ -50,7 +50,7 @@ async def commit(shopper: Shopper, rid: str, method: str) -> str:
 
 
 async def eventually_refunded(till: Shop) -> None:
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         while not (await till.refunds()):
             await asyncio.sleep(0.05)
 

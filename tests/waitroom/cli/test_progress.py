@@ -9,6 +9,7 @@ from aiohttp import web
 from aiohttp.test_utils import BaseTestServer, TestServer
 from rich.console import Console
 
+from tests.conftest import eventually
 from waitroom.cli.progress import Figures, Watch, drawn, told
 from waitroom.kernel.clock import SystemClock
 
@@ -25,7 +26,11 @@ ROOM = {
 SALE = {"skus": [{"sku": "sneaker", "available": 37, "total": 100}]}
 
 
+ASKED = web.AppKey("asked", list[str])
+
+
 async def _room(request: web.Request) -> web.Response:
+    request.app[ASKED].append(request.path)
     if request.headers.get("Authorization") != "Bearer the-token":
         raise web.HTTPUnauthorized
     return web.json_response(ROOM)
@@ -35,10 +40,17 @@ async def _sale(request: web.Request) -> web.Response:
     return web.json_response(SALE)
 
 
-def site() -> BaseTestServer:
+def site(asked: list[str] | None = None) -> BaseTestServer:
     app = web.Application()
+    app[ASKED] = asked if asked is not None else []
     app.add_routes([web.get("/api/rooms/drop", _room), web.get("/sales/drop", _sale)])
     return TestServer(app)
+
+
+async def stopped(shown: asyncio.Task[None]) -> None:
+    shown.cancel()
+    with suppress(asyncio.CancelledError):
+        await shown
 
 
 def watch(server: BaseTestServer, token: str = "the-token") -> Watch:
@@ -59,11 +71,11 @@ async def test_figures_that_cannot_be_had_are_none() -> None:
 
 
 async def test_a_log_gets_a_line_when_something_changed() -> None:
-    output = io.StringIO()
-    async with site() as server:
-        with suppress(TimeoutError):
-            async with asyncio.timeout(1.3):
-                await watch(server).show(SystemClock(), Console(file=output, width=200))
+    output, asked = io.StringIO(), list[str]()
+    async with site(asked) as server:
+        shown = asyncio.create_task(watch(server).show(SystemClock(), Console(file=output, width=200)))
+        await eventually(lambda: len(asked) > 2)
+        await stopped(shown)
 
     assert output.getvalue().splitlines() == [
         "prequeue, opens in 12 s: 188 waiting, 0 called, 0 inside, 0 admitted, 63 of 100 sold or held"
@@ -72,13 +84,13 @@ async def test_a_log_gets_a_line_when_something_changed() -> None:
 
 async def test_a_terminal_shows_the_bar_and_is_left_clean() -> None:
     output = io.StringIO()
+    terminal = Console(file=output, force_terminal=True, width=100)
     async with site() as server:
-        with suppress(TimeoutError):
-            async with asyncio.timeout(0.8):
-                await watch(server).show(SystemClock(), Console(file=output, force_terminal=True, width=100))
+        shown = asyncio.create_task(watch(server).show(SystemClock(), terminal))
+        await eventually(lambda: "63 of 100 sold or held" in output.getvalue())
+        await stopped(shown)
 
     assert "188 " in output.getvalue()
-    assert "63 of 100 sold or held" in output.getvalue()
 
 
 def test_one_line_says_it_all() -> None:

@@ -146,11 +146,11 @@ async def test_a_room_serves_until_it_is_told_to_stop_and_tells_no_secret(tmp_pa
         environment = os.environ | {"WAITROOM_SECRET": "s" * 32}
         serving = await asyncio.create_subprocess_exec(*argv, env=environment, stdout=asyncio.subprocess.PIPE)
         assert serving.stdout is not None
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(60):
             said = [(await serving.stdout.readline()).decode().strip() for _ in range(3)]
 
         serving.terminate()
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(60):
             rest, _ = await serving.communicate()
 
     token = (tmp_path / "token").read_text().strip()

@@ -451,7 +451,7 @@ async def raw(shop: Front, start: str, *lines: str) -> bytes:
     reader, writer = await asyncio.open_connection("127.0.0.1", shop.client.port)
     head = [start, "Host: gate", "Connection: close", *lines, "", ""]
     writer.write("\r\n".join(head).encode())
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(60):
         answer = await reader.read(-1)
     writer.close()
     return answer

@@ -57,7 +57,7 @@ async def test_a_plain_head_is_asked_like_a_whole_request(shop: Site) -> None:
 
 async def test_the_store_ends_a_session_and_the_browser_forgets_the_pass(shop: Site) -> None:
     ((name, cookie),) = inside(shop).answered(NOBODY, "drop", pass_of(shop, 100), "revoke")
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(60):
         while not shop.edge.sessions.is_revoked("drop", "one"):
             await asyncio.sleep(0.001)
 

@@ -312,7 +312,7 @@ async def test_who_missed_the_call_may_ask_once_more_where_they_stand_and_comes_
 
 async def until(shop: Front, *, called: int) -> None:
     """Tick until so many were called."""
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(60):
         while shop.edge.board.get("drop").main.called < called:  # type: ignore[union-attr]  # it was ticked
             await shop.tick()
             await asyncio.sleep(0)

@@ -358,7 +358,7 @@ async def test_the_wait_page_goes_to_return_to_of_this_site_and_nowhere_else(
 async def test_a_reload_goes_on_where_the_solver_was(visitor: BrowserContext, room: FakeRoom) -> None:
     room.terms = Terms(steps=64, difficulty=16)
     page, _ = await opened(visitor, room)
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         while await steps_done(page) < 5:
             await asyncio.sleep(0.02)
     before = await steps_done(page)
@@ -601,7 +601,7 @@ async def test_a_new_generation_presents_the_ticket_again(visitor: BrowserContex
 
     await expect(page.locator("#why")).to_have_text("The waiting room has restarted. Your place is kept.")
     await expect(page.locator("#place")).to_have_text("1,104")
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(60):
         while len(room.calls("queue/status")) == before:
             await asyncio.sleep(0.05)
     assert len(room.calls("queue/register")) == 1
@@ -719,7 +719,7 @@ async def test_another_event_needs_another_ticket(visitor: BrowserContext, room:
 
     room.event = "second"
 
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(60):
         while len(room.tickets) < 2:
             await asyncio.sleep(0.05)
     await expect(page.locator("#place")).to_have_text("1,204")

@@ -35,7 +35,7 @@ async def test_an_answer_that_was_left_unread_ends_its_connection(origin: Origin
     async with connected("store", origin.url, UpstreamLimits(), clock=SystemClock()) as upstream:
         async with upstream.exchange(Ask("GET", "/", [HOST])) as answer:
             assert not answer.is_over
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(60):
             while not origin.closed:
                 await asyncio.sleep(0.005)
 

@@ -39,7 +39,7 @@ async def received() -> Keeper:
     _, writer = await asyncio.open_connection("127.0.0.1", server.sockets[0].getsockname()[1])
     writer.write(SENT)
     writer.close()
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(60):
         await keeper.is_over.wait()
     server.close()
     return keeper

@@ -42,7 +42,7 @@ async def test_what_the_upstream_says_late_is_nobodys_answer(edge: Edge, origin:
     assert edge.forwarder is not None
     (resting,) = edge.forwarder._upstream._pool._resting  # type: ignore[union-attr]  # no health is watched here
     is_done.set()
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(60):
         while resting.is_fit:
             await asyncio.sleep(0.005)
 

@@ -130,7 +130,7 @@ async def test_an_early_answer_reaches_a_visitor_who_is_still_sending(edge: Edge
     reader, writer = await edge.open()
     writer.write(b"POST /early HTTP/1.1\r\n" + HOST + b"Content-Length: 90000\r\n\r\nabc")
 
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(60):
         assert (await reader.readuntil(b"\r\n\r\nno")).startswith(b"HTTP/1.1 401 No\r\n")
     writer.close()
 
@@ -144,7 +144,7 @@ async def test_a_visitor_who_leaves_in_the_middle_of_an_upload_ends_it_at_the_or
         await asyncio.sleep(0.005)
     writer.close()
 
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(60):
         while not origin.closed:
             await asyncio.sleep(0.005)
     assert origin.only().body == b""
@@ -166,7 +166,7 @@ async def test_a_body_that_trickles_is_cut_off_though_it_never_pauses_for_long(
         reader, writer = await slow.open()
         writer.write(b"POST / HTTP/1.1\r\n" + HOST + b"Content-Length: 100000\r\n\r\n")
         answering = asyncio.ensure_future(reader.readuntil(b"\r\n\r\n"))
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(60):
             while not answering.done():
                 writer.write(b"x")
                 await asyncio.sleep(0.01)
@@ -184,5 +184,5 @@ async def test_what_came_in_time_earns_time_for_the_rest(origin: Origin, monkeyp
         await asyncio.sleep(0.3)
         writer.write(b"x")
 
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(60):
             assert (await reader.readuntil(b"\r\n\r\n")).startswith(b"HTTP/1.1 200 ")

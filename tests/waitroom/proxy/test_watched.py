@@ -75,7 +75,7 @@ async def test_waiting_for_a_connection_is_waiting(watched: WatchedUpstream, wat
     origin.scripts[b"/"] = waits
     async with asyncio.TaskGroup() as group:
         first = group.create_task(asked(watched))
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(60):
             while not origin.seen:
                 await asyncio.sleep(0.005)
         with pytest.raises(Refused, match="very busy"):

@@ -78,7 +78,7 @@ async def test_bytes_pass_both_ways_whatever_they_are(edge: Edge, live: Origin) 
     await reader.readuntil(b"\r\n\r\n")
     writer.write(noise)
 
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(60):
         assert await reader.readexactly(len(noise)) == noise
 
 
@@ -161,7 +161,7 @@ async def test_an_upstream_that_vanishes_vanishes_for_the_visitor(edge: Edge, or
     origin.scripts[b"/live"] = vanish
     reader, writer = await edge.open()
     writer.write(handshake())
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(60):
         await reader.readuntil(b"\x81\x02hi")
         heard.set()
 
@@ -174,7 +174,7 @@ async def test_a_visitor_who_vanishes_vanishes_for_the_upstream(edge: Edge, live
     await reader.readuntil(b"\r\n\r\n")
     writer.transport.abort()
 
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(60):
         while not live.closed:
             await asyncio.sleep(0.005)
 
@@ -195,14 +195,14 @@ async def test_the_last_words_of_a_visitor_arrive(edge: Edge, origin: Origin) ->
     writer.write(BYE)
     writer.close()
 
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(60):
         while not origin.closed:
             await asyncio.sleep(0.005)
     assert heard == BYE
 
 
 async def test_a_silent_pair_is_closed(hasty: Edge, live: Origin) -> None:
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(60):
         assert (await hasty.talk(handshake())).startswith(b"HTTP/1.1 101 ")
         while not live.closed:
             await asyncio.sleep(0.005)
@@ -322,7 +322,7 @@ async def _both(edge: Edge, origin: Origin, said: bytes, asked: bytes) -> tuple[
     writer.write(handshake())
     await reader.readuntil(b"\r\n\r\n")
     writer.write(asked)
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(60):
         heard = await reader.read(-1)
         return heard, await told
 
@@ -344,7 +344,7 @@ async def test_a_flood_is_held_back_by_a_visitor_who_does_not_read(origin: Origi
         unread, writer = await edge.open()
         writer.write(handshake())
         await unread.readexactly(10)
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(60):
             while not origin.closed:
                 await asyncio.sleep(0.02)
 

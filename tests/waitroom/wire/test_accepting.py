@@ -236,7 +236,7 @@ async def test_out_of_files_idle_connections_give_way_and_it_goes_on(
             all_files()
             await loop.sock_connect(one_more, ("127.0.0.1", found.port))
             await loop.sock_sendall(one_more, LAST_GET)
-            async with asyncio.timeout(30):
+            async with asyncio.timeout(60):
                 answer = await loop.sock_recv(one_more, 65536)
 
     assert answer.startswith(b"HTTP/1.1 200")

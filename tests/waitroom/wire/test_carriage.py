@@ -39,7 +39,7 @@ def carriages(doors: Doors) -> list[Any]:
 
 
 async def until(claim: Any) -> None:
-    async with asyncio.timeout(15):
+    async with asyncio.timeout(60):
         while not claim():
             await asyncio.sleep(0.001)
 

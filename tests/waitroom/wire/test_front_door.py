@@ -31,7 +31,7 @@ def door_of(doors: Doors) -> FrontDoor:
 
 async def until(claim: object) -> None:
     assert callable(claim)
-    async with asyncio.timeout(15):
+    async with asyncio.timeout(60):
         while not claim():
             await asyncio.sleep(0.001)
 

@@ -14,7 +14,7 @@ from waitroom.wire.lane_connection import LaneConnection, RawHeaders
 from waitroom.wire.plain_answers import PlainAnswer
 
 GET = b"GET / HTTP/1.1\r\nHost: shop.example\r\n\r\n"
-LIMIT_S = 30
+LIMIT_S = 60
 
 
 @dataclass

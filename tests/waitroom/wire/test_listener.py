@@ -127,7 +127,7 @@ async def test_a_client_that_sends_no_more_is_answered(slow: tuple[Slow, int]) -
     reader, writer = await say(port, POST + b"hi")
     handler.may_answer.set()
 
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(60):
         assert (await reader.read(-1)).endswith(b"\r\n\r\nhi")  # and then the connection ends
     writer.close()
 
@@ -137,7 +137,7 @@ async def test_each_of_several_requests_is_answered_when_no_more_follow(slow: tu
     reader, writer = await say(port, (POST + b"hi") * 3)
     handler.may_answer.set()
 
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(60):
         assert (await reader.read(-1)).count(b"HTTP/1.1 200 OK") == 3
     writer.close()
 
@@ -148,7 +148,7 @@ async def test_who_has_left_is_not_waited_for_long(slow: tuple[Slow, int], monke
     _, writer = await say(port, POST + b"hi")
     writer.close()
 
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(60):
         await handler.was_cancelled.wait()
 
 
@@ -157,7 +157,7 @@ async def test_who_leaves_within_a_body_has_left(slow: tuple[Slow, int], monkeyp
     handler, port = slow
     reader, writer = await say(port, POST + b"h")
 
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(60):
         assert await reader.read(-1) == b""
     writer.close()
     assert not handler.may_answer.is_set()
@@ -167,7 +167,7 @@ async def test_who_says_nothing_at_all_is_let_go(port: int, monkeypatch: pytest.
     monkeypatch.setattr(listeners, "HALF_CLOSED_S", 3600)
     reader, writer = await say(port)
 
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(60):
         assert await reader.read(-1) == b""
     writer.close()
 
