@@ -87,7 +87,9 @@ if was_known == 0 and (is_stray or redis.call('ZCARD', queue) == 1) then
   end
 end
 local is_called = turn <= serving and turn > lapsed_upto and not redis.call('ZSCORE', claimed, ticket)
-local has_lapsed = turn <= lapsed_upto and not is_over
+local has_history = not is_new or was_known == 1 -- a ticket of this moment has no session
+local is_inside = has_history and (tonumber(redis.call('ZSCORE', sessions, ticket)) or 0) > now
+local has_lapsed = turn <= lapsed_upto and not is_over and not is_inside -- who is inside needs no second call
 if has_lapsed or is_called and was_known == 0 then
   -- @include shared/bucket
   -- @include shared/calls
@@ -102,8 +104,7 @@ if has_lapsed or is_called and was_known == 0 then
     end_with(knocks, room)
   end
 end
-local has_history = not is_new or was_known == 1 -- a ticket of this moment has no session
-if has_history and (tonumber(redis.call('ZSCORE', sessions, ticket)) or 0) > now then
+if is_inside then
   return { 'admitted', score, 0, was_known }
 end
 if turn <= serving then

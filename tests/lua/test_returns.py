@@ -29,6 +29,14 @@ async def test_whoever_comes_back_is_called_at_once_and_comes_in(room: Room) -> 
     assert (await room.tick(123_000))["admitted"] == 1
 
 
+async def test_whose_pass_shows_that_they_are_inside_gets_no_second_call(room: Room) -> None:
+    before = await room.tick(121_000)
+    await room.touch({"t1": 300_000}, 121_000)  # Redis had lost that it came in; its pass tells
+
+    assert (await room.join("t1", 121_000, kept=1.0))[0] == "admitted"
+    assert (await room.tick(121_001))["outstanding"] == before["outstanding"], "a seat is kept for nobody"
+
+
 async def test_the_second_lapse_is_final(room: Room) -> None:
     await room.join("t1", 121_000, kept=1.0)
     for at in range(180_000, 600_000, 60_000):
