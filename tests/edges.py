@@ -86,6 +86,17 @@ async def store_running() -> AsyncIterator[Store]:
         yield store
 
 
+def opening_in(seconds: float) -> dict[str, Any]:
+    """Return an event that opens in so many seconds."""
+    now = datetime.now(UTC)
+    return {
+        "name": EVENT,
+        "prequeue_start_time": now - timedelta(hours=1),
+        "event_start_time": now + timedelta(seconds=seconds),
+        "event_end_time": now + timedelta(hours=1),
+    }
+
+
 @asynccontextmanager
 async def front(
     redis: ScriptRunner,
@@ -106,15 +117,7 @@ async def front(
     Two fronts one after the other on one Redis are the same room: so a test lets the opening come without waiting.
     """
     if opens_in_s is not None:
-        now = datetime.now(UTC)
-        room["events"] = [
-            {
-                "name": EVENT,
-                "prequeue_start_time": now - timedelta(hours=1),
-                "event_start_time": now + timedelta(seconds=opens_in_s),
-                "event_end_time": now + timedelta(hours=1),
-            }
-        ]
+        room["events"] = [opening_in(opens_in_s)]
     if "served_by" in room:
         room["upstream"] = room.pop("served_by")
     written: dict[str, Any] = {

@@ -6,7 +6,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Any
 
 from tests.drand import Drand, drand_running
-from tests.edges import Front, Store, front
+from tests.edges import Front, Store, front, opening_in
 from waitroom.kernel.clock import SystemClock
 from waitroom.kernel.redis import ScriptRunner
 from waitroom.kernel.tasks import Loop, running
@@ -21,7 +21,8 @@ PROOF = "/.waitroom/drop/proof"
 async def workers(
     redis: ScriptRunner, keys: Keys, store: Store, drand: Drand, **room: Any
 ) -> AsyncIterator[list[Front]]:
-    """Give two workers that tick, ask the beacon and freeze the roster by themselves."""
+    """Give two workers of one event that tick, ask the beacon and freeze the roster by themselves."""
+    room["events"] = [opening_in(room.pop("opens_in_s"))]
     beacon = {"kind": "drand", "urls": [drand.url], "chain_hash": drand.chain_hash, "genesis": "2020-09-13T12:26:40Z"}
     told: dict[str, Any] = {
         "beacon": beacon | {"period": "1s", "delay": "1s", "beacon_timeout": room.pop("beacon_timeout", "20s")}
