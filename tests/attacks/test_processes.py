@@ -25,6 +25,9 @@ OURS = {
     "WAITROOM_CONSOLE_TOKEN": "the-token-of-operators",
     "WAITROOM_VIEWER_TOKEN": "the-token-of-viewers",
     "WAITROOM_UPSTREAM_SECRET": "of-another-installation",
+    "WAITROOM_STRIPE_API_KEY": "sk_live_1",
+    "WAITROOM_PAYMENTS_WEBHOOK_SECRET": "whsec_of-the-real-gateway",
+    "WAITROOM_IDENTITY_SECRET": "the-secret-that-the-store-shares-with-its-till",
     "REDIS_URL": "redis://:the-password-of-redis@127.0.0.1/",
 }
 
@@ -58,7 +61,13 @@ def test_each_process_is_given_what_it_needs_and_no_other_secret(keys: Keys, tmp
 
     assert given == {
         "gateway": set(),
-        "till": {"REDIS_URL", "WAITROOM_UPSTREAM_SECRET"},
+        "till": {
+            "REDIS_URL",
+            "WAITROOM_UPSTREAM_SECRET",
+            "WAITROOM_STRIPE_API_KEY",
+            "WAITROOM_PAYMENTS_WEBHOOK_SECRET",
+            "WAITROOM_IDENTITY_SECRET",
+        },
         "ops": {"REDIS_URL", "WAITROOM_SECRET", "WAITROOM_CONSOLE_TOKEN", "WAITROOM_VIEWER_TOKEN"},
         "worker": {"REDIS_URL", "WAITROOM_SECRET"},
     }

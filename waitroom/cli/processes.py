@@ -31,9 +31,15 @@ CONSOLE_TOKEN_VARIABLE = "WAITROOM_CONSOLE_TOKEN"  # noqa: S105 - the name of a 
 GATEWAY_VARIABLE = "WAITROOM_SIMULATED_GATEWAY_URL"
 ROOM_VARIABLE = "WAITROOM_ROOM_URL"
 VIEWER_TOKEN_VARIABLE = "WAITROOM_VIEWER_TOKEN"  # noqa: S105 - as above
-_FOR_SOME = frozenset(
-    {SECRET_VARIABLE, CONSOLE_TOKEN_VARIABLE, VIEWER_TOKEN_VARIABLE, UPSTREAM_SECRET_VARIABLE, "REDIS_URL"}
-)
+_TILLS = frozenset({"WAITROOM_IDENTITY_SECRET", "WAITROOM_PAYMENTS_WEBHOOK_SECRET", "WAITROOM_STRIPE_API_KEY"})
+"""What the operator may have given us for the till."""
+_FOR_SOME = _TILLS | {
+    SECRET_VARIABLE,
+    CONSOLE_TOKEN_VARIABLE,
+    VIEWER_TOKEN_VARIABLE,
+    UPSTREAM_SECRET_VARIABLE,
+    "REDIS_URL",
+}
 """What opens something: each process gets those it needs by name, and no other."""
 
 _REDIS_FOLDER = Path("waitroom-data")
@@ -110,7 +116,8 @@ class Installation:
             argv = (sys.executable, "-m", "inventory_backend", "-c", str(self.config.backend.config))
             secret = {UPSTREAM_SECRET_VARIABLE: UpstreamPassSigner.upstream_secret(self.keys)}
             room = {ROOM_VARIABLE: self._room_url()}
-            environment = self.plain() | {"REDIS_URL": self.redis_url} | secret | paying | room
+            own = {name: value for name, value in self.environment.items() if name in _TILLS}
+            environment = self.plain() | own | {"REDIS_URL": self.redis_url} | secret | paying | room
             programs.append(Program("till", argv, environment, Tier.TILL, output=self.output))
         return programs
 

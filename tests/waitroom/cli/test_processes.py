@@ -14,7 +14,12 @@ from waitroom.kernel.tokens import Keys, UpstreamPassSigner
 from waitroom.kernel.units import Address
 from waitroom.supervisor import Program, Tier
 
-FOREIGN = {"PATH": "/bin", "WAITROOM_SECRET": "s" * 32, "WAITROOM_CONSOLE_TOKEN": "old"}
+TILLS = {
+    "WAITROOM_IDENTITY_SECRET": "i" * 32,
+    "WAITROOM_PAYMENTS_WEBHOOK_SECRET": "w" * 32,
+    "WAITROOM_STRIPE_API_KEY": "sk_test_1",
+}
+FOREIGN = {"PATH": "/bin", "WAITROOM_SECRET": "s" * 32, "WAITROOM_CONSOLE_TOKEN": "old"} | TILLS
 
 
 def programs(
@@ -85,14 +90,14 @@ def test_the_till_is_told_where_the_room_hears_what_is_left(keys: Keys, edge: di
 def test_everybody_gets_the_secret_they_need_and_no_other(keys: Keys) -> None:
     found = programs(keys, backend={"config": "/etc/inventory.toml", "simulated_gateway": True})
     secrets = {
-        name: {key: value for key, value in one.environment.items() if re.search("SECRET|TOKEN", key)}
+        name: {key: value for key, value in one.environment.items() if re.search("SECRET|TOKEN|KEY", key)}
         for name, one in found.items()
     }
 
     ours = {"WAITROOM_SECRET": "s" * 32}
     assert secrets["worker-1"] == ours
     assert secrets["ops"] == ours | {"WAITROOM_CONSOLE_TOKEN": "the-console-token"}
-    assert secrets["till"] == {"WAITROOM_UPSTREAM_SECRET": UpstreamPassSigner.upstream_secret(keys)}
+    assert secrets["till"] == TILLS | {"WAITROOM_UPSTREAM_SECRET": UpstreamPassSigner.upstream_secret(keys)}
     assert secrets["gateway"] == {}
 
 
