@@ -67,7 +67,7 @@ def test_the_shop_is_started_beside_the_room_where_it_is_configured(keys: Keys) 
     assert found["till"].argv[-4:] == ("-m", "inventory_backend", "-c", "/etc/inventory.toml")
     kept = ("--file", "data/simulated-gateway.db")
     gateway = ("-m", "inventory_backend.payments.simulated_psp", "--listen", "127.0.0.1:9100", *kept)
-    assert found["gateway"].argv[-6:] == gateway
+    assert found["gateway"].argv[1:] == (*gateway, "--till", "/etc/inventory.toml")
     assert found["till"].environment["WAITROOM_SIMULATED_GATEWAY_URL"] == "http://127.0.0.1:9100"
     assert [found[name].tier for name in ("gateway", "till", "ops", "worker-1")] == sorted(Tier)[:4]
 
@@ -97,8 +97,14 @@ def test_everybody_gets_the_secret_they_need_and_no_other(keys: Keys) -> None:
     ours = {"WAITROOM_SECRET": "s" * 32}
     assert secrets["worker-1"] == ours
     assert secrets["ops"] == ours | {"WAITROOM_CONSOLE_TOKEN": "the-console-token"}
-    assert secrets["till"] == TILLS | {"WAITROOM_UPSTREAM_SECRET": UpstreamPassSigner.upstream_secret(keys)}
-    assert secrets["gateway"] == {}
+    tells = {"WAITROOM_SIMULATED_GATEWAY_SECRET": keys.derive("simulated-gateway")[0].hex()}
+    passes = {"WAITROOM_UPSTREAM_SECRET": UpstreamPassSigner.upstream_secret(keys)}
+    assert secrets["till"] == TILLS | passes | tells
+    assert secrets["gateway"] == tells
+
+
+def test_a_gateway_of_a_till_that_is_run_elsewhere_tells_nobody(keys: Keys) -> None:
+    assert "--till" not in programs(keys, backend={"simulated_gateway": True})["gateway"].argv
 
 
 def test_everybody_counts_in_one_place_and_finds_one_redis(keys: Keys) -> None:
