@@ -11,7 +11,7 @@ from sqlalchemy.exc import ArgumentError
 
 from inventory_backend import sales
 from inventory_backend.paying import Payments
-from inventory_backend.receivers import Confirmations, Mail, Webhook
+from inventory_backend.receivers import Confirmations, Kafka, Mail, Webhook
 from waitroom.kernel.faults import Fault, Faults, repeated
 from waitroom.kernel.settings import (
     DurationMs,
@@ -231,6 +231,7 @@ class Config(Settings):
     payments: Payments = Field(Payments(), description="The payment gateway.")
     confirmations: Confirmations = Field(Confirmations(), description="How often a confirmation is tried.")
     mail: Mail = Field(Mail(), description="The server that takes mails to shoppers.")
+    kafka: Kafka = Field(Kafka(), description="A topic of Kafka that is told of orders.")
     secrets: Secrets = Field(Secrets(), description="Files that hold secrets.")
     logs: Logs = Field(Logs(), description="What is written down.")
     sales: Annotated[Many[Sale], Field(min_length=1)] = Field(description="What is sold, when, and how.")

@@ -16,6 +16,7 @@ from waitroom.supervisor import Program, Tier
 
 TILLS = {
     "WAITROOM_IDENTITY_SECRET": "i" * 32,
+    "WAITROOM_KAFKA_PASSWORD": "k" * 32,
     "WAITROOM_PAYMENTS_WEBHOOK_SECRET": "w" * 32,
     "WAITROOM_STRIPE_API_KEY": "sk_test_1",
 }
@@ -90,7 +91,7 @@ def test_the_till_is_told_where_the_room_hears_what_is_left(keys: Keys, edge: di
 def test_everybody_gets_the_secret_they_need_and_no_other(keys: Keys) -> None:
     found = programs(keys, backend={"config": "/etc/inventory.toml", "simulated_gateway": True})
     secrets = {
-        name: {key: value for key, value in one.environment.items() if re.search("SECRET|TOKEN|KEY", key)}
+        name: {key: value for key, value in one.environment.items() if re.search("SECRET|TOKEN|KEY|PASSWORD", key)}
         for name, one in found.items()
     }
 
