@@ -26,6 +26,7 @@ from inventory_backend.door.views import Views
 from inventory_backend.identities import Identities, secrets_of
 from inventory_backend.jobs import Jobs
 from inventory_backend.ledger.ledger import LedgerSettings, opened
+from inventory_backend.ledger.leftovers import leftovers
 from inventory_backend.ledger.own_name import own_name
 from inventory_backend.outbox import Outbox
 from inventory_backend.payments import opening
@@ -116,7 +117,7 @@ async def built(config: Config, signer: UpstreamPassSigner, clock: Clock) -> Asy
             stock_reports=StockReports(
                 ledger, sales, signer.reports, session, Way(config.room.url, config.room.timeout_ms), clock
             ),
-            keep_addresses_ms=config.mail.keep_ms,
+            leftovers=leftovers(keep_ms=config.ledger.keep_ms, keep_addresses_ms=config.mail.keep_ms),
         )
         await catalogue.seed()
         await catalogue.refresh()

@@ -93,6 +93,10 @@ class Ledger(Settings):
         duration_ms("5s"), description="How long one transaction may take before the ledger counts as gone."
     )
     readers: int = Field(4, ge=1, le=64, description="Connections that read beside the one that writes.")
+    keep_ms: Annotated[DurationMs, between("7d", "3650d")] = Field(
+        duration_ms("30d"),
+        description="How long what was told, by the gateway and to others, is kept once it is done; orders stay.",
+    )
 
 
 class Room(Settings):

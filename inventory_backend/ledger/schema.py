@@ -182,9 +182,11 @@ outbox = Table(
     Column("payload", Text, nullable=False),
     Column("tries", Integer, nullable=False),
     Column("next_ms", BigInteger),  # NULL once it is done
+    Column("done_ms", BigInteger),  # when that was: some time later it goes
     UniqueConstraint("kind", "rid", "version"),
 )
 Index(None, outbox.c.next_ms)
+Index(None, outbox.c.done_ms)
 
 delivery = Table(
     "delivery",
@@ -197,11 +199,13 @@ delivery = Table(
     Column("next_ms", BigInteger),  # NULL once it is done, or dead
     Column("dead_ms", BigInteger),  # when it was given up
     Column("fault", String(200)),  # why it did not go the last time
+    Column("done_ms", BigInteger),  # when the sink took it: some time later it goes
     UniqueConstraint("outbox_id", "sink"),
 )
 Index(None, delivery.c.sink, delivery.c.next_ms)
 Index(None, delivery.c.sink, delivery.c.rid)
 Index(None, delivery.c.dead_ms)
+Index(None, delivery.c.done_ms)
 
 stopped_sink = Table(
     "stopped_sink",
