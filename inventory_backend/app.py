@@ -39,7 +39,7 @@ from inventory_backend.stock.rebuild import Rebuild
 from inventory_backend.stock.reconciler import Reconciler
 from inventory_backend.stock.restock import Restock
 from inventory_backend.stock.stock import Stock
-from inventory_backend.stock_reports import StockReports, Way
+from inventory_backend.stock_reports import StockReports, Way, way
 from inventory_backend.waitlist import Waitlist
 from waitroom.kernel.answers import errors_become_answers
 from waitroom.kernel.clock import Clock
@@ -114,9 +114,7 @@ async def built(config: Config, signer: UpstreamPassSigner, clock: Clock) -> Asy
             reconciliation=Reconciliation(ledger, Account(provider, gateway, name), saga.start),
             outbox=Outbox(ledger, stock, rebuild),
             courier=courier,
-            stock_reports=StockReports(
-                ledger, sales, signer.reports, session, Way(config.room.url, config.room.timeout_ms), clock
-            ),
+            stock_reports=StockReports(ledger, sales, signer.reports, session, _way(config), clock),
             leftovers=leftovers(keep_ms=config.ledger.keep_ms, keep_addresses_ms=config.mail.keep_ms),
         )
         await catalogue.seed()
@@ -195,6 +193,10 @@ def _terms(config: Config) -> Terms:
     chosen = config.payments
     identities = Identities(secrets_of(config))
     return Terms(chosen.window_ms, chosen.grace_ms, frozenset({chosen.provider}), bool(config.mail.host), identities)
+
+
+def _way(config: Config) -> Way:
+    return way(config.room.url, config.room.timeout_ms, config.room.ca_file)
 
 
 def _retries(config: Config) -> Retries:

@@ -108,6 +108,9 @@ class Room(Settings):
     timeout_ms: Annotated[DurationMs, between("100ms", "10s")] = Field(
         duration_ms("2s"), description="How long it may take to answer."
     )
+    ca_file: OptionalPath = Field(
+        None, description="With https: who vouches for it, as a PEM file; empty takes those the system trusts."
+    )
 
 
 class Secrets(Settings):
