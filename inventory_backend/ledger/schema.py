@@ -4,7 +4,6 @@ CHECK constraints stand behind every guard: whatever a program forgets, the data
 """
 
 from sqlalchemy import (
-    DDL,
     BigInteger,
     CheckConstraint,
     Column,
@@ -17,8 +16,9 @@ from sqlalchemy import (
     Table,
     Text,
     UniqueConstraint,
-    event,
 )
+
+from inventory_backend.ledger.append_only import append_only
 
 metadata = MetaData(
     naming_convention={
@@ -270,33 +270,5 @@ stock_change = Table(
     UniqueConstraint("sale", "sku", "wave_ms"),
 )
 
-# Append-only, also for whoever opens the database by hand.
-_REFUSAL = "the audit is append-only"
-_STOCK_REFUSAL = "the changes of stock are append-only"
-
-
-def _guards(table: str, refusal: str) -> list[tuple[str, str]]:
-    raising = f"BEGIN RAISE integrity_constraint_violation USING MESSAGE = '{refusal}'; END"
-    on_sqlite = "CREATE TRIGGER {0}_no_{1} BEFORE {2} ON {0} BEGIN SELECT RAISE(ABORT, '{3}'); END"
-    return [
-        ("sqlite", on_sqlite.format(table, "update", "UPDATE", refusal)),
-        ("sqlite", on_sqlite.format(table, "delete", "DELETE", refusal)),
-        (
-            "postgresql",
-            f"CREATE FUNCTION {table}_is_append_only() RETURNS trigger LANGUAGE plpgsql AS $${raising}$$",
-        ),
-        (
-            "postgresql",
-            f"CREATE TRIGGER {table}_no_change BEFORE UPDATE OR DELETE OR TRUNCATE ON {table} "
-            f"FOR EACH STATEMENT EXECUTE FUNCTION {table}_is_append_only()",
-        ),
-    ]
-
-
-for _table, _said in ((audit, _REFUSAL), (stock_change, _STOCK_REFUSAL)):
-    for _dialect, _guard in _guards(_table.name, _said):
-        event.listen(
-            _table,
-            "after_create",
-            DDL(_guard).execute_if(dialect=_dialect),  # type: ignore[no-untyped-call]  # SQLAlchemy left it untyped
-        )
+append_only(audit, "the audit is append-only")
+append_only(stock_change, "the changes of stock are append-only")
