@@ -15,11 +15,8 @@ from aiohttp import web
 from inventory_backend.catalogue import Catalogue
 from inventory_backend.checkout import Checkout, Terms
 from inventory_backend.config import Config
-from inventory_backend.confirmations import webhooks
 from inventory_backend.confirmations.courier import Courier, Retries
-from inventory_backend.confirmations.letters import Letters
-from inventory_backend.confirmations.mail import MailSink, Server
-from inventory_backend.confirmations.sinks import Sink
+from inventory_backend.confirmations.opening import sinks
 from inventory_backend.door.callbacks import Callbacks
 from inventory_backend.door.guard import Guard
 from inventory_backend.door.live import Live, affordable
@@ -28,8 +25,8 @@ from inventory_backend.door.shop import Shop
 from inventory_backend.door.views import Views
 from inventory_backend.identities import Identities, secrets_of
 from inventory_backend.jobs import Jobs
-from inventory_backend.ledger.ledger import Ledger, LedgerSettings, opened
-from inventory_backend.ledger.news import News
+from inventory_backend.ledger.ledger import LedgerSettings, opened
+from inventory_backend.ledger.leftovers import leftovers
 from inventory_backend.ledger.own_name import own_name
 from inventory_backend.outbox import Outbox
 from inventory_backend.payments import opening
@@ -42,12 +39,12 @@ from inventory_backend.stock.rebuild import Rebuild
 from inventory_backend.stock.reconciler import Reconciler
 from inventory_backend.stock.restock import Restock
 from inventory_backend.stock.stock import Stock
-from inventory_backend.stock_reports import StockReports, Way
+from inventory_backend.stock_reports import StockReports, Way, way
 from inventory_backend.waitlist import Waitlist
 from waitroom.kernel.answers import errors_become_answers
 from waitroom.kernel.clock import Clock
 from waitroom.kernel.embedded import EmbeddedServer
-from waitroom.kernel.errors import ConfigFault, StoreUnavailable
+from waitroom.kernel.errors import StoreUnavailable
 from waitroom.kernel.pages import Pages
 from waitroom.kernel.redis import RedisSettings, ScriptRunner, connected
 from waitroom.kernel.tasks import running
@@ -103,7 +100,7 @@ async def built(config: Config, signer: UpstreamPassSigner, clock: Clock) -> Asy
         ):
             part.add_to(app.router)
         Live(catalogue, clock, most=affordable(config.server.max_streams)).add_to(app)
-        courier = Courier(ledger, await _sinks(config, stack, ledger, clock), _retries(config))
+        courier = Courier(ledger, await sinks(config, stack, ledger, clock), _retries(config))
         stack.push_async_callback(courier.close)
         jobs = Jobs(
             ledger=ledger,
@@ -117,10 +114,8 @@ async def built(config: Config, signer: UpstreamPassSigner, clock: Clock) -> Asy
             reconciliation=Reconciliation(ledger, Account(provider, gateway, name), saga.start),
             outbox=Outbox(ledger, stock, rebuild),
             courier=courier,
-            stock_reports=StockReports(
-                ledger, sales, signer.reports, session, Way(config.room.url, config.room.timeout_ms), clock
-            ),
-            keep_addresses_ms=config.mail.keep_ms,
+            stock_reports=StockReports(ledger, sales, signer.reports, session, _way(config), clock),
+            leftovers=leftovers(keep_ms=config.ledger.keep_ms, keep_addresses_ms=config.mail.keep_ms),
         )
         await catalogue.seed()
         await catalogue.refresh()
@@ -200,44 +195,8 @@ def _terms(config: Config) -> Terms:
     return Terms(chosen.window_ms, chosen.grace_ms, frozenset({chosen.provider}), bool(config.mail.host), identities)
 
 
-async def _sinks(config: Config, stack: AsyncExitStack, ledger: Ledger, clock: Clock) -> list[Sink]:
-    found, faults = list[Sink](), list[str]()
-    for one in config.webhooks:
-        try:
-            secrets = one.secrets()
-        except ConfigFault as fault:
-            faults += fault.faults
-            continue
-        kinds = frozenset(map(News, one.events))
-        receiver = webhooks.Receiver(one.name, one.url, secrets, kinds, one.timeout_ms, one.allow_private)
-        found.append(await stack.enter_async_context(webhooks.opened(receiver, clock)))
-    if config.mail.host:
-        try:
-            found.append(_mail_sink(config, ledger))
-        except ConfigFault as fault:
-            faults += fault.faults
-    if faults:
-        raise ConfigFault(faults)
-    return found
-
-
-def _mail_sink(config: Config, ledger: Ledger) -> MailSink:
-    chosen = config.mail
-    server = Server(
-        host=chosen.host,
-        port=chosen.port,
-        security=chosen.security,
-        sender=chosen.sender,
-        username=chosen.username,
-        password=chosen.password(),
-        ca_file=chosen.ca_file,
-        timeout_ms=chosen.timeout_ms,
-    )
-    sales = {one.name: one.as_rules() for one in config.sales}
-    try:
-        return MailSink(server, Letters(sales, chosen.sender, chosen.sender_name, Pages()), ledger)
-    except OSError as fault:
-        raise ConfigFault([f"mail.ca_file: cannot be read: {fault.strerror or type(fault).__name__}"]) from fault
+def _way(config: Config) -> Way:
+    return way(config.room.url, config.room.timeout_ms, config.room.ca_file)
 
 
 def _retries(config: Config) -> Retries:

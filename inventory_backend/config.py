@@ -11,7 +11,7 @@ from sqlalchemy.exc import ArgumentError
 
 from inventory_backend import sales
 from inventory_backend.paying import Payments
-from inventory_backend.receivers import Confirmations, Mail, Webhook
+from inventory_backend.receivers import Confirmations, Kafka, Mail, Webhook
 from waitroom.kernel.faults import Fault, Faults, repeated
 from waitroom.kernel.settings import (
     DurationMs,
@@ -93,6 +93,10 @@ class Ledger(Settings):
         duration_ms("5s"), description="How long one transaction may take before the ledger counts as gone."
     )
     readers: int = Field(4, ge=1, le=64, description="Connections that read beside the one that writes.")
+    keep_ms: Annotated[DurationMs, between("7d", "3650d")] = Field(
+        duration_ms("30d"),
+        description="How long what was told, by the gateway and to others, is kept once it is done; orders stay.",
+    )
 
 
 class Room(Settings):
@@ -103,6 +107,9 @@ class Room(Settings):
     )
     timeout_ms: Annotated[DurationMs, between("100ms", "10s")] = Field(
         duration_ms("2s"), description="How long it may take to answer."
+    )
+    ca_file: OptionalPath = Field(
+        None, description="With https: who vouches for it, as a PEM file; empty takes those the system trusts."
     )
 
 
@@ -231,6 +238,7 @@ class Config(Settings):
     payments: Payments = Field(Payments(), description="The payment gateway.")
     confirmations: Confirmations = Field(Confirmations(), description="How often a confirmation is tried.")
     mail: Mail = Field(Mail(), description="The server that takes mails to shoppers.")
+    kafka: Kafka = Field(Kafka(), description="A topic of Kafka that is told of orders.")
     secrets: Secrets = Field(Secrets(), description="Files that hold secrets.")
     logs: Logs = Field(Logs(), description="What is written down.")
     sales: Annotated[Many[Sale], Field(min_length=1)] = Field(description="What is sold, when, and how.")

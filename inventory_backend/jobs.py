@@ -1,13 +1,14 @@
 """What the till does without a request: each job by its name, its period, and how long one round may take."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 
 from inventory_backend.catalogue import Catalogue
 from inventory_backend.checkout import Checkout
 from inventory_backend.confirmations.courier import Courier
-from inventory_backend.ledger import contacts, inbox
-from inventory_backend.ledger.idempotency import LIFETIME_MS, forget
 from inventory_backend.ledger.ledger import Ledger
+from inventory_backend.ledger.leftovers import Leftover, drop, is_any
 from inventory_backend.outbox import Outbox
 from inventory_backend.payments.reconciliation import Reconciliation
 from inventory_backend.payments.saga import Saga
@@ -18,7 +19,7 @@ from inventory_backend.stock_reports import StockReports
 from inventory_backend.waitlist import Waitlist
 from waitroom.kernel.tasks import Loop
 
-_KEEP_NEWS_MS = 30 * 24 * 60 * 60 * 1000
+_DROPPED_AT_ONCE = 200
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +38,7 @@ class Jobs:
     outbox: Outbox
     courier: Courier
     stock_reports: StockReports
-    keep_addresses_ms: int
+    leftovers: Sequence[Leftover]
 
     def loops(self) -> list[Loop]:
         """Return all jobs."""
@@ -52,14 +53,14 @@ class Jobs:
             Loop("payments", self.saga.resume, period_s=0.2, limit_s=10),
             Loop("gateway", self.reconciliation.step, period_s=600, limit_s=300),
             Loop("time", self.ledger.ask_time, period_s=60, limit_s=30),
-            Loop("forget", self.forget_answers, period_s=300, limit_s=30),
+            Loop("forget", self.forget, period_s=1, limit_s=30),
             *self.courier.loops(),
             *self.stock_reports.loops(),
         ]
 
-    async def forget_answers(self) -> None:
-        """Drop what is past its time: answers under idempotency keys, addresses, what the gateway told."""
+    async def forget(self) -> None:
+        """Drop some of what was kept long enough; a shopper's write comes in between two such transactions."""
         now_ms = self.ledger.now_ms()
-        await self.ledger.write(lambda connection: forget(connection, now_ms - LIFETIME_MS))
-        await self.ledger.write(lambda connection: contacts.forget(connection, now_ms - self.keep_addresses_ms))
-        await self.ledger.write(lambda connection: inbox.forget(connection, now_ms - _KEEP_NEWS_MS))
+        for one in self.leftovers:
+            if await self.ledger.read(partial(is_any, leftover=one, now_ms=now_ms)):
+                await self.ledger.write(partial(drop, leftover=one, now_ms=now_ms, most=_DROPPED_AT_ONCE))

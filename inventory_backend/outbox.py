@@ -50,7 +50,8 @@ class Outbox:
             tasks = [group.create_task(self._delivered(story)) for story in of.values()]
         done = [serial for task in tasks for serial in task.result()]
         if done:
-            await self._ledger.write(lambda connection: _mark_done(connection, done))
+            now_ms = self._ledger.now_ms()
+            await self._ledger.write(lambda connection: _mark_done(connection, done, now_ms))
 
     async def _delivered(self, story: Sequence[Told]) -> list[int]:
         """Tell what became of one reservation in its order, and return what was told."""
@@ -94,5 +95,5 @@ def _due(connection: Connection, sales: Sequence[str]) -> list[Told]:
     return [Told(row.id, row.kind, row.rid, json.loads(row.payload)) for row in rows]
 
 
-def _mark_done(connection: Connection, serials: Sequence[int]) -> None:
-    connection.execute(update(outbox).where(outbox.c.id.in_(serials)).values(next_ms=None))
+def _mark_done(connection: Connection, serials: Sequence[int], now_ms: int) -> None:
+    connection.execute(update(outbox).where(outbox.c.id.in_(serials)).values(next_ms=None, done_ms=now_ms))

@@ -17,6 +17,7 @@ from waitroom.kernel.units import duration_ms
 
 API_KEY_VARIABLE = "WAITROOM_STRIPE_API_KEY"
 WEBHOOK_SECRET_VARIABLE = "WAITROOM_PAYMENTS_WEBHOOK_SECRET"  # noqa: S105 - the name of a variable, not what is in it
+SIMULATED_SECRET_VARIABLE = "WAITROOM_SIMULATED_GATEWAY_SECRET"  # noqa: S105 - as above
 
 _USUAL = {"simulated": "http://127.0.0.1:9100", "stripe": "https://api.stripe.com"}
 _API_KEY = re.compile(r"(sk|rk)_(test|live)_[A-Za-z0-9_]{1,240}", re.ASCII)
@@ -92,10 +93,13 @@ class Payments(Settings):
     def webhook_secrets(self, environment: Mapping[str, str] = os.environ) -> tuple[bytes, ...]:
         """Return the secrets by which the gateway signs; none where it tells us nothing.
 
+        A simulated gateway that `waitroom serve` started beside us signs with what it was given at that start.
+
         Raises:
             ConfigFault: they cannot be read, others may read them, they are too short, or too many.
         """
-        given = environment.get(WEBHOOK_SECRET_VARIABLE, "")
+        given = environment.get(SIMULATED_SECRET_VARIABLE, "") if self.provider == "simulated" else ""
+        given = given or environment.get(WEBHOOK_SECRET_VARIABLE, "")
         if not given and self.webhook_secret_file is not None:
             given = read_private(self.webhook_secret_file) or "-"
         found = [part for part in re.split(r"[,\s]+", given) if part]

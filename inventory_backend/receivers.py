@@ -1,8 +1,10 @@
 """Who is told of orders, as the operator writes it down: receivers of webhooks, and how often they are tried."""
 
+import os
 import re
 from base64 import b64decode
 from binascii import Error as NotBase64
+from collections.abc import Mapping
 from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
 from typing import Annotated, Literal, Self
 from urllib.parse import urlsplit
@@ -11,9 +13,11 @@ from pydantic import AfterValidator, Field, model_validator
 
 from waitroom.kernel.errors import ConfigFault
 from waitroom.kernel.faults import Fault, Faults
-from waitroom.kernel.settings import DurationMs, Many, OptionalPath, Settings, between, read_private
+from waitroom.kernel.settings import DurationMs, Listen, Many, OptionalPath, Settings, between, read_private
 from waitroom.kernel.shapes import Name
 from waitroom.kernel.units import duration_ms
+
+KAFKA_PASSWORD_VARIABLE = "WAITROOM_KAFKA_PASSWORD"  # noqa: S105 - the name of a variable, not what is in it
 
 _TRANSLATED = ip_network("64:ff9b::/96")
 _SECRET_BYTES = range(24, 65)
@@ -156,6 +160,48 @@ class Webhook(Settings):
                 [f'{self.secret_file}: give one or two secrets, each "whsec_" and 24 to 64 bytes in base64']
             )
         return secrets
+
+
+class Kafka(Settings):
+    """A topic of Kafka that is told."""
+
+    servers: Many[Listen] = Field((), description="Brokers to begin with, each host:port; none tells no Kafka.")
+    topic: str = Field("orders", pattern=r"^[A-Za-z0-9._-]{1,249}$", description="Where it is told; it must be there.")
+    events: Annotated[Many[Event], Field(min_length=1)] = Field(EVENTS, description="What it is told of.")
+    security: Literal["tls", "none"] = Field("tls", description="tls, or none: on a network of your own.")
+    ca_file: OptionalPath = Field(None, description="Who vouches for the brokers; empty takes those the system trusts.")
+    mechanism: Literal["SCRAM-SHA-512", "SCRAM-SHA-256", "PLAIN"] = Field(
+        "SCRAM-SHA-512", description="How who signs in does so: SCRAM-SHA-512, SCRAM-SHA-256 or PLAIN."
+    )
+    username: str = Field("", max_length=254, description="Who signs in; empty signs in nobody.")
+    password_file: OptionalPath = Field(
+        None, description="A file (mode 0600) with the password; WAITROOM_KAFKA_PASSWORD overrides it."
+    )
+    timeout_ms: Annotated[DurationMs, between("1s", "2m")] = Field(
+        duration_ms("30s"), description="How long one try may take, with the brokers being found."
+    )
+
+    @model_validator(mode="after")
+    def _keeps_the_password_secret(self) -> Self:
+        if self.username and self.security == "none":
+            raise Faults([Fault(("security",), "must be tls where a password is sent")])
+        return self
+
+    def password(self, environment: Mapping[str, str] = os.environ) -> str:
+        """Return the password of who signs in.
+
+        Raises:
+            ConfigFault: there is none, or others may read its file.
+        """
+        if not self.username:
+            return ""
+        found = environment.get(KAFKA_PASSWORD_VARIABLE, "")
+        if not found and self.password_file is not None:
+            found = read_private(self.password_file)
+        if not found:
+            told = f"put the password into {KAFKA_PASSWORD_VARIABLE}, or into the file that this names"
+            raise ConfigFault([f"kafka.password_file: {told}"])
+        return found
 
 
 def is_public(address: str) -> bool:

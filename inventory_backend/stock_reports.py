@@ -2,8 +2,10 @@
 
 import asyncio
 import logging
+import ssl
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import aiohttp
 from sqlalchemy import Connection, func, select
@@ -13,6 +15,7 @@ from inventory_backend.ledger.ledger import Ledger
 from inventory_backend.ledger.schema import line, reservation, sku, wish, wish_line
 from inventory_backend.sales import COUNTED, HoldState, Sale
 from waitroom.kernel.clock import Clock
+from waitroom.kernel.errors import ConfigFault
 from waitroom.kernel.tasks import Loop
 from waitroom.kernel.tokens import StockReport, StockReportSigner
 
@@ -41,10 +44,27 @@ class Units:
 
 @dataclass(frozen=True, slots=True)
 class Way:
-    """How a room is reached: the address of the edge, and how long it may take to answer; no address, no reports."""
+    """How a room is reached: the address of the edge, and how long it may take to answer; no address, no reports.
+
+    Over https, the edge shows a certificate that somebody in `trust` vouches for.
+    """
 
     url: str
     timeout_ms: int
+    trust: ssl.SSLContext | None = None
+
+
+def way(url: str, timeout_ms: int, ca_file: Path | None) -> Way:
+    """Return the way to the room at `url`; without a `ca_file`, whom the system trusts is trusted.
+
+    Raises:
+        ConfigFault: the file holds no certificates.
+    """
+    try:
+        return Way(url, timeout_ms, ssl.create_default_context(cafile=ca_file) if ca_file else None)
+    except OSError as fault:
+        told = fault.strerror or type(fault).__name__
+        raise ConfigFault([f'room.ca_file: "{ca_file}" holds no certificates that could be trusted: {told}']) from fault
 
 
 class StockReports:
@@ -100,10 +120,10 @@ class StockReports:
     async def _tell(self, room: str, units: Units) -> None:
         self._said_ms = max(self._clock.now_ms(), self._said_ms + 1)
         text = self._signer.sign(StockReport(room, units.left, units.held, self._said_ms))
-        limit = aiohttp.ClientTimeout(total=self._way.timeout_ms / 1000)
-        url = f"{self._way.url}/.waitroom/{room}/stock"
+        limit, tls = aiohttp.ClientTimeout(total=self._way.timeout_ms / 1000), self._way.trust or True
+        url, body = f"{self._way.url}/.waitroom/{room}/stock", {"report": text}
         try:
-            async with self._session.post(url, json={"report": text}, timeout=limit, allow_redirects=False) as answer:
+            async with self._session.post(url, json=body, timeout=limit, ssl=tls, allow_redirects=False) as answer:
                 status = answer.status
         except (aiohttp.ClientError, TimeoutError, OSError) as fault:
             self._note(room, f"no answer: {type(fault).__name__}", is_heard=False)

@@ -17,6 +17,12 @@ class Pair:
         """Return a client that trusts this certificate and no other."""
         return ssl.create_default_context(cafile=str(self.certificate))
 
+    def serving(self) -> ssl.SSLContext:
+        """Return a server that shows this certificate."""
+        context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+        context.load_cert_chain(self.certificate, self.key)
+        return context
+
     def replace_by(self, other: "Pair") -> None:
         """Put the files of `other` in the place of these."""
         self.key.write_bytes(other.key.read_bytes())

@@ -77,6 +77,9 @@ drain_timeout = "3s"
 [ledger]
 file = "ledger.sqlite"
 
+[payments]
+poll = "{poll}"
+
 [[sales]]
 name = "drop"
 title = "The Drop"
@@ -211,7 +214,11 @@ def worker_behind(site: WholeSite, local_port: int) -> int | None:
 
 @contextmanager
 def whole_site(
-    *, hold: str = "2m", gathers_in_s: float = -3600, stock: tuple[int, int, int] = (SNEAKERS, RARE, LAST)
+    *,
+    hold: str = "2m",
+    gathers_in_s: float = -3600,
+    stock: tuple[int, int, int] = (SNEAKERS, RARE, LAST),
+    poll: str = "500ms",
 ) -> Iterator[WholeSite]:
     """Run `waitroom serve` while the block lasts; then it ends by SIGTERM, with status 0, and leaves nothing."""
     with _folder() as folder:
@@ -223,7 +230,7 @@ def whole_site(
             "later": spell_instant(now_ms + 3_000_000),
             "ends": spell_instant(now_ms + 7_200_000),
         }
-        facts = {"port": site.port, "ops_port": site.ops_port, "till_port": site.till_port, "hold": hold}
+        facts = {"port": site.port, "ops_port": site.ops_port, "till_port": site.till_port, "hold": hold, "poll": poll}
         facts |= dict(zip(("sneakers", "rare", "last"), stock, strict=True))
         for name, text in (("waitroom.toml", _WAITROOM), ("inventory.toml", _INVENTORY)):
             (folder / name).write_text(text.format(**facts, **moments), "utf-8")

@@ -105,7 +105,7 @@ class Courier:
             fate = Fate.REFUSED
         match fate:
             case Fate.SENT:
-                deliveries.done(connection, notice.serial)
+                deliveries.done(connection, notice.serial, now_ms)
             case Fate.LATER:
                 wait_ms = max(outcome.wait_s * 1000, self._retries.wait_ms(notice))
                 deliveries.postpone(connection, notice.serial, now_ms + wait_ms, outcome.fault)

@@ -15,8 +15,3 @@ def address_of(connection: Connection, rid: str) -> str | None:
     """Return the address for `rid`; None when none was given, or it is forgotten."""
     found = connection.execute(select(contact.c.email).where(contact.c.rid == rid)).scalar_one_or_none()
     return None if found is None else str(found)
-
-
-def forget(connection: Connection, before_ms: int) -> None:
-    """Drop the addresses that were given before `before_ms`."""
-    connection.execute(delete(contact).where(contact.c.at_ms < before_ms))

@@ -65,7 +65,8 @@ def spread(connection: Connection, sinks: Mapping[str, frozenset[News]], now_ms:
     if told:
         connection.execute(delivery.insert(), told)
     if rows:
-        connection.execute(update(outbox).where(outbox.c.id.in_([row.id for row in rows])).values(next_ms=None))
+        done = update(outbox).where(outbox.c.id.in_([row.id for row in rows]))
+        connection.execute(done.values(next_ms=None, done_ms=now_ms))
     return len(rows)
 
 
@@ -93,9 +94,9 @@ def claim(connection: Connection, sink: str, now_ms: int, until_ms: int, most: i
     return _notices(connection, serials)
 
 
-def done(connection: Connection, serial: int) -> None:
+def done(connection: Connection, serial: int, now_ms: int) -> None:
     """Strike off what was delivered."""
-    _settle(connection, serial, next_ms=None, fault=None)
+    _settle(connection, serial, next_ms=None, fault=None, done_ms=now_ms)
 
 
 def postpone(connection: Connection, serial: int, next_ms: int, fault: str) -> None:

@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from hashlib import sha256
 
-from sqlalchemy import Connection, delete, select, tuple_
+from sqlalchemy import Connection, select, tuple_
 
 from inventory_backend.ledger.ledger import Ledger
 from inventory_backend.ledger.rows import write_rows
@@ -92,11 +92,6 @@ def keep(connection: Connection, answers: Sequence[Kept], now_ms: int) -> None:
     """Store `answers` in the transaction of their effects."""
     rows = [(one.scope, one.key, one.fingerprint, one.status, one.body, now_ms) for one in answers]
     write_rows(connection, _KEPT, _KEPT_COLUMNS, rows)
-
-
-def forget(connection: Connection, before_ms: int) -> int:
-    """Drop the answers older than `before_ms` and return how many there were."""
-    return connection.execute(delete(idempotency).where(idempotency.c.created_ms < before_ms)).rowcount
 
 
 class Replays:

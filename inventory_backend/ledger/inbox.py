@@ -2,7 +2,7 @@
 
 from enum import StrEnum
 
-from sqlalchemy import Connection, delete, or_, select
+from sqlalchemy import Connection, or_, select
 from sqlalchemy.dialects import postgresql, sqlite
 
 from inventory_backend.ledger.schema import inbox, payment
@@ -38,8 +38,3 @@ def note_reservation(connection: Connection, provider: str, event_id: str, rid: 
     """Note what the news were about."""
     own = (inbox.c.provider == provider, inbox.c.event_id == event_id)
     connection.execute(inbox.update().where(*own).values(rid=rid))
-
-
-def forget(connection: Connection, before_ms: int) -> None:
-    """Drop what was told before then: a gateway has given up telling it again long ago."""
-    connection.execute(delete(inbox).where(inbox.c.received_ms < before_ms))

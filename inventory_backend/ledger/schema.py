@@ -4,7 +4,6 @@ CHECK constraints stand behind every guard: whatever a program forgets, the data
 """
 
 from sqlalchemy import (
-    DDL,
     BigInteger,
     CheckConstraint,
     Column,
@@ -17,8 +16,9 @@ from sqlalchemy import (
     Table,
     Text,
     UniqueConstraint,
-    event,
 )
+
+from inventory_backend.ledger.append_only import append_only
 
 metadata = MetaData(
     naming_convention={
@@ -182,9 +182,11 @@ outbox = Table(
     Column("payload", Text, nullable=False),
     Column("tries", Integer, nullable=False),
     Column("next_ms", BigInteger),  # NULL once it is done
+    Column("done_ms", BigInteger),  # when that was: some time later it goes
     UniqueConstraint("kind", "rid", "version"),
 )
 Index(None, outbox.c.next_ms)
+Index(None, outbox.c.done_ms)
 
 delivery = Table(
     "delivery",
@@ -197,11 +199,13 @@ delivery = Table(
     Column("next_ms", BigInteger),  # NULL once it is done, or dead
     Column("dead_ms", BigInteger),  # when it was given up
     Column("fault", String(200)),  # why it did not go the last time
+    Column("done_ms", BigInteger),  # when the sink took it: some time later it goes
     UniqueConstraint("outbox_id", "sink"),
 )
 Index(None, delivery.c.sink, delivery.c.next_ms)
 Index(None, delivery.c.sink, delivery.c.rid)
 Index(None, delivery.c.dead_ms)
+Index(None, delivery.c.done_ms)
 
 stopped_sink = Table(
     "stopped_sink",
@@ -266,33 +270,5 @@ stock_change = Table(
     UniqueConstraint("sale", "sku", "wave_ms"),
 )
 
-# Append-only, also for whoever opens the database by hand.
-_REFUSAL = "the audit is append-only"
-_STOCK_REFUSAL = "the changes of stock are append-only"
-
-
-def _guards(table: str, refusal: str) -> list[tuple[str, str]]:
-    raising = f"BEGIN RAISE integrity_constraint_violation USING MESSAGE = '{refusal}'; END"
-    on_sqlite = "CREATE TRIGGER {0}_no_{1} BEFORE {2} ON {0} BEGIN SELECT RAISE(ABORT, '{3}'); END"
-    return [
-        ("sqlite", on_sqlite.format(table, "update", "UPDATE", refusal)),
-        ("sqlite", on_sqlite.format(table, "delete", "DELETE", refusal)),
-        (
-            "postgresql",
-            f"CREATE FUNCTION {table}_is_append_only() RETURNS trigger LANGUAGE plpgsql AS $${raising}$$",
-        ),
-        (
-            "postgresql",
-            f"CREATE TRIGGER {table}_no_change BEFORE UPDATE OR DELETE OR TRUNCATE ON {table} "
-            f"FOR EACH STATEMENT EXECUTE FUNCTION {table}_is_append_only()",
-        ),
-    ]
-
-
-for _table, _said in ((audit, _REFUSAL), (stock_change, _STOCK_REFUSAL)):
-    for _dialect, _guard in _guards(_table.name, _said):
-        event.listen(
-            _table,
-            "after_create",
-            DDL(_guard).execute_if(dialect=_dialect),  # type: ignore[no-untyped-call]  # SQLAlchemy left it untyped
-        )
+append_only(audit, "the audit is append-only")
+append_only(stock_change, "the changes of stock are append-only")

@@ -5,16 +5,20 @@ import logging
 import secrets
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Annotated
 
 import aiohttp
 from aiohttp import web
 from pydantic import BaseModel, ConfigDict, Field
 
+from inventory_backend.config import read
+from inventory_backend.paying import SIMULATED_SECRET_VARIABLE
 from inventory_backend.payments.payments import ChargeStatus
 from inventory_backend.payments.signatures import HEADER, sign
 from waitroom.kernel.answers import read_json
 from waitroom.kernel.clock import Clock
+from waitroom.kernel.errors import ConfigFault
 
 log = logging.getLogger(__name__)
 
@@ -130,3 +134,16 @@ class Postman:
         except (aiohttp.ClientError, TimeoutError, OSError) as fault:
             log.info("webhook not taken", extra={"fault": type(fault).__name__})
             return False
+
+
+def hearing_till(file: Path, environment: Mapping[str, str]) -> tuple[str, bytes]:
+    """Return where the till of these settings hears us, and the secret by which it believes us; "" where it does not.
+
+    Raises:
+        ConfigFault: its settings are wrong, or we were given no secret.
+    """
+    config, secret = read(file, environment), environment.get(SIMULATED_SECRET_VARIABLE, "")
+    if not secret:
+        raise ConfigFault([f"{SIMULATED_SECRET_VARIABLE} is missing: the till believes who signs with it"])
+    is_ours = config.payments.provider == "simulated"
+    return f"http://{config.server.listen.reachable}/webhooks/simulated" if is_ours else "", secret.encode()

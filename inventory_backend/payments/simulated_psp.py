@@ -13,10 +13,11 @@ from pathlib import Path
 
 from aiohttp import web
 
+from inventory_backend.paying import SIMULATED_SECRET_VARIABLE
 from inventory_backend.payments.payments import ChargeStatus
 from inventory_backend.payments.simulated_books import Books, Refund, Reply
 from inventory_backend.payments.simulated_cards import Behaviour, Card, PaymentIntent, authorised_ms, whole
-from inventory_backend.payments.simulated_events import Event, Postman
+from inventory_backend.payments.simulated_events import Event, Postman, hearing_till
 from inventory_backend.payments.simulated_faults import Faults, Operation, failing
 from inventory_backend.payments.simulated_forms import odd
 from inventory_backend.payments.simulated_journal import Journal
@@ -250,6 +251,8 @@ def _arguments() -> argparse.ArgumentParser:
     parser.add_argument("--file", type=Path, help="where it keeps its charges; without it they end with the process")
     parser.add_argument("--webhook", default="", metavar="URL", help="whom it tells: http://…/webhooks/simulated")
     parser.add_argument("--webhook-secret-file", type=Path, help="a file (mode 0600) with the secret it signs with")
+    told = f"instead: the settings of the till that it tells, signed with what is in {SIMULATED_SECRET_VARIABLE}"
+    parser.add_argument("--till", type=Path, metavar="FILE", help=told)
     return parser
 
 
@@ -261,20 +264,23 @@ def main() -> None:
         parser.error("--listen: it trusts everybody, so it listens on this machine only (127.0.0.1)")
     if bool(chosen.webhook) != bool(chosen.webhook_secret_file):
         parser.error("--webhook and --webhook-secret-file go together")
+    if chosen.webhook and chosen.till:
+        parser.error("--webhook and --till: it tells one")
     logs.setup()
     os.umask(0o077)
     clock = SystemClock()
     try:
         books = Books(chosen.file)
         secret = read_private(chosen.webhook_secret_file).encode() if chosen.webhook else b""
+        url, secret = hearing_till(chosen.till, os.environ) if chosen.till else (chosen.webhook, secret)
     except (OSError, sqlite3.Error) as fault:
         parser.error(f"--file: {chosen.file}: {fault}")
     except ConfigFault as fault:
-        parser.error(f"--webhook-secret-file: {fault}")
-    postman = Postman(chosen.webhook, secret, clock, books.note_event)
+        parser.error(f"--{'till' if chosen.till else 'webhook-secret-file'}: {fault}")
+    postman = Postman(url, secret, clock, books.note_event)
     server = SimulatedGatewayServer(clock, Behaviour(chosen.slow, chosen.pause, chosen.late), books, postman)
     app = server.app()
-    if chosen.webhook:
+    if url:
         app.cleanup_ctx.insert(0, server.telling)
     log.info("simulated gateway listens; no real money moves", extra={"at": str(chosen.listen)})
     web.run_app(app, host=chosen.listen.host, port=chosen.listen.port, print=None, access_log=None)

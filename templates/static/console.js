@@ -41,6 +41,7 @@
     const edge = news.edge, redis = news.redis;
     pill("redis", redis.is_up ? "good" : "bad", redis.is_up ? "Redis " + (redis.latency_ms === null ? "" : redis.latency_ms < 10 ? decimal.format(redis.latency_ms) + " ms" : integer.format(redis.latency_ms) + " ms") : "Redis does not answer");
     pill("workers", edge.workers ? "good" : "bad", edge.workers === null || edge.workers === undefined ? "" : words.count(edge.workers, "worker", "workers"));
+    pill("letters", "bad", edge.dead_letters ? words.count(edge.dead_letters, "dead letter", "dead letters") : "");
     banner(redis.is_up ? "" : "Redis does not answer since " + new Date(redis.down_since_ms).toLocaleTimeString() + ". These are the last figures known. Waiting pages go on showing, and nobody loses a place.", "bad");
     showEdge(edge);
   }

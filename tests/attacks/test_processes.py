@@ -25,6 +25,10 @@ OURS = {
     "WAITROOM_CONSOLE_TOKEN": "the-token-of-operators",
     "WAITROOM_VIEWER_TOKEN": "the-token-of-viewers",
     "WAITROOM_UPSTREAM_SECRET": "of-another-installation",
+    "WAITROOM_SIMULATED_GATEWAY_SECRET": "of-another-gateway",
+    "WAITROOM_STRIPE_API_KEY": "sk_live_1",
+    "WAITROOM_PAYMENTS_WEBHOOK_SECRET": "whsec_of-the-real-gateway",
+    "WAITROOM_IDENTITY_SECRET": "the-secret-that-the-store-shares-with-its-till",
     "REDIS_URL": "redis://:the-password-of-redis@127.0.0.1/",
 }
 
@@ -57,11 +61,19 @@ def test_each_process_is_given_what_it_needs_and_no_other_secret(keys: Keys, tmp
     till = next(program for program in installation.programs() if program.name == "till")
 
     assert given == {
-        "gateway": set(),
-        "till": {"REDIS_URL", "WAITROOM_UPSTREAM_SECRET"},
+        "gateway": {"WAITROOM_SIMULATED_GATEWAY_SECRET"},
+        "till": {
+            "REDIS_URL",
+            "WAITROOM_UPSTREAM_SECRET",
+            "WAITROOM_SIMULATED_GATEWAY_SECRET",
+            "WAITROOM_STRIPE_API_KEY",
+            "WAITROOM_PAYMENTS_WEBHOOK_SECRET",
+            "WAITROOM_IDENTITY_SECRET",
+        },
         "ops": {"REDIS_URL", "WAITROOM_SECRET", "WAITROOM_CONSOLE_TOKEN", "WAITROOM_VIEWER_TOKEN"},
         "worker": {"REDIS_URL", "WAITROOM_SECRET"},
     }
+    assert till.environment["WAITROOM_SIMULATED_GATEWAY_SECRET"] != OURS["WAITROOM_SIMULATED_GATEWAY_SECRET"]
     assert till.environment["WAITROOM_UPSTREAM_SECRET"] == UpstreamPassSigner.upstream_secret(keys)
     assert not [name for name in installation.plain() if name in OURS]
     arguments = " ".join(part for program in installation.programs() for part in program.argv)

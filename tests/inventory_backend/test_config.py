@@ -20,7 +20,7 @@ from inventory_backend.config import (
     upstream_signer,
 )
 from inventory_backend.paying import Payments
-from inventory_backend.receivers import Confirmations, Mail, Webhook
+from inventory_backend.receivers import Confirmations, Kafka, Mail, Webhook
 from tests.till import KEYS
 from waitroom.kernel.errors import ConfigFault
 from waitroom.kernel.settings import parse
@@ -41,6 +41,7 @@ def test_the_shipped_file_says_the_defaults() -> None:
         "payments",
         "confirmations",
         "mail",
+        "kafka",
         "secrets",
         "logs",
         "webhooks",
@@ -52,7 +53,22 @@ def test_the_shipped_file_says_the_defaults() -> None:
 
 @pytest.mark.parametrize(
     "model",
-    [Server, Redis, Ledger, config.Room, Payments, Confirmations, Mail, Webhook, Secrets, Logs, Sale, config.Sku, Wave],
+    [
+        Server,
+        Redis,
+        Ledger,
+        config.Room,
+        Payments,
+        Confirmations,
+        Mail,
+        Kafka,
+        Webhook,
+        Secrets,
+        Logs,
+        Sale,
+        config.Sku,
+        Wave,
+    ],
 )
 def test_the_shipped_file_names_every_setting_with_a_comment(model: type[BaseModel]) -> None:
     text = SHIPPED.read_text("utf-8")

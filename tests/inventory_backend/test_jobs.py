@@ -36,7 +36,7 @@ async def test_answers_are_forgotten_after_a_day(tmp_path: Path, redis_url: str,
         alice = drop.shopper()
         await alice.reserve()
         await clock.advance(LIFETIME_MS / 1000 + 1)
-        await drop.till.jobs.forget_answers()
+        await drop.till.jobs.forget()
 
         again = await alice.reserve()
 

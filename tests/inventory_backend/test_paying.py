@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from inventory_backend.paying import API_KEY_VARIABLE, WEBHOOK_SECRET_VARIABLE, Payments
+from inventory_backend.paying import API_KEY_VARIABLE, SIMULATED_SECRET_VARIABLE, WEBHOOK_SECRET_VARIABLE, Payments
 from waitroom.kernel.errors import ConfigFault
 from waitroom.kernel.settings import parse
 
@@ -56,6 +56,13 @@ def test_two_webhook_secrets_live_while_one_follows_the_other(tmp_path: Path) ->
     assert chosen.webhook_secrets({}) == (SECRET.encode(), f"{SECRET}2".encode())
     assert chosen.webhook_secrets({WEBHOOK_SECRET_VARIABLE: SECRET}) == (SECRET.encode(),)
     assert parse({}, Payments).webhook_secrets({}) == ()
+
+
+def test_a_simulated_gateway_that_was_started_beside_us_is_believed_and_stripe_is_not_taken_for_it() -> None:
+    given = {SIMULATED_SECRET_VARIABLE: f"{SECRET}9", WEBHOOK_SECRET_VARIABLE: SECRET}
+
+    assert parse({}, Payments).webhook_secrets(given) == (f"{SECRET}9".encode(),)
+    assert parse({"provider": "stripe"}, Payments).webhook_secrets(given) == (SECRET.encode(),)
 
 
 @pytest.mark.parametrize("text", ["", "short", f"{SECRET} {SECRET} {SECRET}"])

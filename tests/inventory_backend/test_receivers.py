@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from inventory_backend.receivers import Mail, Webhook, is_public, mail_address
+from inventory_backend.receivers import KAFKA_PASSWORD_VARIABLE, Kafka, Mail, Webhook, is_public, mail_address
 from waitroom.kernel.errors import ConfigFault
 from waitroom.kernel.settings import parse
 
@@ -147,3 +147,35 @@ def test_the_faults_of_mail_are_told_at_once() -> None:
 def test_the_password_stands_in_a_file(tmp_path: Path) -> None:
     assert parse({}, Mail).password() == ""
     assert parse({"password_file": str(kept(tmp_path, "right\n"))}, Mail).password() == "right"
+
+
+@pytest.mark.parametrize(
+    ("terms", "fault"),
+    [
+        ({"servers": ["broker"]}, "servers"),
+        ({"servers": ["kafka://broker:9092"]}, "servers"),
+        ({"topic": "or ders"}, "topic"),
+        ({"topic": ""}, "topic"),
+        ({"events": ["order.lost"]}, "events"),
+        ({"events": []}, "events"),
+        ({"security": "none", "username": "till"}, "security: must be tls"),
+        ({"mechanism": "OAUTHBEARER"}, "mechanism"),
+        ({"timeout": "0s"}, "timeout"),
+        ({"password": "secret"}, "password"),
+    ],
+)
+def test_a_topic_that_cannot_be_told_is_refused(terms: dict[str, object], fault: str) -> None:
+    with pytest.raises(ConfigFault) as refused:
+        parse({"servers": ["broker:9093"]} | terms, Kafka)
+    assert refused.value.faults[0].startswith(fault)
+
+
+def test_the_password_of_kafka_comes_from_the_environment_or_from_a_file_that_is_private(tmp_path: Path) -> None:
+    chosen = parse({"username": "till", "password_file": str(kept(tmp_path, "in-the-file\n"))}, Kafka)
+
+    assert chosen.password({}) == "in-the-file"
+    assert chosen.password({KAFKA_PASSWORD_VARIABLE: "in-the-environment"}) == "in-the-environment"
+    assert parse({}, Kafka).password({KAFKA_PASSWORD_VARIABLE: "unused"}) == ""
+    kept(tmp_path, "in-the-file", 0o640)
+    with pytest.raises(ConfigFault, match="others may read it"):
+        chosen.password({})

@@ -9,16 +9,20 @@ from typing import Any
 
 import aiohttp
 import pytest
+from aiohttp import web
+from aiohttp.test_utils import TestServer
 from prometheus_client import REGISTRY
 
 from inventory_backend.catalogue import Catalogue
 from inventory_backend.ledger.ledger import Ledger, LedgerSettings, opened
-from inventory_backend.stock_reports import StockReports, Units, Way, units_of
+from inventory_backend.stock_reports import StockReports, Units, Way, units_of, way
+from tests.certificate import made
 from tests.edges import Front, Store, front
 from tests.fakes import FakeClock
 from tests.till import KEYS, SIGNER, Shop, config, gateway, sale, shop
 from tests.waiting import join, sell_out
 from waitroom.kernel.clock import SystemClock
+from waitroom.kernel.errors import ConfigFault
 from waitroom.kernel.redis import ScriptRunner
 
 NOWHERE = "http://127.0.0.1:9"
@@ -134,6 +138,40 @@ async def test_a_room_that_does_not_answer_is_told_later_and_the_log_says_so_onc
         "room hears of the stock again",
     ]
     assert (await seen(edge))[1] == {"left": 20, "held": 0}
+
+
+async def test_over_tls_only_a_room_that_our_own_ca_vouches_for_is_told(
+    ledger: Ledger, clock: FakeClock, tmp_path: Path
+) -> None:
+    told = list[str]()
+
+    async def stock(request: web.Request) -> web.Response:
+        told.append((await request.json())["report"])
+        return web.Response(status=204)
+
+    room = web.Application()
+    room.router.add_post("/.waitroom/drop/stock", stock)
+    pair, stranger = made(tmp_path), made(tmp_path, "stranger")
+    server = TestServer(room, scheme="https")
+    await server.start_server(ssl=pair.serving())
+    async with server, aiohttp.ClientSession() as session:
+        url = str(server.make_url("")).rstrip("/")
+        for ca_file in (None, stranger.certificate, pair.certificate):
+            reached = way(url, 2000, ca_file)
+            await StockReports(ledger, [sale()], SIGNER.reports, session, reached, clock).step()
+
+    (report,) = told
+    assert SIGNER.reports.verify(report, room="drop").left == 20
+
+
+@pytest.mark.parametrize("text", [None, "", "-----BEGIN CERTIFICATE-----\n"])
+def test_a_file_that_vouches_for_nobody_is_refused_by_its_name(tmp_path: Path, text: str | None) -> None:
+    file = tmp_path / "ca.pem"
+    if text is not None:
+        file.write_text(text)
+
+    with pytest.raises(ConfigFault, match=r"^room\.ca_file: .*ca\.pem"):
+        way("https://room.example", 2000, file)
 
 
 async def test_a_clock_that_was_put_back_is_heard_again_when_it_has_caught_up(

@@ -160,6 +160,10 @@ def _troubles(told: Told) -> list[Text]:
         troubles.append(Text("Redis does not answer: these are the last figures known", style="bold red"))
     if told["edge"].get("workers") == 0:
         troubles.append(Text("no worker is serving shoppers", style="bold red"))
+    if dead := told["edge"].get("dead_letters", 0):
+        letters = f"{dead:,} dead letters: confirmations" if dead > 1 else "1 dead letter: a confirmation"
+        listing = "`python -m inventory_backend dead-letters`"
+        troubles.append(Text(f"{letters} that the till has given up; {listing} lists them", style="bold red"))
     return troubles
 
 

@@ -84,6 +84,7 @@ drain_timeout = "5s"
 file = "ledger.sqlite"
 
 [payments]
+poll = "2s"                                     # the gateway tells; this is for what it could not
 return_url = "http://127.0.0.1:{port}/drop/orders/{{order_id}}"
 
 [[sales]]

@@ -29,11 +29,26 @@ from waitroom.verify.passes import UPSTREAM_SECRET_VARIABLE
 
 CONSOLE_TOKEN_VARIABLE = "WAITROOM_CONSOLE_TOKEN"  # noqa: S105 - the name of a variable, not what is in it
 GATEWAY_VARIABLE = "WAITROOM_SIMULATED_GATEWAY_URL"
+GATEWAY_SECRET_VARIABLE = "WAITROOM_SIMULATED_GATEWAY_SECRET"  # noqa: S105 - as above
 ROOM_VARIABLE = "WAITROOM_ROOM_URL"
 VIEWER_TOKEN_VARIABLE = "WAITROOM_VIEWER_TOKEN"  # noqa: S105 - as above
-_FOR_SOME = frozenset(
-    {SECRET_VARIABLE, CONSOLE_TOKEN_VARIABLE, VIEWER_TOKEN_VARIABLE, UPSTREAM_SECRET_VARIABLE, "REDIS_URL"}
+_TILLS = frozenset(
+    {
+        "WAITROOM_IDENTITY_SECRET",
+        "WAITROOM_KAFKA_PASSWORD",
+        "WAITROOM_PAYMENTS_WEBHOOK_SECRET",
+        "WAITROOM_STRIPE_API_KEY",
+    }
 )
+"""What the operator may have given us for the till."""
+_FOR_SOME = _TILLS | {
+    SECRET_VARIABLE,
+    CONSOLE_TOKEN_VARIABLE,
+    VIEWER_TOKEN_VARIABLE,
+    UPSTREAM_SECRET_VARIABLE,
+    GATEWAY_SECRET_VARIABLE,
+    "REDIS_URL",
+}
 """What opens something: each process gets those it needs by name, and no other."""
 
 _REDIS_FOLDER = Path("waitroom-data")
@@ -98,33 +113,31 @@ class Installation:
         return Program(name, argv, environment, tier, output=self.output, inherits=inherits, tells_ready=True)
 
     def _shop(self) -> list[Program]:
+        till = self.config.backend.config
         programs = []
         paying: dict[str, str] = {}
         if self.gateway is not None:
             file = (self.config.redis.folder or _REDIS_FOLDER) / "simulated-gateway.db"
-            given = ("--listen", str(self.gateway), "--file", str(file))
-            command = (sys.executable, "-m", "inventory_backend.payments.simulated_psp", *given)
-            programs.append(Program("gateway", command, self.plain(), Tier.GATEWAY, output=self.output))
-            paying = {GATEWAY_VARIABLE: f"http://{self.gateway}"}
-        if self.config.backend.config is not None:
-            argv = (sys.executable, "-m", "inventory_backend", "-c", str(self.config.backend.config))
+            given = ["--listen", str(self.gateway), "--file", str(file)]
+            secret = {GATEWAY_SECRET_VARIABLE: self.keys.derive("simulated-gateway")[-1].hex()}
+            if till is not None:
+                given += ["--till", str(till)]
+            argv = (sys.executable, "-m", "inventory_backend.payments.simulated_psp", *given)
+            programs.append(Program("gateway", argv, self.plain() | secret, Tier.GATEWAY, output=self.output))
+            paying = {GATEWAY_VARIABLE: f"http://{self.gateway}"} | secret
+        if till is not None:
+            argv = (sys.executable, "-m", "inventory_backend", "-c", str(till))
             secret = {UPSTREAM_SECRET_VARIABLE: UpstreamPassSigner.upstream_secret(self.keys)}
-            room = {ROOM_VARIABLE: self._room_url()}
-            environment = self.plain() | {"REDIS_URL": self.redis_url} | secret | paying | room
-            programs.append(Program("till", argv, environment, Tier.TILL, output=self.output))
+            own = {name: value for name, value in self.environment.items() if name in _TILLS}
+            environment = self.plain() | own | {"REDIS_URL": self.redis_url, ROOM_VARIABLE: self._room_url()}
+            programs.append(Program("till", argv, environment | secret | paying, Tier.TILL, output=self.output))
         return programs
 
     def _room_url(self) -> str:
         """Return where the till tells the room what is left: by loopback, unless that takes TLS or a PROXY header."""
         edge = self.config.edge
         is_plain = edge.tls_certificate is None and edge.proxy_protocol == "off"
-        return f"http://{reachable(edge.listen)}" if is_plain else edge.public_origin
-
-
-def reachable(listen: Address) -> Address:
-    """Return the address at which this machine reaches what listens at `listen`."""
-    anywhere = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 - looked for, not bound
-    return Address(anywhere.get(listen.host, listen.host), listen.port)
+        return f"http://{edge.listen.reachable}" if is_plain else edge.public_origin
 
 
 def _cores() -> int:

@@ -16,7 +16,7 @@ from pathlib import Path
 import aiohttp
 
 from waitroom.cli import Commands
-from waitroom.cli.processes import CONSOLE_TOKEN_VARIABLE, Installation, reachable
+from waitroom.cli.processes import CONSOLE_TOKEN_VARIABLE, Installation
 from waitroom.cli.renewal import Renewal
 from waitroom.config import Config, read
 from waitroom.kernel import logs
@@ -171,12 +171,12 @@ async def answers(url: str, clock: Clock) -> bool:
 
 def reached_at(config: Config) -> str:
     """Return the address at which this machine reaches the front door."""
-    return f"http://{reachable(config.edge.listen)}"
+    return f"http://{config.edge.listen.reachable}"
 
 
 def console_at(config: Config) -> str:
     """Return the address at which this machine reaches the console."""
-    return f"http://{reachable(config.ops.listen)}"
+    return f"http://{config.ops.listen.reachable}"
 
 
 async def _tell(config: Config, token: str, clock: Clock) -> None:

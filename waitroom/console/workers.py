@@ -13,6 +13,8 @@ WINDOW_S = 10.0
 _WORKERS = "waitroom_worker_started_timestamp_seconds"
 _SECONDS = "waitroom_upstream_seconds_bucket"
 _ANSWERS = "waitroom_upstream_answers_total"
+_DEAD_LETTERS = "waitroom_till_dead_letters"
+"""What a till counts that was started beside us: confirmations it has given up."""
 _TOTALS = {
     "requests_per_s": "waitroom_requests_total",
     "joins_per_s": "waitroom_joins_total",
@@ -66,8 +68,10 @@ class Workers:
             figure: _per_s(first.totals.get(name, 0), last.totals.get(name, 0), span_s)
             for figure, name in _TOTALS.items()
         }
+        dead_letters = int(last.totals.get(_DEAD_LETTERS, 0))
         return {
             "workers": workers,
+            **({"dead_letters": dead_letters} if dead_letters else {}),
             **rates,
             "upstream_failures_per_s": _per_s(first.upstream_failures, last.upstream_failures, span_s),
             "upstream_p95_ms": _quantile_ms(first.seconds, last.seconds, 0.95),

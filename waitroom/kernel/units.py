@@ -29,6 +29,12 @@ class Address:
         """Whether only this machine can reach it."""
         return self.host in {"::1", "localhost"} or self.host.startswith("127.")
 
+    @property
+    def reachable(self) -> "Address":
+        """The address at which this machine reaches what listens here."""
+        anywhere = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 - looked for, not bound
+        return Address(anywhere.get(self.host, self.host), self.port)
+
 
 def duration_ms(text: str) -> int:
     """Return the milliseconds in `10m`, `1h30m` or `250ms`.

@@ -2,7 +2,6 @@
 
 import asyncio
 import logging
-import ssl
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -64,9 +63,7 @@ async def test_a_mailbox_that_is_not_there_is_not_tried_again_and_one_that_is_fu
 
 async def test_starttls_encrypts_and_signs_in_only_then(ledger: Ledger, tmp_path: Path) -> None:
     pair = made(tmp_path)
-    tls = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
-    tls.load_cert_chain(pair.certificate, pair.key)
-    async with postbox(tls) as box:
+    async with postbox(pair.serving()) as box:
         safe = server(box, security="starttls", ca_file=pair.certificate, username="shop", password="right")
         assert await sent(ledger, safe) == SENT
         assert (box.is_encrypted, box.signed_in) == ([True], ["shop:right"])

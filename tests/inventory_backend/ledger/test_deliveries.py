@@ -62,11 +62,11 @@ async def test_what_comes_later_waits_for_what_came_before_of_the_same_reservati
     first, bobs = await claim(ledger)
     assert (first.kind, bobs.kind) == (News.PAID, News.PAID)
     await ledger.write(lambda c: deliveries.postpone(c, first.serial, NOW_MS + 5000, "status 500"))
-    await ledger.write(lambda c: deliveries.done(c, bobs.serial))
+    await ledger.write(lambda c: deliveries.done(c, bobs.serial, NOW_MS))
     assert await claim(ledger) == [], "the refund stays behind the payment"
     assert len(await claim(ledger, "other")) == 2, "another sink waits for nobody"
 
-    await ledger.write(lambda c: deliveries.done(c, first.serial))
+    await ledger.write(lambda c: deliveries.done(c, first.serial, NOW_MS))
     assert [one.kind for one in await claim(ledger)] == [News.REFUNDED]
 
 

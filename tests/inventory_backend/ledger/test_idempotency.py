@@ -6,7 +6,7 @@ import pytest
 from sqlalchemy.exc import IntegrityError
 
 from inventory_backend.ledger import idempotency
-from inventory_backend.ledger.idempotency import LIFETIME_MS, Answer, Asked, Replays, asked, forget, keep
+from inventory_backend.ledger.idempotency import Answer, Asked, Replays, asked, keep
 from inventory_backend.ledger.ledger import Ledger
 from waitroom.kernel.errors import Refused
 
@@ -160,12 +160,3 @@ def test_a_key_is_needed(key: str | None) -> None:
     with pytest.raises(Refused) as refused:
         asked("reserve", "alice", key, BODY)
     assert (refused.value.status, refused.value.kind) == (400, "idempotency-key-missing")
-
-
-async def test_an_answer_is_kept_for_a_day(ledger: Ledger, replays: Replays) -> None:
-    await replays.once(ask(), Effect(ledger, ask()))
-    a_day_later_ms = ledger.now_ms() + LIFETIME_MS
-
-    assert await ledger.write(lambda connection: forget(connection, a_day_later_ms - LIFETIME_MS)) == 0
-    assert await ledger.write(lambda connection: forget(connection, a_day_later_ms - LIFETIME_MS + 1)) == 1
-    assert not (await replays.once(ask(), Effect(ledger, ask()))).is_replayed

@@ -16,16 +16,6 @@ async def test_it_is_kept_once_for_each_provider(ledger: Ledger) -> None:
     assert await ledger.write(partial(KEEP, provider="stripe"))
 
 
-async def test_it_is_forgotten_when_nobody_tells_it_again(ledger: Ledger) -> None:
-    await ledger.write(KEEP)
-    await ledger.write(partial(inbox.forget, before_ms=NOW_MS))
-    assert not await ledger.write(KEEP)
-
-    await ledger.write(partial(inbox.forget, before_ms=NOW_MS + 1))
-
-    assert await ledger.write(KEEP)
-
-
 async def test_a_payment_is_found_by_our_name_until_the_gateway_has_named_it(ledger: Ledger) -> None:
     pid = await paying(ledger)
 

@@ -3,11 +3,11 @@
 from collections.abc import Callable
 
 import pytest
-from sqlalchemy import Connection, delete, inspect, select, update
+from sqlalchemy import Connection, inspect, select, update
 from sqlalchemy.exc import IntegrityError
 
 from inventory_backend.ledger.ledger import Ledger
-from inventory_backend.ledger.schema import audit, metadata, shopper_qty, sku
+from inventory_backend.ledger.schema import metadata, shopper_qty, sku
 
 
 async def test_every_table_of_the_protocol_is_there(ledger: Ledger) -> None:
@@ -38,12 +38,3 @@ async def test_a_check_stands_behind_every_guard(ledger: Ledger, sin: Callable[[
 
     allocated = await ledger.read(lambda connection: connection.execute(select(sku.c.allocated)).scalars().all())
     assert list(allocated) == [0, 0]
-
-
-@pytest.mark.parametrize("sin", [update(audit).values(delta=0), delete(audit)])
-async def test_the_audit_is_append_only(ledger: Ledger, sin: object) -> None:
-    entry = {"rid": "r", "from_state": None, "to_state": "held", "delta": 1, "at_ms": 1, "actor": "shopper"}
-    await ledger.write(lambda connection: connection.execute(audit.insert(), entry).rowcount)
-
-    with pytest.raises(IntegrityError, match="append-only"):
-        await ledger.write(lambda connection: connection.execute(sin).rowcount)  # type: ignore[call-overload]  # update or delete

@@ -4,6 +4,7 @@ import json
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import aiohttp
 import pytest
@@ -11,7 +12,7 @@ from aiohttp import web
 
 from inventory_backend.payments.signatures import HEADER, is_genuine
 from inventory_backend.payments.simulated_books import Books
-from inventory_backend.payments.simulated_events import Event, Postman
+from inventory_backend.payments.simulated_events import Event, Postman, hearing_till
 from tests.fakes import FakeClock
 from tests.till import serving
 
@@ -134,3 +135,21 @@ async def test_an_odd_way_of_telling_is_refused_and_changes_nothing(box: Box, ba
     await box.say("a")
 
     assert box.got == ["a"]
+
+
+@pytest.mark.parametrize(
+    ("written", "url"),
+    [
+        ('[server]\nlisten = "0.0.0.0:9001"\n', "http://127.0.0.1:9001/webhooks/simulated"),
+        ('[payments]\nprovider = "stripe"\n', ""),
+    ],
+)
+def test_the_till_is_told_where_it_listens_unless_another_gateway_serves_it(
+    tmp_path: Path, written: str, url: str
+) -> None:
+    skus = 'skus = [{ sku = "sneaker", name = "Sneaker", price = 1, total = 1 }]'
+    (tmp_path / "inventory.toml").write_text(f'{written}[[sales]]\nname = "drop"\n{skus}\n')
+
+    found = hearing_till(tmp_path / "inventory.toml", {"WAITROOM_SIMULATED_GATEWAY_SECRET": "s" * 32})
+
+    assert found == (url, b"s" * 32)

@@ -1,8 +1,10 @@
 """The simulated gateway keeps Stripe's rules, over HTTP."""
 
 import asyncio
+import os
 import sys
 from collections.abc import AsyncIterator
+from pathlib import Path
 from typing import Any
 
 import aiohttp
@@ -20,6 +22,7 @@ FORM = {
     "capture_method": "manual",
     "metadata[rid]": "r1",
 }
+SETTINGS = '[[sales]]\nname = "drop"\nskus = [{ sku = "sneaker", name = "Sneaker", price = 1, total = 1 }]\n'
 
 
 class Client:
@@ -235,3 +238,27 @@ async def test_a_webhook_without_a_secret_is_no_way_to_start() -> None:
 
     assert process.returncode == 2
     assert b"go together" in said
+
+
+@pytest.mark.parametrize(
+    ("settings", "more", "secret", "fault"),
+    [
+        (SETTINGS, (), "", b"WAITROOM_SIMULATED_GATEWAY_SECRET is missing"),
+        ("[server]\nlisten = 5\n", (), "s" * 32, b"server.listen"),
+        (SETTINGS, ("--webhook", "http://127.0.0.1:9/", "--webhook-secret-file", "x"), "s" * 32, b"it tells one"),
+    ],
+)
+async def test_a_till_that_cannot_be_told_is_no_way_to_start(
+    tmp_path: Path, settings: str, more: tuple[str, ...], secret: str, fault: bytes
+) -> None:
+    (tmp_path / "inventory.toml").write_text(settings)
+    command = ("-m", "inventory_backend.payments.simulated_psp", "--till", str(tmp_path / "inventory.toml"), *more)
+    environment = {**os.environ, "WAITROOM_SIMULATED_GATEWAY_SECRET": secret}
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, *command, stderr=asyncio.subprocess.PIPE, env=environment
+    )
+    _, said = await process.communicate()
+
+    assert process.returncode == 2
+    assert fault in said
+    assert b"Traceback" not in said

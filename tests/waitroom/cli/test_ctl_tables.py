@@ -128,6 +128,24 @@ def test_each_lane_has_a_row_where_there_is_more_than_one() -> None:
     ]
 
 
+@pytest.mark.parametrize(
+    ("count", "line"),
+    [
+        (
+            1,
+            "1 dead letter: a confirmation that the till has given up; `python -m inventory_backend dead-letters` ",
+        ),
+        (1200, "1,200 dead letters: confirmations that the till has given up; "),
+    ],
+)
+def test_what_the_till_has_given_up_stands_below(count: int, line: str) -> None:
+    told = everything(room())
+
+    assert "dead letter" not in printed(ctl_tables.rooms(told))
+    told["edge"]["dead_letters"] = count
+    assert line in printed(ctl_tables.rooms(told))
+
+
 def test_an_outage_is_told_in_words() -> None:
     entry = {"what": "circuit", "value": "open", "before": "closed"}
 

@@ -14,7 +14,13 @@ from waitroom.kernel.tokens import Keys, UpstreamPassSigner
 from waitroom.kernel.units import Address
 from waitroom.supervisor import Program, Tier
 
-FOREIGN = {"PATH": "/bin", "WAITROOM_SECRET": "s" * 32, "WAITROOM_CONSOLE_TOKEN": "old"}
+TILLS = {
+    "WAITROOM_IDENTITY_SECRET": "i" * 32,
+    "WAITROOM_KAFKA_PASSWORD": "k" * 32,
+    "WAITROOM_PAYMENTS_WEBHOOK_SECRET": "w" * 32,
+    "WAITROOM_STRIPE_API_KEY": "sk_test_1",
+}
+FOREIGN = {"PATH": "/bin", "WAITROOM_SECRET": "s" * 32, "WAITROOM_CONSOLE_TOKEN": "old"} | TILLS
 
 
 def programs(
@@ -62,7 +68,7 @@ def test_the_shop_is_started_beside_the_room_where_it_is_configured(keys: Keys) 
     assert found["till"].argv[-4:] == ("-m", "inventory_backend", "-c", "/etc/inventory.toml")
     kept = ("--file", "data/simulated-gateway.db")
     gateway = ("-m", "inventory_backend.payments.simulated_psp", "--listen", "127.0.0.1:9100", *kept)
-    assert found["gateway"].argv[-6:] == gateway
+    assert found["gateway"].argv[1:] == (*gateway, "--till", "/etc/inventory.toml")
     assert found["till"].environment["WAITROOM_SIMULATED_GATEWAY_URL"] == "http://127.0.0.1:9100"
     assert [found[name].tier for name in ("gateway", "till", "ops", "worker-1")] == sorted(Tier)[:4]
 
@@ -85,15 +91,21 @@ def test_the_till_is_told_where_the_room_hears_what_is_left(keys: Keys, edge: di
 def test_everybody_gets_the_secret_they_need_and_no_other(keys: Keys) -> None:
     found = programs(keys, backend={"config": "/etc/inventory.toml", "simulated_gateway": True})
     secrets = {
-        name: {key: value for key, value in one.environment.items() if re.search("SECRET|TOKEN", key)}
+        name: {key: value for key, value in one.environment.items() if re.search("SECRET|TOKEN|KEY|PASSWORD", key)}
         for name, one in found.items()
     }
 
     ours = {"WAITROOM_SECRET": "s" * 32}
     assert secrets["worker-1"] == ours
     assert secrets["ops"] == ours | {"WAITROOM_CONSOLE_TOKEN": "the-console-token"}
-    assert secrets["till"] == {"WAITROOM_UPSTREAM_SECRET": UpstreamPassSigner.upstream_secret(keys)}
-    assert secrets["gateway"] == {}
+    tells = {"WAITROOM_SIMULATED_GATEWAY_SECRET": keys.derive("simulated-gateway")[0].hex()}
+    passes = {"WAITROOM_UPSTREAM_SECRET": UpstreamPassSigner.upstream_secret(keys)}
+    assert secrets["till"] == TILLS | passes | tells
+    assert secrets["gateway"] == tells
+
+
+def test_a_gateway_of_a_till_that_is_run_elsewhere_tells_nobody(keys: Keys) -> None:
+    assert "--till" not in programs(keys, backend={"simulated_gateway": True})["gateway"].argv
 
 
 def test_everybody_counts_in_one_place_and_finds_one_redis(keys: Keys) -> None:

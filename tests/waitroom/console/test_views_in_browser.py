@@ -7,6 +7,7 @@ import pytest
 from aiohttp.test_utils import TestServer
 from playwright.async_api import Browser, ConsoleMessage, Page, Route, async_playwright, expect
 
+from inventory_backend.counters import DEAD_LETTERS
 from tests.conftest import CHROMIUM_FLAGS
 from waitroom.console.door import Console
 from waitroom.console.guard import Guard
@@ -100,6 +101,17 @@ async def test_a_shop_that_slows_and_fails_shows(opened: Open, redis: ScriptRunn
     await reports.report(rules, ALWAYS, Sample(100, 0, 100), None, now_ms=now_ms + 2200)
     await expect(page.locator("#states")).to_have_text("Shop does not answer: nobody is let in")
     await expect(page.locator("#audit li").first).to_contain_text("Shop does not answer: nobody is let in by health")
+
+
+async def test_what_the_till_has_given_up_shows(opened: Open) -> None:
+    page, given_up = await opened(), DEAD_LETTERS.labels("webhook:erp")
+    await expect(page.locator("#letters")).to_be_hidden()
+    given_up.set(2)
+    try:
+        await expect(page.locator("#letters")).to_have_text("2 dead letters")
+    finally:
+        given_up.set(0)
+    await expect(page.locator("#letters")).to_be_hidden()
 
 
 async def test_what_the_store_has_shows_and_a_resume_is_not_offered_for_what_it_cannot_do(

@@ -53,6 +53,21 @@ async def test_rates_are_means_over_the_last_seconds(clock: FakeClock) -> None:
     assert figures["upstream_p95_ms"] == 95.0
 
 
+async def test_confirmations_that_the_till_gave_up_are_told_while_there_are_any(clock: FakeClock) -> None:
+    worker = Worker()
+    worker.started.labels("1").set(1)
+    dead = Gauge("waitroom_till_dead_letters", "-", ["sink"], registry=worker.registry)
+    workers, told = Workers(lambda: worker.registry, clock), []
+    for mail, erp in ((0, 0), (2, 1), (0, 0)):
+        dead.labels("mail").set(mail)
+        dead.labels("webhook:erp").set(erp)
+        workers.look()
+        await clock.advance(1)
+        told.append(workers.figures().get("dead_letters"))
+
+    assert told == [None, 3, None]
+
+
 def test_workers_that_all_died_are_told_as_none_left(clock: FakeClock) -> None:
     worker = Worker()
     worker.started.labels("1").set(1)

@@ -107,3 +107,11 @@ def test_an_address_is_read_and_spelled(text: str, host: str, port: int, is_loop
 def test_what_is_no_address_is_refused(text: str) -> None:
     with pytest.raises(ValueError, match="must be host:port"):
         address(text)
+
+
+@pytest.mark.parametrize(
+    ("listens", "reached"),
+    [("0.0.0.0:80", "127.0.0.1:80"), ("[::]:80", "[::1]:80"), ("10.0.0.1:80", "10.0.0.1:80")],
+)
+def test_what_listens_everywhere_is_reached_by_loopback(listens: str, reached: str) -> None:
+    assert str(address(listens).reachable) == reached
