@@ -191,7 +191,10 @@ def ledger_settings(config: Config) -> LedgerSettings:
 
 
 def _saga_settings(config: Config) -> SagaSettings:
-    return SagaSettings(concurrency=config.payments.concurrency, poll_ms=config.payments.poll_ms)
+    chosen = config.payments
+    return SagaSettings(
+        chosen.concurrency, chosen.poll_ms, call_ms=chosen.timeout_ms, write_ms=config.ledger.timeout_ms
+    )
 
 
 def _terms(config: Config) -> Terms:

@@ -51,6 +51,9 @@ TOTAL, LIMIT = 3, 2
 SALE = sale(TOTAL, LIMIT, hold_ms=60_000, offer_ms=45_000)
 WINDOW_MS, GRACE_MS = 20_000, 5_000
 SKUS = tuple(SALE.skus)
+SAGA = SagaSettings(poll_ms=1000)
+AT_ONCE = SagaSettings(poll_ms=1000, call_ms=0, write_ms=0, spare_ms=0)
+"""What a till claimed that dies is free in the same millisecond: the next one goes on at once."""
 FINE = {404, 409, 410, 422, 503}
 """What a shopper may be refused with: anything else is a bug of ours."""
 
@@ -89,7 +92,12 @@ class Till:
     """One life of a till: the real parts, put together as `inventory_backend.app` does."""
 
     def __init__(
-        self, ledger: Ledger, scripts: ScriptRunner, gateway: SimulatedGateway, closing: AsyncExitStack
+        self,
+        ledger: Ledger,
+        scripts: ScriptRunner,
+        gateway: SimulatedGateway,
+        settings: SagaSettings,
+        closing: AsyncExitStack,
     ) -> None:
         self.life = Life()
         self.real_ledger = ledger
@@ -100,7 +108,7 @@ class Till:
         self.rebuild = Rebuild(self.ledger, self.stock, [SALE])
         self.counter = Counter(self.stock, self.rebuild)
         psp = MortalGateway(gateway, self.life)
-        self.saga = Saga(self.ledger, {"simulated": psp}, SagaSettings(poll_ms=1000))
+        self.saga = Saga(self.ledger, {"simulated": psp}, settings)
         self.outbox = Outbox(self.ledger, self.stock, self.rebuild)
         self.reconciler = Reconciler(self.ledger, self.stock, self.rebuild, [SALE])
         self.restock = Restock(self.ledger, self.stock, self.rebuild, [SALE])
@@ -151,6 +159,7 @@ class World:
     charges: Charges
     clock: FakeClock
     set_time: SetTime | None
+    saga: SagaSettings
     hands: list[Hands]
     tills: list[Till] = field(default_factory=list)
     reserved: dict[str, Asked] = field(default_factory=dict)
@@ -169,7 +178,7 @@ class World:
         stack = AsyncExitStack()
         settings = LedgerSettings(self.ledger_url, group_delay_ms=0, readers=2)
         ledger = await stack.enter_async_context(opened(settings, self.hands[place]))
-        till = Till(ledger, self.scripts, self.gateway, stack)
+        till = Till(ledger, self.scripts, self.gateway, self.saga, stack)
         self.tills[place : place + 1] = [till]
         self.lives.append(till.life)
         till.life.will_be(cut)
@@ -422,7 +431,13 @@ class World:
 
 @asynccontextmanager
 async def open_world(
-    ledger_url: str, redis_url: str, *, tills: int = 1, set_time: SetTime | None = None, pause_ms: int = 3000
+    ledger_url: str,
+    redis_url: str,
+    *,
+    tills: int = 1,
+    set_time: SetTime | None = None,
+    pause_ms: int = 3000,
+    saga: SagaSettings = SAGA,
 ) -> AsyncIterator[World]:
     """Give a world with an empty ledger at `ledger_url`, and its tills open."""
     clock = FakeClock()
@@ -435,7 +450,7 @@ async def open_world(
         session = await stack.enter_async_context(aiohttp.ClientSession())
         gateway = SimulatedGateway(session, url, timeout_ms=5000)
         hands = [Hands(clock) for _ in range(tills)]
-        world = World(ledger_url, scripts, gateway, charges, clock, set_time, hands)
+        world = World(ledger_url, scripts, gateway, charges, clock, set_time, saga, hands)
         stack.push_async_callback(world.close)
         for place in range(tills):
             await world.start(place)

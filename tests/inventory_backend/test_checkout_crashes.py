@@ -15,7 +15,7 @@ import pytest
 from inventory_backend.payments.simulated_cards import Card
 from inventory_backend.sales import HoldState
 from tests.bookkeeping import books
-from tests.faulty_sale import World, open_world
+from tests.faulty_sale import AT_ONCE, World, open_world
 from tests.mortal import Cut
 
 Step = Callable[[World], Coroutine[Any, Any, object]]
@@ -138,7 +138,7 @@ async def told(
     """
     steps, ends = STORIES[story]
     pause_ms = NEVER_MS if "page is left" in story else 3000
-    async with open_world(ledger_url, redis_url, pause_ms=pause_ms) as world:
+    async with open_world(ledger_url, redis_url, pause_ms=pause_ms, saga=AT_ONCE) as world:
         first = world.tills[0].life
         opening = len(first.calls)
         for step in steps:
