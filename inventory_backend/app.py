@@ -23,6 +23,7 @@ from inventory_backend.confirmations.sinks import Sink
 from inventory_backend.door.callbacks import Callbacks
 from inventory_backend.door.guard import Guard
 from inventory_backend.door.live import Live, affordable
+from inventory_backend.door.ops import Ops
 from inventory_backend.door.probes import Probes
 from inventory_backend.door.shop import Shop
 from inventory_backend.door.views import Views
@@ -31,6 +32,7 @@ from inventory_backend.jobs import Jobs
 from inventory_backend.ledger.ledger import Ledger, LedgerSettings, opened
 from inventory_backend.ledger.news import News
 from inventory_backend.ledger.own_name import own_name
+from inventory_backend.money_back import MoneyBack
 from inventory_backend.outbox import Outbox
 from inventory_backend.payments import opening
 from inventory_backend.payments.listener import Listener
@@ -100,6 +102,7 @@ async def built(config: Config, signer: UpstreamPassSigner, clock: Clock) -> Asy
             Probes(rebuild, catalogue),
             Callbacks(provider, config.payments.webhook_secrets(), Listener(ledger, {provider: gateway}, saga), clock),
             Shop(checkout, waitlist, catalogue, guard, Pages(), clock),
+            Ops(MoneyBack(ledger, saga), config.secrets.ops_token_hash()),
         ):
             part.add_to(app.router)
         Live(catalogue, clock, most=affordable(config.server.max_streams)).add_to(app)

@@ -1,0 +1,30 @@
+"""All that the till keeps: each row of each table, and its stock in Redis, to hold what was against what is."""
+
+from typing import Any
+
+from sqlalchemy import Connection, select
+
+from inventory_backend.ledger.schema import metadata
+from tests.till import Shop
+
+Everything = dict[str, object]
+_OF_ITS_OWN = {"lease"}
+"""What changes while nobody asks for anything."""
+
+
+async def everything(till: Shop) -> Everything:
+    """Return the rows of every table, and every key of the stock."""
+    return {**await till.till.jobs.ledger.read(_rows), **await _keys(till.till.jobs.rebuild._stock._scripts.client)}
+
+
+def _rows(connection: Connection) -> Everything:
+    tables = [one for one in metadata.sorted_tables if one.name not in _OF_ITS_OWN]
+    return {one.name: sorted(map(str, connection.execute(select(one)).all())) for one in tables}
+
+
+async def _keys(client: Any) -> Everything:
+    found: Everything = {}
+    for name in sorted(await client.keys("inv:*")):
+        is_sorted = await client.type(name) == "zset"
+        found[name] = await (client.zrange(name, 0, -1, withscores=True) if is_sorted else client.hgetall(name))
+    return found
