@@ -4,6 +4,7 @@ from typing import Any
 
 from sqlalchemy import Connection, select
 
+from inventory_backend.ledger.ledger import Ledger
 from inventory_backend.ledger.schema import metadata
 from tests.till import Shop
 
@@ -14,7 +15,12 @@ _OF_ITS_OWN = {"lease"}
 
 async def everything(till: Shop) -> Everything:
     """Return the rows of every table, and every key of the stock."""
-    return {**await till.till.jobs.ledger.read(_rows), **await _keys(till.till.jobs.rebuild._stock._scripts.client)}
+    return await all_of(till.till.jobs.ledger, till.till.jobs.rebuild._stock._scripts.client)
+
+
+async def all_of(ledger: Ledger, client: Any) -> Everything:
+    """Return the rows of every table of `ledger`, and every key of the stock that `client` finds."""
+    return {**await ledger.read(_rows), **await _keys(client)}
 
 
 def _rows(connection: Connection) -> Everything:
