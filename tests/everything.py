@@ -29,8 +29,10 @@ def _rows(connection: Connection) -> Everything:
 
 
 async def _keys(client: Any) -> Everything:
+    """Return what each key holds, but for how often the stock was touched."""
     found: Everything = {}
     for name in sorted(await client.keys("inv:*")):
         is_sorted = await client.type(name) == "zset"
-        found[name] = await (client.zrange(name, 0, -1, withscores=True) if is_sorted else client.hgetall(name))
+        kept = await (client.zrange(name, 0, -1, withscores=True) if is_sorted else client.hgetall(name))
+        found[name] = kept if is_sorted else {field: value for field, value in kept.items() if field != "mut"}
     return found
