@@ -20,6 +20,7 @@ from inventory_backend.confirmations.opening import sinks
 from inventory_backend.door.callbacks import Callbacks
 from inventory_backend.door.guard import Guard
 from inventory_backend.door.live import Live, affordable
+from inventory_backend.door.ops import Ops
 from inventory_backend.door.probes import Probes
 from inventory_backend.door.shop import Shop
 from inventory_backend.door.views import Views
@@ -28,6 +29,7 @@ from inventory_backend.jobs import Jobs
 from inventory_backend.ledger.ledger import LedgerSettings, opened
 from inventory_backend.ledger.leftovers import leftovers
 from inventory_backend.ledger.own_name import own_name
+from inventory_backend.money_back import MoneyBack
 from inventory_backend.outbox import Outbox
 from inventory_backend.payments import opening
 from inventory_backend.payments.listener import Listener
@@ -97,6 +99,7 @@ async def built(config: Config, signer: UpstreamPassSigner, clock: Clock) -> Asy
             Probes(rebuild, catalogue),
             Callbacks(provider, config.payments.webhook_secrets(), Listener(ledger, {provider: gateway}, saga), clock),
             Shop(checkout, waitlist, catalogue, guard, Pages(), clock),
+            Ops(MoneyBack(ledger, saga), config.secrets.ops_token_hash()),
         ):
             part.add_to(app.router)
         Live(catalogue, clock, most=affordable(config.server.max_streams)).add_to(app)
@@ -186,7 +189,10 @@ def ledger_settings(config: Config) -> LedgerSettings:
 
 
 def _saga_settings(config: Config) -> SagaSettings:
-    return SagaSettings(concurrency=config.payments.concurrency, poll_ms=config.payments.poll_ms)
+    chosen = config.payments
+    return SagaSettings(
+        chosen.concurrency, chosen.poll_ms, call_ms=chosen.timeout_ms, write_ms=config.ledger.timeout_ms
+    )
 
 
 def _terms(config: Config) -> Terms:

@@ -12,6 +12,7 @@ from sqlalchemy.exc import ArgumentError
 from inventory_backend import sales
 from inventory_backend.paying import Payments
 from inventory_backend.receivers import Confirmations, Kafka, Mail, Webhook
+from inventory_backend.secret_files import Secrets
 from waitroom.kernel.faults import Fault, Faults, repeated
 from waitroom.kernel.settings import (
     DurationMs,
@@ -111,13 +112,6 @@ class Room(Settings):
     ca_file: OptionalPath = Field(
         None, description="With https: who vouches for it, as a PEM file; empty takes those the system trusts."
     )
-
-
-class Secrets(Settings):
-    """The secret of the room; WAITROOM_UPSTREAM_SECRET and WAITROOM_SECRET in the environment override it."""
-
-    file: OptionalPath = Field(None, description="The room's signing secret (mode 0600), one or two, newest last.")
-    identity_file: OptionalPath = Field(None, description="The secret (mode 0600) by which the store says who buys.")
 
 
 class Logs(Settings):

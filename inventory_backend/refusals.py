@@ -16,6 +16,13 @@ _SAID: dict[str, tuple[int, str]] = {
     "other-wish": (409, "You wait for something else already. Leave the waitlist first, then choose anew."),
     "no-waitlist": (409, "This sale has no waitlist."),
     "not-found": (404, "There is no such thing of yours."),
+    "no-ops-token": (
+        403,
+        "Nobody may do this here: put a token into WAITROOM_TILL_OPS_TOKEN and start the till again.",
+    ),
+    "not-ops": (401, "Send the token of ops as a bearer token: Authorization: Bearer …"),
+    "unknown-order": (404, "There is no such order."),
+    "order-not-paid": (409, "This order is not paid: there is nothing to send back."),
     "hold-expired": (410, "The time to pay is over, and the items are free for others again."),
     "payment-in-progress": (409, "A payment for these items is under way. Look at the order to see how it went."),
     "already-paid": (409, "These items are paid for already."),

@@ -10,7 +10,6 @@ from collections import Counter as Counts
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
-from functools import partial
 from typing import Any
 
 import aiohttp
@@ -18,21 +17,21 @@ from sqlalchemy import Connection, select
 
 from inventory_backend.catalogue import Catalogue
 from inventory_backend.checkout import Checkout, Paying, Terms
-from inventory_backend.ledger import deliveries, settlement, supply
-from inventory_backend.ledger.holds import Note
+from inventory_backend.ledger import deliveries, supply
 from inventory_backend.ledger.idempotency import Answer, asked
 from inventory_backend.ledger.ledger import Ledger, LedgerSettings, opened
 from inventory_backend.ledger.schema import audit, line, payment, reservation
 from inventory_backend.ledger.schema import sale as sale_table
 from inventory_backend.ledger.supply import Change, Origin
 from inventory_backend.outbox import Outbox
-from inventory_backend.payments.payments import ChargeStatus
 from inventory_backend.payments.saga import Saga, SagaSettings
 from inventory_backend.payments.simulated_books import Books as Charges
 from inventory_backend.payments.simulated_cards import Behaviour
+from inventory_backend.payments.simulated_events import Event
 from inventory_backend.payments.simulated_gateway import SimulatedGateway
+from inventory_backend.payments.simulated_journal import Journal
 from inventory_backend.payments.simulated_psp import SimulatedGatewayServer
-from inventory_backend.sales import COUNTED, HoldState, PaymentState
+from inventory_backend.sales import COUNTED, HoldState, PaymentState, order_id
 from inventory_backend.stock.counter import Counter
 from inventory_backend.stock.rebuild import Rebuild
 from inventory_backend.stock.reconciler import Reconciler
@@ -40,8 +39,10 @@ from inventory_backend.stock.restock import Restock
 from inventory_backend.stock.stock import Stock
 from inventory_backend.waitlist import Waitlist
 from tests.bookkeeping import books
+from tests.everything import Everything, all_of
 from tests.fakes import FakeClock
 from tests.mortal import Cut, Died, Life, MortalGateway, MortalLedger, MortalScripts
+from tests.outsiders import GONE, Outsiders, doors
 from tests.till import sale, serving
 from waitroom.kernel.errors import StoreUnavailable, WaitroomError
 from waitroom.kernel.redis import RedisSettings, ScriptRunner, connected
@@ -51,11 +52,13 @@ TOTAL, LIMIT = 3, 2
 SALE = sale(TOTAL, LIMIT, hold_ms=60_000, offer_ms=45_000)
 WINDOW_MS, GRACE_MS = 20_000, 5_000
 SKUS = tuple(SALE.skus)
+SAGA = SagaSettings(poll_ms=1000)
+AT_ONCE = SagaSettings(poll_ms=1000, call_ms=0, write_ms=0, spare_ms=0)
+"""What a till claimed that dies is free in the same millisecond: the next one goes on at once."""
 FINE = {404, 409, 410, 422, 503}
 """What a shopper may be refused with: anything else is a bug of ours."""
 
-News = tuple[str, str, str]
-"""Payment, charge, and how it stood."""
+_GOES_BACK = {PaymentState.REFUND_DUE, PaymentState.REFUNDED}
 SetTime = Callable[[int], Awaitable[None]]
 
 
@@ -89,7 +92,12 @@ class Till:
     """One life of a till: the real parts, put together as `inventory_backend.app` does."""
 
     def __init__(
-        self, ledger: Ledger, scripts: ScriptRunner, gateway: SimulatedGateway, closing: AsyncExitStack
+        self,
+        ledger: Ledger,
+        scripts: ScriptRunner,
+        gateway: SimulatedGateway,
+        settings: SagaSettings,
+        closing: AsyncExitStack,
     ) -> None:
         self.life = Life()
         self.real_ledger = ledger
@@ -99,14 +107,15 @@ class Till:
         self.catalogue = Catalogue(self.ledger, [SALE])
         self.rebuild = Rebuild(self.ledger, self.stock, [SALE])
         self.counter = Counter(self.stock, self.rebuild)
-        psp = MortalGateway(gateway, self.life)
-        self.saga = Saga(self.ledger, {"simulated": psp}, SagaSettings(poll_ms=1000))
+        self.psp = MortalGateway(gateway, self.life)
+        self.saga = Saga(self.ledger, {"simulated": self.psp}, settings)
         self.outbox = Outbox(self.ledger, self.stock, self.rebuild)
         self.reconciler = Reconciler(self.ledger, self.stock, self.rebuild, [SALE])
         self.restock = Restock(self.ledger, self.stock, self.rebuild, [SALE])
         terms = Terms(window_ms=WINDOW_MS, grace_ms=GRACE_MS, providers=frozenset({"simulated"}))
         self.checkout = Checkout(self.ledger, self.counter, self.catalogue, self.saga, terms)
         self.waitlist = Waitlist(self.ledger, self.catalogue, terms.identities)
+        self.url = ""
 
     async def spread(self) -> None:
         """Take the news out of the outbox, as the courier does; nobody listens here."""
@@ -149,8 +158,11 @@ class World:
     scripts: ScriptRunner
     gateway: SimulatedGateway
     charges: Charges
+    journal: Journal
+    outsiders: Outsiders
     clock: FakeClock
     set_time: SetTime | None
+    saga: SagaSettings
     hands: list[Hands]
     tills: list[Till] = field(default_factory=list)
     reserved: dict[str, Asked] = field(default_factory=dict)
@@ -158,7 +170,8 @@ class World:
     promised: dict[str, str] = field(default_factory=dict)
     seized: set[str] = field(default_factory=set)
     lives: list[Life] = field(default_factory=list)
-    heard: dict[News, None] = field(default_factory=dict)
+    asked_back: set[str] = field(default_factory=set)
+    given_back: set[str] = field(default_factory=set)
 
     # Tills
 
@@ -169,7 +182,9 @@ class World:
         stack = AsyncExitStack()
         settings = LedgerSettings(self.ledger_url, group_delay_ms=0, readers=2)
         ledger = await stack.enter_async_context(opened(settings, self.hands[place]))
-        till = Till(ledger, self.scripts, self.gateway, stack)
+        till = Till(ledger, self.scripts, self.gateway, self.saga, stack)
+        app = doors(till.ledger, till.psp, till.saga, self.hands[place])
+        till.url = await stack.enter_async_context(serving(app))
         self.tills[place : place + 1] = [till]
         self.lives.append(till.life)
         till.life.will_be(cut)
@@ -321,21 +336,58 @@ class World:
         for one in open_[which : which + 1]:
             one.is_cancelled = True
 
-    def news(self) -> list[News]:
-        """Return whatever the gateway ever had to say about a charge, in the order in which it came about."""
-        now_ms = self.clock.now_ms()
-        for one in self.charges.intents.values():
-            self.heard[one.metadata["pid"], one.ref, one.status(now_ms)] = None
-        return list(self.heard)
+    def news(self) -> list[Event]:
+        """Return whatever the gateway ever had to say, in the order in which it came about."""
+        self.journal.look()
+        return list(self.charges.events.values())
 
-    async def hear(self, place: int, news: News, times: int) -> None:
-        """Let the ledger hear of a charge as a webhook tells it: again, late, or before its creation returned."""
-        pid, ref, status = news
-        ledger = self.tills[place].ledger
-        note = Note("gateway", ledger.now_ms(), "told")
-        for _ in range(times):
-            if (move := _MOVES.get(status)) is not None:
-                await ledger.write(partial(move, pid=pid, ref=ref, note=note))
+    async def hear(self, place: int, event: Event, times: int) -> None:
+        """Let the gateway tell so many tills at once: again, late, or before the creation of the charge returned."""
+        tills = [(place + n) % len(self.tills) for n in range(times)]
+        told = [self.outsiders.gateway_tells(self.tills[one].url, event, self.clock.now_ms()) for one in tills]
+        for one, (status, word) in zip(tills, await asyncio.gather(*told), strict=True):
+            is_fine = status in {200, 503, GONE} or (status == 400 and self.hands[one].off_ms)
+            assert is_fine, (status, word)
+
+    async def hear_again(self, place: int, event: Event) -> None:
+        """Let the gateway tell what it has told: nothing comes of it."""
+        await self.hear(place, event, 1)
+        await self.quiet()
+        before = await self.everything()
+        await self.hear(place, event, 3)
+        await self.quiet()
+        assert await self.everything() == before, "told again, nothing changes"
+
+    async def strangers(self, place: int, event: Event | None, rid: str | None) -> None:
+        """Let strangers say that a charge was paid, and ask for the money of an order: nobody listens."""
+        before, till = await self.everything(), self.tills[place]
+        if event is not None:
+            told = await self.outsiders.strangers_tell(till.url, event, self.hands[place].now_ms())
+            assert set(told) == {400}, "forged, or of another time"
+        if rid is not None:
+            asked_for = await self.outsiders.strangers_refund(till.url, order_id(rid))
+            assert set(asked_for) <= {401, 404}, "not ops"
+        await self.quiet()
+        assert await self.everything() == before, "a stranger changes nothing"
+
+    async def everything(self) -> Everything:
+        return await all_of(self.tills[0].real_ledger, self.scripts.client)
+
+    async def quiet(self) -> None:
+        for till in self.tills:
+            await till.quiet()
+
+    # Ops
+
+    async def refund(self, place: int, rid: str, keys: Sequence[str]) -> None:
+        """Let ops ask for the money of an order, under all of `keys` at once, at every till in turn."""
+        self.asked_back.add(rid)
+        tills = [self.tills[(place + n) % len(self.tills)] for n in range(len(keys))]
+        asks = [self.outsiders.ops_refund(till.url, order_id(rid), key) for till, key in zip(tills, keys, strict=True)]
+        for status, word in await asyncio.gather(*asks):
+            assert status in {200, 202, 404, 409, 503, GONE}, (status, word)
+            if status in {200, 202}:
+                self.given_back.add(rid)
 
     # Truth
 
@@ -343,7 +395,7 @@ class World:
         """Compare the books with each other and with what shoppers were told (I1-I5, W3, W4, W8-W10)."""
         ledger = self.tills[0].real_ledger
         found = await books(ledger)
-        self.news()
+        self.journal.look()
         units = await ledger.read(supply.supplies)
         assert all(0 <= found.allocated[sku] <= units["drop", sku].total for sku in SKUS), "I1"
         await ledger.read(self._in_order)
@@ -359,6 +411,8 @@ class World:
             has[rows[row.rid].shopper] += row.qty if rows[row.rid].state in COUNTED else 0
         assert all(qty <= LIMIT for qty in has.values()), "I4"
         assert self.promised.keys() <= rows.keys(), "I5: an acknowledged hold is on record"
+        returning = {HoldState.REFUND_DUE, HoldState.REFUNDED}
+        assert all(rows[rid].state in returning for rid in self.given_back), "an acknowledged refund is on record"
         self._no_hold_ends_early(connection, rows)
         payments = {row.pid: row for row in connection.execute(select(payment))}
         for one in payments.values():
@@ -378,9 +432,11 @@ class World:
             assert (one.amount, one.currency) == (paper.amount, paper.currency.lower())
             kept[paper.rid] += one.captured > one.refunded
             if one.captured and one.metadata["pid"] not in self.seized:
-                assert rows[paper.rid].state in {HoldState.CAPTURING, HoldState.PAID}, "W8: only counted units are paid"
+                is_back = paper.rid in self.asked_back and paper.state in _GOES_BACK
+                is_counted = rows[paper.rid].state in {HoldState.CAPTURING, HoldState.PAID}
+                assert is_back or is_counted, "W8: only counted units are paid"
             if one.refunded:
-                assert paper.state in {PaymentState.REFUND_DUE, PaymentState.REFUNDED}, "W9"
+                assert paper.state in _GOES_BACK, "W9"
         assert all(charges <= 1 for charges in kept.values()), "nobody pays twice"
 
     async def settle(self, rounds: int = 14) -> None:
@@ -408,6 +464,8 @@ class World:
         intents = self.charges.intents.values()
         states = {str(one.status(self.clock.now_ms())) for one in intents}
         assert states <= {"succeeded", "canceled", "requires_payment_method"}, "nothing is left authorised"
+        backs = Counts(one.intent for one in self.charges.refunds.values())
+        assert all(times == 1 for times in backs.values()), "money goes back once"
         paid = select(reservation.c.rid, reservation.c.amount).where(reservation.c.state == HoldState.PAID)
         owed = await self.tills[0].real_ledger.read(lambda c: {row.rid: row.amount for row in c.execute(paid)})
         kept = {one.metadata["rid"]: one.captured - one.refunded for one in intents if one.captured != one.refunded}
@@ -422,7 +480,13 @@ class World:
 
 @asynccontextmanager
 async def open_world(
-    ledger_url: str, redis_url: str, *, tills: int = 1, set_time: SetTime | None = None, pause_ms: int = 3000
+    ledger_url: str,
+    redis_url: str,
+    *,
+    tills: int = 1,
+    set_time: SetTime | None = None,
+    pause_ms: int = 3000,
+    saga: SagaSettings = SAGA,
 ) -> AsyncIterator[World]:
     """Give a world with an empty ledger at `ledger_url`, and its tills open."""
     clock = FakeClock()
@@ -435,7 +499,8 @@ async def open_world(
         session = await stack.enter_async_context(aiohttp.ClientSession())
         gateway = SimulatedGateway(session, url, timeout_ms=5000)
         hands = [Hands(clock) for _ in range(tills)]
-        world = World(ledger_url, scripts, gateway, charges, clock, set_time, hands)
+        outsiders = Outsiders(session)
+        world = World(ledger_url, scripts, gateway, charges, server.journal, outsiders, clock, set_time, saga, hands)
         stack.push_async_callback(world.close)
         for place in range(tills):
             await world.start(place)
@@ -450,21 +515,3 @@ async def _bytes(raw: Any, *command: str) -> bytes:
     """Return a reply that is no text: this client decodes, and keeps what it cannot decode as surrogates."""
     found = await raw.execute_command(*command)
     return str(found).encode(errors="surrogateescape")
-
-
-def _taken(connection: Connection, pid: str, ref: str, note: Note) -> None:
-    settlement.authorised(connection, pid, ref, note, is_captured=True)
-    settlement.captured(connection, pid, note)
-
-
-def _let_go(connection: Connection, pid: str, ref: str, note: Note) -> None:  # one shape for all
-    settlement.cancelled(connection, pid, note)
-
-
-_MOVES: dict[str, Callable[..., object]] = {
-    ChargeStatus.AUTHORISED: partial(settlement.authorised, is_captured=False),
-    ChargeStatus.CAPTURED: _taken,
-    ChargeStatus.DECLINED: settlement.declined,
-    ChargeStatus.CANCELLED: _let_go,
-}
-"""What the ledger does about what a gateway tells."""

@@ -158,6 +158,8 @@ payment = Table(
     Column("next_ms", BigInteger),  # when the saga goes on; NULL once the payment is settled
     Column("action_url", Text),  # where the shopper has to go before it goes on
     Column("created_ms", BigInteger, nullable=False),
+    Column("claimed_by", String(36)),  # the till that carries it; NULL while none does
+    Column("claimed_until_ms", BigInteger),  # when others may take it over: that till died
     UniqueConstraint("rid", "attempt"),
 )
 Index(None, payment.c.next_ms)

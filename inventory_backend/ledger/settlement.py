@@ -37,6 +37,8 @@ class Attempt:
     hold: HoldState
     expires_ms: int
     order_id: str
+    claimed_by: str | None
+    claimed_until_ms: int | None
 
 
 def authorised(connection: Connection, pid: str, ref: str, note: Note, *, is_captured: bool) -> Attempt:
@@ -90,11 +92,13 @@ def cancelled(connection: Connection, pid: str, note: Note) -> Attempt:
     return attempt(connection, pid)
 
 
-def lapsed(connection: Connection, pid: str, next_ms: int, note: Note, ref: str | None = None) -> Attempt:
+def lapsed(
+    connection: Connection, pid: str, next_ms: int, note: Note, ref: str | None = None, by: str | None = None
+) -> Attempt:
     """The hard deadline passed and the gateway cannot cancel: the units go back, the payment is watched on (W7)."""
     found = _locked(connection, pid)
     release(connection, [found.rid], HoldState.PAYING, HoldState.EXPIRED, note)
-    return postpone(connection, pid, next_ms, ref)
+    return postpone(connection, pid, next_ms, ref, by=by)
 
 
 def returned(connection: Connection, pid: str, note: Note) -> Attempt:
@@ -117,19 +121,23 @@ def refund_instead(connection: Connection, pid: str) -> Attempt:
 
 
 def postpone(
-    connection: Connection, pid: str, next_ms: int, ref: str | None = None, action_url: str | None = None
+    connection: Connection,
+    pid: str,
+    next_ms: int,
+    ref: str | None = None,
+    action_url: str | None = None,
+    by: str | None = None,
 ) -> Attempt:
-    """Ask again at `next_ms`; `ref` and `action_url` are what was learned of the charge meanwhile."""
+    """Let whoever comes then ask again at `next_ms`; `ref` and `action_url` are what was learned of the charge.
+
+    A till that took too long (`by`) and was replaced by another changes nothing.
+    """
     later = update(payment).where(payment.c.pid == pid, payment.c.next_ms.is_not(None))
+    if by is not None:
+        later = later.where(payment.c.claimed_by == by)
     known = {"provider_ref": ref, "action_url": action_url} if ref else {}
-    connection.execute(later.values(next_ms=next_ms, tries=payment.c.tries + 1, **known))
+    connection.execute(later.values(next_ms=next_ms, tries=payment.c.tries + 1, **known, **_UNCLAIMED))
     return attempt(connection, pid)
-
-
-def due(connection: Connection, now_ms: int, most: int) -> list[str]:
-    """Return payments whose saga must go on."""
-    wanted = select(payment.c.pid).where(payment.c.next_ms <= now_ms).order_by(payment.c.next_ms).limit(most)
-    return list(connection.execute(wanted).scalars())
 
 
 def _locked(connection: Connection, pid: str) -> Attempt:
@@ -165,6 +173,7 @@ def wake(connection: Connection, pid: str, now_ms: int) -> None:
 _PAYMENTS = select(payment, reservation.c.state.label("hold"), reservation.c.expires_ms, reservation.c.order_id).join(
     reservation
 )
+_UNCLAIMED = {"claimed_by": None, "claimed_until_ms": None}
 _WITH_MONEY = (
     PaymentState.AUTHORIZED,
     PaymentState.CAPTURED,
@@ -191,6 +200,8 @@ def _attempt(row: Any) -> Attempt:
         hold=HoldState(row.hold),
         expires_ms=row.expires_ms,
         order_id=row.order_id,
+        claimed_by=row.claimed_by,
+        claimed_until_ms=row.claimed_until_ms,
     )
 
 
@@ -226,5 +237,7 @@ def _allocated_again(connection: Connection, rid: str, note: Note) -> bool:
 def _move_payment(connection: Connection, found: Attempt, after: PaymentState, **values: object) -> None:
     check_move(PAYMENT_MOVES, found.state, after)
     moved = update(payment).where(payment.c.pid == found.pid, payment.c.state == found.state)
+    if values.get("next_ms", 0) is None:  # settled: nobody carries it any more
+        values |= _UNCLAIMED
     changed = connection.execute(moved.values(state=after, **values)).rowcount
     assert changed == 1, "the payment is locked"

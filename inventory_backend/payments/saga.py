@@ -1,7 +1,8 @@
 """Carry each payment to its end: authorise, write it into the ledger, capture; or let go, or send back.
 
 Every step is written down before the next is taken, and every call to the gateway may be repeated, so that any process
-can go on where another died. No database connection is held across a call.
+can go on where another died. Of several tills one carries a payment, under a claim in the ledger; what a till claimed
+that died is taken over when its claim runs out. No database connection is held across a call.
 """
 
 import logging
@@ -9,11 +10,13 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
 from typing import assert_never
+from uuid import uuid4
 
 from sqlalchemy import Connection
 
 from inventory_backend.counters import GATEWAY_FAILURES, PAYMENTS
-from inventory_backend.ledger import settlement
+from inventory_backend.ledger import claims, settlement
+from inventory_backend.ledger.claims import Claim
 from inventory_backend.ledger.holds import Note
 from inventory_backend.ledger.ledger import Ledger
 from inventory_backend.ledger.settlement import Attempt
@@ -40,14 +43,30 @@ _KEY_LIFETIME_MS = 23 * 60 * 60 * 1000
 _TRIES_BEFORE_SEARCH = 3
 """A gateway may keep its own failure under a key (Stripe does): then only a search tells what became of the call."""
 _CLOSE_LIMIT_S = 10
+_MOST_CALLS = 3
+"""Calls to the gateway in one step: ask, ask how it stands by now, let go of it."""
 
 
 @dataclass(frozen=True, slots=True)
 class SagaSettings:
-    """How many payments are carried at once, and how often a pending one is looked at."""
+    """How many payments are carried at once, how often a pending one is looked at, how long a call may take."""
 
     concurrency: int = 64
     poll_ms: int = 500
+    call_ms: int = 5_000
+    write_ms: int = 5_000
+    spare_ms: int = 2_000
+    """By so much a claim outlasts the longest step: a payment that goes well is claimed once for all its steps."""
+
+    @property
+    def step_ms(self) -> int:
+        """How long one step may take: its calls, and writing down what they said."""
+        return _MOST_CALLS * self.call_ms + self.write_ms
+
+    @property
+    def claim_ms(self) -> int:
+        """How long the other tills leave a payment to the one that claimed it."""
+        return self.step_ms + self.spare_ms
 
 
 class Saga:
@@ -60,37 +79,64 @@ class Saga:
         self._settings = settings
         self._errands = Errands()
         self._in_hand: set[str] = set()
+        self._left: set[str] = set()
+        self._name = str(uuid4())
 
     def start(self, pid: str) -> None:
         """Carry the payment `pid` on, now if there is room; else `resume` finds it."""
-        if pid not in self._in_hand and len(self._in_hand) < self._settings.concurrency:
-            self._in_hand.add(pid)
-            _ = self._errands.begin(self._carry(pid), name="payment")
+        if len(self._in_hand) < self._settings.concurrency:
+            self._begin(pid)
 
     async def resume(self) -> None:
         """Take up every payment that is due: those that wait for the gateway, and those a process left behind."""
-        room = self._settings.concurrency - len(self._in_hand)
-        if room <= 0:
-            return
-        most = room + len(self._in_hand)
-        for pid in await self._ledger.read(partial(settlement.due, now_ms=self._ledger.now_ms(), most=most)):
+        left, self._left = self._left, set()
+        for pid in left:  # they are claimed, and by us
             self.start(pid)
+        room = self._settings.concurrency - len(self._in_hand)
+        if room <= 0 or not await self._ledger.read(partial(claims.is_any_due, now_ms=self._ledger.now_ms())):
+            return  # looking does not disturb the writer
+        for pid in await self._ledger.write(partial(claims.claim, claimed=self._claim(), most=room)):
+            self._begin(pid)
 
     async def close(self) -> None:
-        """Let the steps under way end; what is left is resumed at the next start."""
+        """Let the steps under way end; what is left goes back to the other tills, and to the next start."""
         await self._errands.close(_CLOSE_LIMIT_S)
+        try:
+            await self._ledger.write(partial(claims.give_back, by=self._name))
+        except StoreUnavailable:
+            log.warning("claims left to run out")
+
+    def _begin(self, pid: str) -> None:
+        if pid not in self._in_hand:
+            self._in_hand.add(pid)
+            _ = self._errands.begin(self._carry(pid), name="payment")
 
     async def _carry(self, pid: str) -> None:
         try:
             attempt = await self._ledger.read(partial(settlement.attempt, pid=pid))
             while attempt.next_ms is not None and attempt.next_ms <= self._ledger.now_ms():
-                attempt = await self._step(attempt)
+                ours = await self._claimed(attempt)
+                if ours is None:
+                    return  # another till carries it
+                attempt = await self._step(ours)
                 if attempt.next_ms is None:
                     PAYMENTS.labels(attempt.state).inc()
         except StoreUnavailable:
+            self._left.add(pid)
             log.warning("payment left for later", extra={"pid": pid})
         finally:
             self._in_hand.discard(pid)
+
+    async def _claimed(self, attempt: Attempt) -> Attempt | None:
+        """Return the payment, ours for at least one step; None when another till has it."""
+        left_ms = (attempt.claimed_until_ms or 0) - self._ledger.now_ms()
+        if attempt.claimed_by == self._name and left_ms >= self._settings.step_ms:
+            return attempt
+        return await self._ledger.write(partial(claims.renew, pid=attempt.pid, claimed=self._claim()))
+
+    def _claim(self) -> Claim:
+        now_ms = self._ledger.now_ms()
+        return Claim(self._name, now_ms, now_ms + self._settings.claim_ms)
 
     async def _step(self, attempt: Attempt) -> Attempt:
         try:
@@ -170,6 +216,7 @@ class Saga:
                 attempt,
                 ref=charge.ref,
                 next_ms=now_ms + self._settings.poll_ms,
+                by=self._name,
                 reason="payment-timeout",
             )
         poll_ms = min(_LATE_POLL_MS, self._settings.poll_ms * (1 + attempt.tries // 4))
@@ -212,7 +259,9 @@ class Saga:
     async def _postpone(self, attempt: Attempt, wait_ms: int, charge: Charge | None = None) -> Attempt:
         next_ms = self._ledger.now_ms() + wait_ms
         ref, action_url = (charge.ref, charge.action_url) if charge else (None, None)
-        later = partial(settlement.postpone, pid=attempt.pid, next_ms=next_ms, ref=ref, action_url=action_url)
+        later = partial(
+            settlement.postpone, pid=attempt.pid, next_ms=next_ms, ref=ref, action_url=action_url, by=self._name
+        )
         return await self._ledger.write(later)
 
 

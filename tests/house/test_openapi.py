@@ -17,6 +17,7 @@ from openapi_spec_validator import validate
 from inventory_backend.paying import WEBHOOK_SECRET_VARIABLE
 from inventory_backend.payments.signatures import HEADER, sign
 from inventory_backend.sales import HoldState, OrderStatus, SaleState, WaitlistState
+from inventory_backend.secret_files import OPS_TOKEN_VARIABLE
 from tests.described import FOLDER, Described
 from tests.edges import EVENT, Front, Store, as_app, front
 from tests.fakes import FakeClock
@@ -197,6 +198,7 @@ async def test_the_listener_for_operators_is_described(console: Client) -> None:
 # The till
 
 SECRET = "whsec_of-the-gateway"
+OPS_TOKEN = "a-token-of-ops-that-nobody-can-guess"
 
 
 @pytest.fixture
@@ -204,6 +206,7 @@ async def till(
     tmp_path: Path, valkey_url: str, redis: ScriptRunner, monkeypatch: pytest.MonkeyPatch
 ) -> AsyncIterator[Shop]:
     monkeypatch.setenv(WEBHOOK_SECRET_VARIABLE, SECRET)
+    monkeypatch.setenv(OPS_TOKEN_VARIABLE, OPS_TOKEN)
     async with gateway() as gateway_url, shop(config(tmp_path, f"{valkey_url}?db=1", gateway_url)) as found:
         yield found
 
@@ -273,5 +276,14 @@ async def test_the_till_is_described(till: Shop) -> None:
     await asked("POST", "/checkout/cancel", json={"reservation_id": other["reservation_id"]})
     await asked("POST", "/checkout/commit", json=paying | {"reservation_id": other["reservation_id"]}, key="d")
     await _ask_the_waitlist(till, asked, wanted["lines"])
+    by_token = {"Authorization": f"Bearer {OPS_TOKEN}"}
+    for headers, order_id in (
+        ({}, "nothing"),
+        (by_token, "nothing"),
+        *[(by_token | {"Idempotency-Key": key}, placed["order_id"]) for key in "rrs"],
+    ):
+        path = f"{till.url}/ops/orders/{order_id}/refund"
+        async with till.session.post(path, headers=headers, json={"why": "sent the wrong size"}) as answer:
+            await described.fits("post", "/ops/orders/{order_id}/refund", answer)
 
     assert described.operations - described.asked == set(), "every route was asked"

@@ -15,7 +15,7 @@ import pytest
 from inventory_backend.payments.simulated_cards import Card
 from inventory_backend.sales import HoldState
 from tests.bookkeeping import books
-from tests.faulty_sale import World, open_world
+from tests.faulty_sale import AT_ONCE, World, open_world
 from tests.mortal import Cut
 
 Step = Callable[[World], Coroutine[Any, Any, object]]
@@ -70,6 +70,29 @@ def seize() -> Step:
     return take
 
 
+def refund(times: int) -> Step:
+    """Ops ask for the money of the first order, each time under a key of its own."""
+    return lambda world: world.refund(0, promise(world), [f"refund {n}" for n in range(times)])
+
+
+def tell(times: int) -> Step:
+    """The gateway tells all that it ever had to say, in the wrong order."""
+
+    async def told_backwards(world: World) -> None:
+        for event in reversed(world.news()):
+            await world.hear(0, event, times)
+
+    return told_backwards
+
+
+def strangers() -> Step:
+    async def speak(world: World) -> None:
+        for event in world.news():
+            await world.strangers(0, event, promise(world))
+
+    return speak
+
+
 OTHERS = [reserve("carol", [("sneaker", 2)]), reserve("dave", [("sneaker", 1)])]
 LATE = [reserve(), pay(Card.LATE), passes(66), work()]
 """The hold is over, the units went back, and the bank says yes a second later."""
@@ -100,6 +123,15 @@ STORIES: dict[str, tuple[list[Step], dict[HoldState, int]]] = {
         [corrupt(), greed("alice", 2), corrupt(), greed("alice", 1), greed("bob", 2), greed("bob", 1), work()],
         {HoldState.EXPIRED: 2},
     ),
+    "a refund that everybody asks for": ([reserve(), pay(Card.OK), work(), refund(5), work()], {HoldState.REFUNDED: 1}),
+    "the gateway tells it before anybody asks": (
+        [reserve(), pay(Card.THREE_DS), passes(4), tell(3), work()],
+        {HoldState.PAID: 1},
+    ),
+    "the bank's page is left, and strangers say that it is paid": (
+        [reserve(), pay(Card.THREE_DS), strangers(), passes(61), work()],
+        {HoldState.EXPIRED: 1},
+    ),
     "redis loses all": ([reserve(), lose(), work(), work(), pay(Card.OK), work()], {HoldState.PAID: 1}),
 }
 
@@ -107,6 +139,9 @@ SINCE = {
     "a payment begun at the last moment": "postpone",
     "a card declined, another taken": "gateway authorise",
     "the bank's page is left": "gateway cancel",
+    "a refund that everybody asks for": "_begun",
+    "the gateway tells it before anybody asks": "hear",
+    "the bank's page is left, and strangers say that it is paid": "gateway cancel",
     "late money, units left": "gateway cancel",
     "late money, others have them": "authorised",
     "late money, taken already": "authorised",
@@ -117,6 +152,11 @@ ORDER = {
     "W1: first Redis, then the ledger": ("a purchase", "stock/hold", "take"),
     "W2: a hold is committed before Redis counts on it": ("a purchase", "take", "stock/confirm"),
     "W3: a payment is on record before the gateway hears of it": ("a purchase", "commit", "gateway authorise"),
+    "W5: news are in the ledger before anything is done": (
+        "the gateway tells it before anybody asks",
+        "hear",
+        "gateway capture",
+    ),
     "W6: a cancel is committed before Redis gives out the units": ("a cancel", "cancel", "stock/release"),
     "W6: an expiry too": ("nobody pays", "expire", "stock/release"),
     "W7: the gateway lets go before the units go back": ("the bank's page is left", "gateway cancel", "cancelled"),
@@ -124,6 +164,7 @@ ORDER = {
     "W8: it is an order once the gateway says so": ("a purchase", "gateway capture", "captured"),
     "W9: a void is on record before it is asked for": ("late money, others have them", "authorised", "gateway cancel"),
     "W9: a refund is on record before it is asked for": ("late money, taken already", "authorised", "gateway refund"),
+    "W9: what ops send back too": ("a refund that everybody asks for", "_begun", "gateway refund"),
     "W10: a life of the stock is on record before it is loaded": ("redis loses all", "load", "stock/load begin"),
     "W10: it opens when all is loaded": ("redis loses all", "stock/load add", "stock/load open"),
 }
@@ -138,7 +179,7 @@ async def told(
     """
     steps, ends = STORIES[story]
     pause_ms = NEVER_MS if "page is left" in story else 3000
-    async with open_world(ledger_url, redis_url, pause_ms=pause_ms) as world:
+    async with open_world(ledger_url, redis_url, pause_ms=pause_ms, saga=AT_ONCE) as world:
         first = world.tills[0].life
         opening = len(first.calls)
         for step in steps:

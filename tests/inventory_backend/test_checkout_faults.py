@@ -20,6 +20,7 @@ from sqlalchemy import update
 
 from inventory_backend.ledger.schema import outbox
 from inventory_backend.payments.simulated_cards import Card
+from inventory_backend.payments.simulated_events import Event
 from tests import postgresql
 from tests.faulty_sale import SKUS, SetTime, World, open_world
 from tests.mortal import Cut
@@ -202,9 +203,45 @@ class Sales(RuleBasedStateMachine):
 
     @rule(data=st.data(), place=PLACES, times=st.sampled_from([1, 10]), cut=CUTS)
     def the_gateway_tells_of_a_charge(self, data: st.DataObject, place: int, times: int, cut: Cut | None) -> None:
-        if known := self.world.news():
-            told = data.draw(st.sampled_from(known))
+        """By signed webhooks over HTTP: ten at once, an hour late, out of order, before the creation returned."""
+        if (told := self.news(data)) is not None:
             self.happens(self.world.hear(self.at(place), told, times), place, cut)
+
+    @rule(data=st.data(), place=PLACES)
+    def the_gateway_repeats_itself(self, data: st.DataObject, place: int) -> None:
+        if (told := self.news(data)) is not None:
+            self.happens(self.world.hear_again(self.at(place), told))
+
+    @rule(data=st.data(), place=PLACES)
+    def strangers_speak_for_the_gateway_and_for_ops(self, data: st.DataObject, place: int) -> None:
+        """Forged, altered, stale and early webhooks, and refunds without the token: nothing moves."""
+        rid = data.draw(st.sampled_from(sorted(self.world.promised))) if self.world.promised else None
+        self.happens(self.world.strangers(self.at(place), self.news(data), rid))
+
+    def news(self, data: st.DataObject) -> Event | None:
+        """Draw one of all events, which have random names, by its place."""
+        known = self.world.news()
+        return known[data.draw(st.integers(0, len(known) - 1))] if known else None
+
+    @rule(data=st.data(), place=PLACES, times=st.sampled_from([1, 10]), is_one_key=st.booleans(), cut=CUTS)
+    def ops_send_money_back(
+        self, data: st.DataObject, place: int, times: int, is_one_key: bool, cut: Cut | None
+    ) -> None:
+        """Ten at once are a storm, at all tills."""
+        if self.world.promised:
+            rid = data.draw(st.sampled_from(sorted(self.world.promised)))
+            keys = [f"refund {rid} {0 if is_one_key else n}" for n in range(times)]
+            self.happens(self.world.refund(self.at(place), rid, keys), place, cut)
+
+    @rule(name=SHOPPERS, lines=ONE, times=st.sampled_from([1, 10]), cut=CUTS)
+    def somebody_buys_and_is_refunded(
+        self, name: str, lines: list[tuple[str, int]], times: int, cut: Cut | None
+    ) -> None:
+        before = set(self.world.promised)
+        self.happens(self.world.reserve(0, name, lines))
+        for rid in set(self.world.promised) - before:
+            self.happens(self.world.commit(0, rid, Card.OK))
+            self.happens(self.world.refund(0, rid, [f"refund {rid} {n}" for n in range(times)]), 0, cut)
 
     @rule()
     def everything_is_delivered_again(self) -> None:

@@ -9,13 +9,19 @@ from typing import Any
 
 import pytest
 
+from inventory_backend import money_back
 from inventory_backend.checkout import Checkout
+from inventory_backend.door.callbacks import Callbacks
+from inventory_backend.door.ops import Ops
 from inventory_backend.ledger import engines, holds, orders, settlement
+from inventory_backend.payments import signatures
 from inventory_backend.payments.saga import Saga
 from tests.inventory_backend.test_checkout_crashes import told
 
 GREED = "redis counts too many, and shoppers take what they can"
 LATE_LOST = "late money, others have them"
+REFUNDED = "a refund that everybody asks for"
+STRANGERS = "the bank's page is left, and strangers say that it is paid"
 UNCHECKED = (engines._prepare_sqlite, '"journal_mode=WAL"', '"ignore_check_constraints=ON", "journal_mode=WAL"')
 """The database looks at none of its CHECKs: what stands behind the guard is gone too."""
 
@@ -85,6 +91,21 @@ MUTANTS = {
         ((Saga._asked, "key=attempt.key", "key=attempt.key + __import__('secrets').token_hex()"),),
         "a purchase",
         "gateway authorise",
+    ),
+    "whoever tells is the gateway": Mutant(
+        ((Callbacks.hear, "not is_genuine(self._secrets, marks[0], body, now_s)", "False"),), STRANGERS
+    ),
+    "an old word counts for ever": Mutant(
+        ((signatures.is_genuine, "abs(now_s - at_s) > TOLERANCE_S", "False"),), STRANGERS
+    ),
+    "whoever asks is ops": Mutant(
+        ((Ops._is_ops, "hmac.compare_digest(found, self._token_hash)", "bool(found)"),), STRANGERS
+    ),
+    "the room's own way leads to ops": Mutant(
+        ((Ops._for_ops, "if any(name in request.headers for name in _PASSED_ON)", "if False"),), STRANGERS
+    ),
+    "a refund is told and not written down": Mutant(
+        ((money_back._begun, "refunds.refund(connection, order, note)", "(Refunding.BEGUN, '')"),), REFUNDED
     ),
     "an answer is not kept with its effect": Mutant(
         ((holds._write, "keep(connection, [one.kept for one in wanted], wanted[0].now_ms)", "pass"),),

@@ -13,7 +13,6 @@ from inventory_backend.config import (
     Logs,
     Redis,
     Sale,
-    Secrets,
     Server,
     Wave,
     read,
@@ -21,6 +20,7 @@ from inventory_backend.config import (
 )
 from inventory_backend.paying import Payments
 from inventory_backend.receivers import Confirmations, Kafka, Mail, Webhook
+from inventory_backend.secret_files import Secrets
 from tests.till import KEYS
 from waitroom.kernel.errors import ConfigFault
 from waitroom.kernel.settings import parse

@@ -11,7 +11,7 @@ from sqlalchemy.pool import QueuePool
 
 from inventory_backend.ledger import holds, settlement
 from inventory_backend.ledger.idempotency import Kept
-from inventory_backend.ledger.ledger import Ledger
+from inventory_backend.ledger.ledger import Ledger, LedgerSettings, opened
 from inventory_backend.ledger.orders import Placing, place
 from inventory_backend.ledger.schema import payment
 from inventory_backend.payments.pace import Paced
@@ -23,6 +23,7 @@ from inventory_backend.sales import HoldState, PaymentState
 from tests.bookkeeping import NOW_MS, books, wanted
 from tests.fakes import FakeClock
 from tests.flaky_gateway import FlakyGateway
+from tests.mortal import Cut, Life, MortalLedger
 from tests.till import gateway
 
 End = tuple[PaymentState, HoldState]
@@ -389,3 +390,151 @@ async def test_no_connection_of_the_ledger_is_held_while_the_gateway_thinks(till
 
     assert held == [0, 0]
     assert await till.end(pid) == (PaymentState.CAPTURED, HoldState.PAID)
+
+
+async def test_a_till_whose_ledger_was_cut_off_goes_on_with_its_own_claim(till: Till) -> None:
+    life = Life()
+    till.saga = Saga(MortalLedger(till.ledger, life), {"simulated": till.gateway}, SagaSettings(poll_ms=1000))
+    pid = await till.pay()
+    life.will_be(Cut(3, "before", is_deadly=False))
+    await till.step()
+    assert (life.calls[-1], await till.end(pid)) == ("authorised", (PaymentState.INIT, HoldState.PAYING))
+
+    await till.step()
+
+    assert await till.end(pid) == (PaymentState.CAPTURED, HoldState.PAID)
+    assert await till.charges() == ["succeeded"]
+
+
+LEASE_S = SagaSettings().claim_ms / 1000
+
+
+@pytest.fixture
+async def other(till: Till, clock: FakeClock, ledger_url: str) -> AsyncIterator[Till]:
+    """Give another till at the same gateway, with connections of its own to the same ledger."""
+    async with opened(LedgerSettings(ledger_url, group_delay_ms=0), clock) as ledger:
+        found = Till(ledger, clock, till.url, till.session)
+        yield found
+        await found.saga.close()
+
+
+async def asked(till: Till) -> dict[str, int]:
+    """Return how often the gateway was asked for what."""
+    async with till.session.get(f"{till.url}/control/faults") as answer:
+        calls = (await answer.json())["calls"]
+    return {kind: calls[kind] for kind in ("create", "retrieve", "capture", "refund", "search") if kind in calls}
+
+
+async def thinks(till: Till, about: int) -> None:
+    """Wait until the gateway thinks about so many payments."""
+    async with asyncio.timeout(10):
+        while (await asked(till)).get("create", 0) < about:
+            await asyncio.sleep(0.005)
+
+
+async def test_of_two_tills_one_asks_while_the_gateway_is_slow(till: Till, other: Till) -> None:
+    pids = [await till.pay("card_slow", shopper=f"s{n}") for n in range(5)]
+    till.saga.start(pids[0])
+    await asyncio.gather(till.saga.resume(), other.saga.resume())
+    await thinks(till, about=5)
+
+    for _ in range(3):
+        await asyncio.gather(till.saga.resume(), other.saga.resume())
+    other.saga.start(pids[0])  # as a webhook does that reached the other till
+    till.saga.start(pids[1])
+    await till.step(3)
+    await other.quiet()
+
+    assert await asked(till) == {"create": 5, "capture": 5}
+    assert {await till.end(pid) for pid in pids} == {(PaymentState.CAPTURED, HoldState.PAID)}
+    await books(till.ledger)
+
+
+async def test_many_payments_are_shared_out_among_tills_and_each_is_asked_for_once(till: Till, other: Till) -> None:
+    for each in (till, other):
+        each.saga = Saga(each.ledger, {"simulated": each.gateway}, SagaSettings(concurrency=3, poll_ms=1000))
+    pids = [await till.pay("card_slow", shopper=f"s{n}") for n in range(10)]
+
+    for about in (6, 10):
+        await asyncio.gather(till.saga.resume(), other.saga.resume())
+        assert max(len(till.saga._in_hand), len(other.saga._in_hand)) <= 3
+        await thinks(till, about)
+        await till.clock.advance(3)
+        await asyncio.gather(till.quiet(), other.quiet())
+
+    assert {await till.end(pid) for pid in pids} == {(PaymentState.CAPTURED, HoldState.PAID)}
+    assert await asked(till) == {"create": 10, "capture": 10}
+
+
+async def take_over(till: Till, seconds: float = 0) -> None:
+    """Let time pass, then carry on what another till left while it was asked for, to its end."""
+    await till.clock.advance(seconds)
+    await till.saga.resume()
+    await thinks(till, about=2)
+    await till.step(3)
+
+
+async def die(till: Till) -> None:
+    """End the process of a till between two bytes: nothing is given back."""
+    for task in tuple(till.saga._errands._tasks):
+        task.cancel()
+    await asyncio.sleep(0)
+
+
+async def test_what_a_till_claimed_that_died_is_taken_over_and_charged_once(till: Till, other: Till) -> None:
+    pid = await till.pay("card_slow")
+    await till.saga.resume()
+    await thinks(till, about=1)
+    await die(till)
+
+    await other.step(LEASE_S - 0.001)
+    assert await asked(till) == {"create": 1}, "it may still live"
+    await take_over(other, 0.001)
+
+    assert await other.end(pid) == (PaymentState.CAPTURED, HoldState.PAID)
+    assert await till.charges() == ["succeeded"]
+    assert other.gateway.calls == ["authorise", "capture"]
+    await books(other.ledger)
+
+
+async def test_a_till_that_was_taken_over_stops_where_it_is(till: Till, other: Till) -> None:
+    """It is slow, not dead: the other has the payment by the time it goes on."""
+    pid = await till.pay("card_3ds")
+    asking, going_on = asyncio.Event(), asyncio.Event()
+    authorise = till.gateway.authorise
+
+    async def slow(intent: Intent, *, key: str) -> Charge:
+        asking.set()
+        await going_on.wait()
+        return await authorise(intent, key=key)
+
+    till.gateway.authorise = slow  # type: ignore[method-assign]  # the gateway is ours to steer: it stands at the edge
+    await till.saga.resume()
+    await asking.wait()
+    await other.step(LEASE_S)
+    assert other.gateway.calls == ["authorise"]
+
+    before = await other.ledger.read(partial(settlement.attempt, pid=pid))
+    going_on.set()
+    await till.quiet()
+
+    assert await other.ledger.read(partial(settlement.attempt, pid=pid)) == before, "nor does it disturb the other"
+    for _ in range(6):
+        await other.step(1)
+    assert await other.end(pid) == (PaymentState.CAPTURED, HoldState.PAID)
+    assert await till.charges() == ["succeeded"]
+
+
+async def test_a_till_that_is_closed_leaves_its_payments_to_the_others_at_once(
+    till: Till, other: Till, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("inventory_backend.payments.saga._CLOSE_LIMIT_S", 0)
+    pid = await till.pay("card_slow")
+    await till.saga.resume()
+    await thinks(till, about=1)
+
+    await till.saga.close()
+    await take_over(other)
+
+    assert await other.end(pid) == (PaymentState.CAPTURED, HoldState.PAID)
+    assert await till.charges() == ["succeeded"]
