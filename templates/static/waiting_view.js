@@ -17,7 +17,7 @@ function paint() {
   const quiet = !!(me.stop || me.turn || phase === "ended");
   const draw = !!me.ticket && score() === null && at === null;
   const [view, eyebrow, headline, lead, button] = describe({
-    phase: phase, turn: me.turn, stop: me.stop, detail: me.detail, again_ms: me.retry_ms - Date.now(), ticket: me.ticket, place: at, draw: draw, clock: before_ms > 0, stock: pulse && pulse.stock,
+    phase: phase, turn: me.turn, stop: me.stop, detail: me.detail, again_ms: me.retry_ms - Date.now(), ticket: me.ticket, place: at, draw: draw, clock: before_ms > 0, stock: pulse && pulse.stock, closed: pulse && pulse.is_closed,
   });
   const news = body.dataset.view !== view;
   body.dataset.view = view;
@@ -81,7 +81,7 @@ function paintFacts(at, quiet, phase) {
   show("own", count(at || 0));
   show("ahead", count(at === null ? Math.max(1, here) : at - 1));
   $("wait").parentNode.hidden = phase === "prequeue";
-  show("wait", phase === "paused" ? "Paused" : me.open_ms < Infinity ? waitText(0, 30) : left ? waitText(left.low, left.high) : "Not known yet");
+  show("wait", pulse.is_closed ? "Closed" : phase === "paused" ? "Paused" : me.open_ms < Infinity ? waitText(0, 30) : left ? waitText(left.low, left.high) : "Not known yet");
 }
 
 function paintOrder(draw) {

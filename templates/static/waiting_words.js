@@ -54,6 +54,7 @@ function describe(s) {
   if (s.stop) return ["refused", "Waiting room", "Not just now", (s.detail || "We cannot give you a place at the moment.") + againText(s), "Try again now"];
   if (s.phase === "ended") return ["ended", "Closed", "This sale has ended", "Thank you for coming. Nobody is let in any more."];
   if (s.phase === "sold_out") return ["sold_out", "Sold out", "Everything is sold", s.ticket ? "Your place is kept: should something come back, the line moves on by itself." : "Should something come back, this page goes on by itself."];
+  if (s.closed) return ["paused", "Closed", s.place ? "Your place in line" : "Closed for the moment", "Nobody is let in until the shop opens again. Your place is kept, and the line goes on by itself."];
   if (s.phase === "paused") return ["paused", "Paused", s.place ? "Your place in line" : "Admission is paused", "Nobody is let in at the moment. Your place is kept, and the line goes on by itself."];
   if (s.phase === "prequeue") return ["prequeue", "Opening soon", s.clock ? "Doors open in" : "Doors open any moment", (s.stock ? about(s.stock.left) + " to sell. " : "") + prequeueLead(s)];
   if (s.ticket && s.place) return ["waiting", s.phase === "idle" ? "Busy right now" : "Doors are open", "Your place in line", (s.stock ? stockText(s.stock, s.place - 1) + " " : "") + "This page lets you in by itself when it is your turn."];

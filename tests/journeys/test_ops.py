@@ -113,7 +113,7 @@ LIVE: dict[str, tuple[dict[str, object], Callable[[Pulse], bool]]] = {
     "pause": ({}, lambda pulse: pulse["phase"] == "paused"),
     "resume": ({}, lambda pulse: pulse["phase"] == "open"),
     "sold-out": ({}, lambda pulse: pulse["phase"] == "sold_out"),
-    "close": ({}, lambda pulse: pulse["phase"] == "paused"),
+    "close": ({}, lambda pulse: pulse["phase"] == "paused" and pulse["is_closed"]),
     "open-all": ({"for_s": 600}, lambda pulse: "open_until_ms" in pulse),
     "end": ({}, lambda pulse: pulse["phase"] == "ended"),
 }

@@ -38,7 +38,7 @@ def pulse(snapshot: Snapshot, polling: Polling, seed: bytes) -> dict[str, object
     Times in ms since 1970 on Redis's clock; `serving` is null until somebody was called, `spin` until it is known how
     the draw is turned, `stock` where the store behind says nothing of it; `health` is there only while the upstream
     suffers, and `rate_per_minute` is then what that leaves of the rate. `open_until_ms` is there only while ops let
-    everybody through, no turn needed.
+    everybody through, no turn needed; `is_closed` only while they let in nobody, not even who is inside.
     """
     lanes = {
         name: {"serving": lane.serving, "called": lane.called, "waiting": lane.waiting}
@@ -64,6 +64,7 @@ def pulse(snapshot: Snapshot, polling: Polling, seed: bytes) -> dict[str, object
         "stock": stock_told(snapshot.stock),
         **({} if health is None else {"health": health}),
         **({"open_until_ms": snapshot.open_until_ms} if is_open_to_all else {}),
+        **({"is_closed": True} if snapshot.is_closed else {}),
     }
 
 

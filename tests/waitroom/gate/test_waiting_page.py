@@ -53,6 +53,7 @@ class FakeRoom:
     others: int | None = None  # how many were called in another lane
     guests: int = 0  # how many wait there
     open_until_ms: int | None = None
+    is_closed: bool = False
     message: str | None = None
     stock: dict[str, int] | None = None
     seed: bytes | None = None
@@ -94,7 +95,7 @@ class FakeRoom:
             "message": self.message,
             "stock": self.stock,
         }
-        sometimes = {"health": self.health, "open_until_ms": self.open_until_ms}
+        sometimes = {"health": self.health, "open_until_ms": self.open_until_ms, "is_closed": self.is_closed}
         return told | {name: value for name, value in sometimes.items() if value}
 
     def place_of(self, request: web.Request) -> dict[str, object]:
@@ -697,6 +698,20 @@ async def test_every_phase_has_its_words(visitor: BrowserContext, room: FakeRoom
 
     await expect(page.locator("#headline")).to_have_text(headline)
     await expect(page.locator("#message-text")).to_have_text("<b>Back at six</b>")
+    assert faults == []
+
+
+async def test_a_room_that_ops_have_closed_is_not_called_paused(visitor: BrowserContext, room: FakeRoom) -> None:
+    page, faults = await opened(visitor, room)
+    await expect(page.locator("#place")).to_have_text("1,204")
+
+    room.phase, room.is_closed = "paused", True
+
+    await expect(page.locator("#eyebrow")).to_have_text("Closed")
+    await expect(page.locator("#wait")).to_have_text("Closed")
+    await expect(page.locator("#lead")).to_contain_text("until the shop opens again")
+    room.phase, room.is_closed = "open", False
+    await expect(page.locator("#eyebrow")).to_have_text("Doors are open")
     assert faults == []
 
 

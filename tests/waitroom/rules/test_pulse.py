@@ -69,6 +69,7 @@ def test_a_store_that_suffers_shows_in_the_pulse_and_one_that_is_well_does_not()
         ({"generation": "another", "now_ms": 10_250}, Difference.ROOM),
         ({"now_ms": 4_999}, Difference.ROOM),  # the seed of the draw is a secret again
         ({"open_until_ms": 20_000}, Difference.ROOM),  # a member that was not there before
+        ({"is_closed": True}, Difference.ROOM),
     ],
 )
 def test_how_much_two_pulses_differ(changed: dict[str, Any], found: Difference) -> None:
