@@ -30,13 +30,15 @@ Answering = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 CARDS = (
     ("card_ok", "Card that works", "4242 4242 4242 4242"),
-    ("card_3ds", "Card that asks the bank first", "4000 0000 0000 3220"),
+    ("card_3ds", "Card that its bank checks first", "4000 0000 0000 3220"),
     ("card_page", "Card whose bank asks you", "4000 0000 0000 3063"),
     ("card_slow", "Card with a slow bank", "4000 0000 0000 0077"),
     ("card_declined", "Card that is declined", "4000 0000 0000 0002"),
 )
 """The simulated gateway's methods, as a shopper may choose them."""
 
+_HELD_COOKIE = "shop_hold"
+"""Which hold a shopper was at last, for the way back to it; it opens nothing, their pass does."""
 _OVER = {HoldState.EXPIRED, HoldState.CANCELLED, HoldState.REFUND_DUE, HoldState.REFUNDED}
 _ON_THE_LIST = {WaitlistState.WAITING, WaitlistState.OFFERED}
 _HEADLINES = {
@@ -93,8 +95,8 @@ class Shop:
         starts_ms, shown = self._catalogue.sales[name].starts_ms, self._catalogue.as_json(name)
         opens_in_ms = 0 if starts_ms is None else max(0, starts_ms - self._clock.now_ms())
         place = None if standing is None or standing.state not in _ON_THE_LIST else standing.state
-        key = secrets.token_urlsafe(16)
-        return self._page("product", request, shown=shown, place=place, opens_in_ms=opens_in_ms, key=key)
+        key, mine = secrets.token_urlsafe(16), await self._mine(request, shopper)
+        return self._page("product", request, shown=shown, place=place, mine=mine, opens_in_ms=opens_in_ms, key=key)
 
     async def reserve(self, request: web.Request) -> web.StreamResponse:
         """Set one unit aside, and go on to the checkout; if there is none left, to the waitlist for who wants that."""
@@ -146,7 +148,10 @@ class Shop:
             raise refused("hold-expired")
         left_ms = max(0, found.held_until_ms - self._clock.now_ms())
         shown = documents.hold(found)
-        return self._page("checkout", request, shown=shown, left_ms=left_ms, cards=CARDS, key=secrets.token_urlsafe(16))
+        key = secrets.token_urlsafe(16)
+        answer = self._page("checkout", request, shown=shown, left_ms=left_ms, cards=CARDS, key=key)
+        answer.set_cookie(_HELD_COOKIE, found.rid, path=f"/{found.sale}/", httponly=True, samesite="Lax")
+        return answer
 
     async def pay(self, request: web.Request) -> web.StreamResponse:
         """Begin to pay, and go on to the order."""
@@ -180,6 +185,22 @@ class Shop:
         answer = self._notice(request, "Thank you", "Your place inside is free for the next one in line.")
         answer.headers["Waitroom-Command"] = "revoke"
         return answer
+
+    async def _mine(self, request: web.Request, shopper: Pass) -> dict[str, str] | None:
+        """Return where a shopper finds what they hold or have bought; only who was at a checkout costs a look."""
+        rid, name = request.cookies.get(_HELD_COOKIE, ""), request.match_info["sale"]
+        if not rid:
+            return None
+        try:
+            found = await self._checkout.hold(shopper, rid)
+        except Refused:
+            return None  # of another shopper, or of nobody
+        if found.sale != name or found.state in _OVER:
+            return None
+        if found.state is HoldState.HELD:
+            is_over = found.held_until_ms <= self._clock.now_ms()
+            return None if is_over else {"state": "held", "path": f"/{name}/checkout/{rid}"}
+        return {"state": "ordered", "path": f"/{name}/orders/{found.order_id}"}
 
     async def _form(self, request: web.Request) -> tuple[Pass, dict[str, str]]:
         """Return who sent a form and what is in it; a page of another site sends none."""

@@ -66,7 +66,7 @@ function makeWords() {
       if (room.health.circuit === "open") return "The shop does not answer: nobody is let in, and who is inside sees a page that tries again. It opens by itself as soon as a try succeeds.";
       return (room.health.circuit === "half_open" ? "The shop answers again: a few are let in to try it. " : "The shop is slow: ") + words.number(Math.round(room.effective_rate_per_minute)) + " of " + words.number(room.rate_per_minute) + " a minute are let in for now; at that pace the line is through in " + words.duration(figures.through_at_rate_s) + ".";
     }
-    if (figures.limit === "stock") return room.stock.left ? "No more people are on their way than there is for them." : "Nothing is left this moment: nobody is called until something comes back.";
+    if (figures.limit === "stock") return room.stock.left ? "Nobody more is called than there are units left for." : "Nothing is left this moment: nobody is called until something comes back.";
     if (!room.waiting) return "Nobody is waiting: who comes goes straight in, up to " + words.number(room.rate_per_minute) + " a minute.";
     let told = "At " + words.number(room.rate_per_minute) + " a minute the line is through in " + words.duration(figures.through_at_rate_s) + ".";
     if (figures.limit === "cap") {

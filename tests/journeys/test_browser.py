@@ -151,7 +151,7 @@ def test_a_declined_card_is_followed_by_another(visitor: Visitor, site: WholeSit
     assert visitor.fits()
 
     visitor.page.get_by_role("link", name="Choose another card").click()
-    visitor.pay("Card that asks the bank first")
+    visitor.pay("Card that its bank checks first")
 
     heading(visitor.page, "It is yours")
     assert visitor.faults == []

@@ -83,6 +83,35 @@ async def test_who_lets_go_gives_the_unit_back(tmp_path: Path, redis_url: str) -
         assert await till.available() == 10
 
 
+async def test_who_holds_one_or_has_an_order_finds_the_way_back(tmp_path: Path, redis_url: str) -> None:
+    async def product(name: str = "alice", hold: str = "") -> str:
+        headers = till.shopper(name).headers() | {"Cookie": f"shop_hold={hold}"}
+        async with till.session.get(f"{till.url}/drop/", headers=headers) as answer:
+            assert answer.status == 200
+            return await answer.text()
+
+    async with gateway() as paid_at, shop(config(tmp_path, redis_url, paid_at, limit_per_shopper=1)) as till:
+        checkout = (await form(till, "/drop/reserve", sku="sneaker", key="k")).headers["Location"]
+        cookie = (await page(till, checkout)).cookies["shop_hold"]
+        held, others, rubbish = (
+            await product(hold=cookie.value),
+            await product("bob", cookie.value),
+            await product(hold=EVIL),
+        )
+        order = (await form(till, f"{checkout}/pay", method="card_ok", key="p")).headers["Location"]
+        ordered = await product(hold=cookie.value)
+        second = (await form(till, "/drop/reserve", "bob", sku="sneaker", key="k")).headers["Location"]
+        theirs = (await page(till, second, "bob")).cookies["shop_hold"].value
+        await form(till, f"{second}/cancel", "bob")
+        let_go = await product("bob", theirs)
+
+    assert (cookie["path"], cookie["httponly"], cookie["samesite"]) == ("/drop/", True, "Lax")
+    assert f'href="{checkout}"' in held and "Go on and pay" in held
+    assert f'href="{order}"' in ordered and "See your order" in ordered
+    assert not [html for html in (others, rubbish, let_go) if "What is yours" in html]
+    assert EVIL not in rubbish
+
+
 async def test_the_store_frees_the_place_of_who_leaves(tmp_path: Path, redis_url: str) -> None:
     async with shop(config(tmp_path, redis_url)) as till:
         answer = await form(till, "/drop/leave")
