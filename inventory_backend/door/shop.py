@@ -37,6 +37,8 @@ CARDS = (
 )
 """The simulated gateway's methods, as a shopper may choose them."""
 
+_BUTTONS = ("reserve", "waitlist/leave", "checkout/{id}/pay", "checkout/{id}/cancel", "leave")
+"""Where forms lead: who comes there by a reload, or by "Try again", gets the product."""
 _HELD_COOKIE = "shop_hold"
 """Which hold a shopper was at last, for the way back to it; it opens nothing, their pass does."""
 _OVER = {HoldState.EXPIRED, HoldState.CANCELLED, HoldState.REFUND_DUE, HoldState.REFUNDED}
@@ -49,6 +51,7 @@ _HEADLINES = {
     "limit-reached": "You have yours already",
     "sale-not-active": "Not on sale right now",
     "hold-expired": "Time is up",
+    "not-found": "There is nothing here",
     "no-pass": "Please come in through the waiting room",
     "store-unavailable": "One moment, please",
 }
@@ -85,6 +88,9 @@ class Shop:
             router.add_post(f"{own}/checkout/{{reservation_id}}/cancel", self._for_people(self.cancel))
             router.add_get(f"{own}/orders/{{order_id}}", self._for_people(self.receipt))
             router.add_post(f"{own}/leave", self._for_people(self.leave))
+            for button in _BUTTONS:
+                router.add_get(f"{own}/{button}", self._leads_to(f"/{sale}/"))
+            router.add_get(f"{own}/{{nothing:.+}}", self._for_people(self.nothing))
 
     async def product(self, request: web.Request) -> web.StreamResponse:
         """Show what is for sale, and who waits how they stand."""
@@ -185,6 +191,10 @@ class Shop:
         answer = self._notice(request, "Thank you", "Your place inside is free for the next one in line.")
         answer.headers["Waitroom-Command"] = "revoke"
         return answer
+
+    async def nothing(self, _request: web.Request) -> web.StreamResponse:
+        """Say so on a page: a person mistyped an address."""
+        raise refused("not-found")
 
     async def _mine(self, request: web.Request, shopper: Pass) -> dict[str, str] | None:
         """Return where a shopper finds what they hold or have bought; only who was at a checkout costs a look."""

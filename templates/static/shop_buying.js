@@ -8,7 +8,7 @@ async function reserve(form, tries = 0) {
   }).catch(() => null);
   const data = answer ? await answer.json() : {};
   if (answer && answer.status === 201) return location.assign("/" + shop + "/checkout/" + data.reservation_id);
-  if ((!answer || /store-unavailable$/.test(data.type)) && tries < 5) {
+  if ((!answer || /(store-unavailable|upstream-(unavailable|timeout))$/.test(data.type)) && tries < 5) {
     await pause(1000 * (answer && Number(answer.headers.get("Retry-After")) || 1) * (1 + Math.random() / 2));
     return reserve(form, tries + 1);  // the same key: it is the same order
   }

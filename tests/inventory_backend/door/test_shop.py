@@ -112,6 +112,23 @@ async def test_who_holds_one_or_has_an_order_finds_the_way_back(tmp_path: Path, 
     assert EVIL not in rubbish
 
 
+async def test_a_mistyped_address_is_a_page_and_that_of_a_button_leads_to_the_product(
+    tmp_path: Path, redis_url: str
+) -> None:
+    async with shop(config(tmp_path, redis_url)) as till:
+        buttons = ("reserve", "leave", "waitlist/leave", "checkout/x/pay", "checkout/x/cancel")
+        led = [await page(till, f"/drop/{button}") for button in buttons]
+        lost = [await page(till, f"/drop/{path}") for path in ("nothing", "orders/1", "checkout/%00", "a/b/c")]
+        programs = await page(till, "/nothing")
+        posted = await form(till, "/drop/nothing")
+
+        assert {(answer.status, answer.headers.get("Location")) for answer in led} == {(303, "/drop/")}
+        assert {(answer.status, answer.content_type) for answer in lost} == {(404, "text/html")}
+        assert "There is nothing here" in await lost[0].text()
+        assert (programs.status, programs.content_type) == (404, "application/problem+json")
+        assert posted.status == 405
+
+
 async def test_the_store_frees_the_place_of_who_leaves(tmp_path: Path, redis_url: str) -> None:
     async with shop(config(tmp_path, redis_url)) as till:
         answer = await form(till, "/drop/leave")

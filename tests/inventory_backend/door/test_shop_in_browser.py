@@ -97,9 +97,11 @@ async def test_a_click_too_late_says_so_in_place_and_leads_to_the_waitlist(
         await expect(page.get_by_role("heading", level=1)).to_have_text("You are next")
 
 
-async def test_a_connection_that_breaks_is_tried_again_under_the_same_key(
-    tmp_path: Path, redis_url: str, visit: Visit
+@pytest.mark.parametrize("kind", ["", "store-unavailable", "upstream-unavailable", "upstream-timeout"])
+async def test_an_answer_that_is_lost_is_asked_for_again_under_the_same_key(
+    tmp_path: Path, redis_url: str, visit: Visit, kind: str
 ) -> None:
+    """The connection broke, or the room says that the shop did not answer."""
     async with shop(config(tmp_path, redis_url)) as till:
         page = await visit(till)
         keys = []
@@ -110,7 +112,8 @@ async def test_a_connection_that_breaks_is_tried_again_under_the_same_key(
                 await route.continue_()
                 return
             await route.fetch()  # it arrived, but its answer is lost
-            await route.abort()
+            told = {"type": f"urn:waitroom:problem:{kind}"}
+            await (route.fulfill(status=502, json=told) if kind else route.abort())
 
         await page.route("**/checkout/reserve", broken_once)
         await page.locator("article[data-sku=sneaker]").get_by_role("button", name="Reserve mine").click()
