@@ -3,7 +3,7 @@
 import os
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Self
 
 from pydantic import AfterValidator, Field, StringConstraints, model_validator
 from sqlalchemy.engine import make_url
@@ -14,6 +14,7 @@ from inventory_backend.paying import Payments
 from inventory_backend.receivers import Confirmations, Kafka, Mail, Webhook
 from inventory_backend.secret_files import Secrets
 from waitroom.kernel.faults import Fault, Faults, repeated
+from waitroom.kernel.logs import Logs
 from waitroom.kernel.settings import (
     DurationMs,
     Instant,
@@ -111,15 +112,6 @@ class Room(Settings):
     )
     ca_file: OptionalPath = Field(
         None, description="With https: who vouches for it, as a PEM file; empty takes those the system trusts."
-    )
-
-
-class Logs(Settings):
-    """What is written down about the running of the thing; it goes to standard error."""
-
-    level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field("INFO", description="DEBUG, INFO, WARNING or ERROR.")
-    as_json: bool = Field(
-        False, validation_alias="json", serialization_alias="json", description="A JSON object a line, for machines."
     )
 
 

@@ -26,6 +26,7 @@ from waitroom.kernel.units import Address
 _STAGES = 3
 """What a try waits for, one after the other, each for as long as one request may take: the topic's brokers, the room in
 a batch, the answer."""
+_BETWEEN_LOOKS_MS = 500
 _CLOSE_LIMIT_S = 2
 
 
@@ -118,6 +119,7 @@ class KafkaSink:
             client_id="waitroom",
             acks="all",
             request_timeout_ms=topic.timeout_ms // _STAGES,
+            retry_backoff_ms=_BETWEEN_LOOKS_MS,
             security_protocol=f"SASL_{protocol}" if topic.username else protocol,
             ssl_context=self._tls,
             sasl_mechanism=topic.mechanism,

@@ -10,7 +10,6 @@ from inventory_backend import config
 from inventory_backend.config import (
     Config,
     Ledger,
-    Logs,
     Redis,
     Sale,
     Server,
@@ -23,6 +22,7 @@ from inventory_backend.receivers import Confirmations, Kafka, Mail, Webhook
 from inventory_backend.secret_files import Secrets
 from tests.till import KEYS
 from waitroom.kernel.errors import ConfigFault
+from waitroom.kernel.logs import Logs
 from waitroom.kernel.settings import parse
 from waitroom.kernel.tokens import Pass, UpstreamPassSigner
 

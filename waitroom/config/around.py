@@ -179,15 +179,6 @@ class Route(Settings):
     upstream: Name = Field(description="The upstream that serves them.")
 
 
-class Logs(Settings):
-    """What is written down about the running of the thing; it goes to standard error."""
-
-    level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field("INFO", description="DEBUG, INFO, WARNING or ERROR.")
-    as_json: bool = Field(
-        False, validation_alias="json", serialization_alias="json", description="A JSON object a line, for machines."
-    )
-
-
 class Backend(Settings):
     """The store backend, for who wants `waitroom serve` to start it too."""
 

@@ -6,9 +6,10 @@ from typing import Annotated, Any
 
 from pydantic import Field
 
-from waitroom.config.around import Backend, Edge, Logs, Ops, Redis, Route, Secrets, Upstream
+from waitroom.config.around import Backend, Edge, Ops, Redis, Route, Secrets, Upstream
 from waitroom.config.rooms import Room
 from waitroom.kernel.faults import Fault, entries, repeated
+from waitroom.kernel.logs import Logs
 from waitroom.kernel.settings import Many, Settings, load, parse
 
 

@@ -6,10 +6,24 @@ import logging
 import sys
 from contextvars import ContextVar
 from datetime import UTC, datetime
+from typing import Literal
+
+from pydantic import Field
+
+from waitroom.kernel.settings import Settings
 
 request_id: ContextVar[str] = ContextVar("request_id", default="-")
 
 _PLAIN = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName"}
+
+
+class Logs(Settings):
+    """What is written down about the running of the thing; it goes to standard error."""
+
+    level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field("INFO", description="DEBUG, INFO, WARNING or ERROR.")
+    as_json: bool = Field(
+        False, validation_alias="json", serialization_alias="json", description="A JSON object a line, for machines."
+    )
 
 
 def setup(level: str = "INFO", *, as_json: bool = False) -> None:
@@ -19,6 +33,9 @@ def setup(level: str = "INFO", *, as_json: bool = False) -> None:
     logging.basicConfig(level=level, handlers=[channel], force=True)
     logging.getLogger("aiohttp.access").setLevel(logging.WARNING)  # it would write full addresses
     logging.getLogger("aiosqlite").setLevel(logging.INFO)  # below that it writes every value that goes into the ledger
+    logging.getLogger("aiokafka").setLevel(
+        logging.CRITICAL
+    )  # a line each time it looks for a broker; the courier tells
 
 
 def mask_address(address: str) -> str:

@@ -19,7 +19,7 @@ def _give_the_root_logger_back() -> Iterator[None]:
     yield
     root.handlers[:] = handlers
     root.setLevel(level)
-    for name in ("aiohttp.access", "aiosqlite"):
+    for name in ("aiohttp.access", "aiosqlite", "aiokafka"):
         logging.getLogger(name).setLevel(logging.NOTSET)
 
 
@@ -128,5 +128,15 @@ def test_what_goes_into_the_ledger_is_never_written(capsys: pytest.CaptureFixtur
     setup("DEBUG")
 
     logging.getLogger("aiosqlite").debug("executing INSERT INTO contact ('a@b.example')")
+
+    assert written(capsys) == ""
+
+
+def test_a_library_that_looks_for_a_broker_again_and_again_says_nothing_of_it(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    setup("INFO")
+
+    logging.getLogger("aiokafka.producer.sender").error("Unable connect to node with id 1")
 
     assert written(capsys) == ""
