@@ -2,6 +2,7 @@
 
 import ipaddress
 import json
+import re
 import socket
 import stat
 import urllib.request
@@ -12,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from inventory_backend.config import Server
-from tests.whole_site import WholeSite, whole_site
+from tests.whole_site import ROOT, WholeSite, whole_site
 from waitroom.cli.processes import Installation
 from waitroom.config import Config, build
 from waitroom.config.around import Edge, Ops
@@ -29,6 +30,8 @@ OURS = {
     "WAITROOM_STRIPE_API_KEY": "sk_live_1",
     "WAITROOM_PAYMENTS_WEBHOOK_SECRET": "whsec_of-the-real-gateway",
     "WAITROOM_IDENTITY_SECRET": "the-secret-that-the-store-shares-with-its-till",
+    "WAITROOM_KAFKA_PASSWORD": "the-password-of-the-brokers",
+    "WAITROOM_TILL_OPS_TOKEN": "the-token-of-those-who-refund",
     "REDIS_URL": "redis://:the-password-of-redis@127.0.0.1/",
 }
 
@@ -69,6 +72,8 @@ def test_each_process_is_given_what_it_needs_and_no_other_secret(keys: Keys, tmp
             "WAITROOM_STRIPE_API_KEY",
             "WAITROOM_PAYMENTS_WEBHOOK_SECRET",
             "WAITROOM_IDENTITY_SECRET",
+            "WAITROOM_KAFKA_PASSWORD",
+            "WAITROOM_TILL_OPS_TOKEN",
         },
         "ops": {"REDIS_URL", "WAITROOM_SECRET", "WAITROOM_CONSOLE_TOKEN", "WAITROOM_VIEWER_TOKEN"},
         "worker": {"REDIS_URL", "WAITROOM_SECRET"},
@@ -78,6 +83,17 @@ def test_each_process_is_given_what_it_needs_and_no_other_secret(keys: Keys, tmp
     assert not [name for name in installation.plain() if name in OURS]
     arguments = " ".join(part for program in installation.programs() for part in program.argv)
     assert not [value for value in OURS.values() if value in arguments]
+
+
+def test_no_secret_that_a_program_reads_is_unknown_to_this_list() -> None:
+    sources = [
+        file.read_text("utf-8") for name in ("waitroom", "inventory_backend") for file in (ROOT / name).rglob("*.py")
+    ]
+    read = {
+        found for text in sources for found in re.findall(r'"(WAITROOM_[A-Z_]*(?:SECRET|TOKEN|KEY|PASSWORD))"', text)
+    }
+
+    assert read - set(OURS) == set()
 
 
 def test_by_default_nothing_listens_for_other_machines() -> None:

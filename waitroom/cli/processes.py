@@ -38,6 +38,7 @@ _TILLS = frozenset(
         "WAITROOM_KAFKA_PASSWORD",
         "WAITROOM_PAYMENTS_WEBHOOK_SECRET",
         "WAITROOM_STRIPE_API_KEY",
+        "WAITROOM_TILL_OPS_TOKEN",
     }
 )
 """What the operator may have given us for the till."""
