@@ -53,10 +53,10 @@ function makeWords() {
   };
 
   function flow(room, figures) {
-    if (room.is_closed) return "Closed: everybody is refused, also who is inside, until you resume. " + words.count(room.waiting, "person keeps their place.", "people keep their places.");
+    if (room.is_closed) return "Closed: everybody is refused, also who is inside, until you resume. " + (room.waiting ? words.count(room.waiting, "person keeps their place.", "people keep their places.") : "Nobody waits.");
     if (room.open_until_ms) return "Open to all until " + clock(room.open_until_ms) + ": whoever comes goes in, whatever rate and cap say.";
     if (room.awaits_spin) return "The draw waits for its beacon: nobody is called before it is turned, or its time is up.";
-    if (room.phase === "paused") return "Paused: nobody is called. " + words.count(room.waiting, "person waits.", "people wait.");
+    if (room.phase === "paused") return "Paused: nobody is called. " + (room.waiting ? words.count(room.waiting, "person waits.", "people wait.") : "Nobody waits.");
     if (room.phase === "ended") return "Over: nobody joins, nobody is called. Resume opens it again.";
     if (words.isGone(room)) return "Sold out, as the shop reports. Everybody keeps their place, and it goes on by itself as soon as something comes back.";
     if (room.phase === "sold_out") return "Sold out: nobody is called any more.";
