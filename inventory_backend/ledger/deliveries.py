@@ -65,8 +65,10 @@ def spread(connection: Connection, sinks: Mapping[str, frozenset[News]], now_ms:
     if told:
         connection.execute(delivery.insert(), told)
     if rows:
-        done = update(outbox).where(outbox.c.id.in_([row.id for row in rows]))
-        connection.execute(done.values(next_ms=None, done_ms=now_ms))
+        wanted = {one["outbox_id"] for one in told}
+        shared_out = update(outbox).where(outbox.c.id.in_([row.id for row in rows]))
+        connection.execute(shared_out.values(next_ms=None))
+        connection.execute(shared_out.where(outbox.c.id.not_in(wanted)).values(done_ms=now_ms))
     return len(rows)
 
 
@@ -95,8 +97,12 @@ def claim(connection: Connection, sink: str, now_ms: int, until_ms: int, most: i
 
 
 def done(connection: Connection, serial: int, now_ms: int) -> None:
-    """Strike off what was delivered."""
+    """Strike off what was delivered; once every sink has the news, they are done too."""
+    told = select(outbox.c.id).join(delivery).where(delivery.c.id == serial)
+    news = connection.execute(told.with_for_update(of=outbox)).scalar_one()  # of two last sinks one comes second
     _settle(connection, serial, next_ms=None, fault=None, done_ms=now_ms)
+    is_owed = exists().where(delivery.c.outbox_id == outbox.c.id, delivery.c.done_ms.is_(None))
+    connection.execute(update(outbox).where(outbox.c.id == news, ~is_owed).values(done_ms=now_ms))
 
 
 def postpone(connection: Connection, serial: int, next_ms: int, fault: str) -> None:

@@ -21,7 +21,7 @@ class Leftover:
 def leftovers(*, keep_ms: int, keep_addresses_ms: int) -> Sequence[Leftover]:
     """Return all that does not stay: `keep_ms` is for what was told, by gateways to us and by us to others.
 
-    A dead letter is not done: it waits for ops, and what it is about stays with it.
+    A dead letter is not done: it waits for ops, and what it is about is not done either.
     """
     is_told_of = exists().where(delivery.c.outbox_id == outbox.c.id)
     return (

@@ -184,7 +184,7 @@ outbox = Table(
     Column("payload", Text, nullable=False),
     Column("tries", Integer, nullable=False),
     Column("next_ms", BigInteger),  # NULL once it is done
-    Column("done_ms", BigInteger),  # when that was: some time later it goes
+    Column("done_ms", BigInteger),  # when every sink had it too: some time later it goes
     UniqueConstraint("kind", "rid", "version"),
 )
 Index(None, outbox.c.next_ms)

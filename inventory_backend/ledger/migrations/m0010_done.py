@@ -15,7 +15,11 @@ _NOW_MS = {
 def upgrade() -> None:
     """Add the moment; what was done before counts as done now."""
     now_ms = _NOW_MS[op.get_bind().dialect.name]
-    for table, done in (("outbox", "next_ms IS NULL"), ("delivery", "next_ms IS NULL AND dead_ms IS NULL")):
+    owed = "SELECT outbox_id FROM delivery WHERE next_ms IS NOT NULL OR dead_ms IS NOT NULL"
+    for table, done in (
+        ("outbox", f"next_ms IS NULL AND id NOT IN ({owed})"),
+        ("delivery", "next_ms IS NULL AND dead_ms IS NULL"),
+    ):
         op.add_column(table, sa.Column("done_ms", sa.BigInteger))
         op.create_index(f"ix_{table}_done_ms", table, ["done_ms"])
         op.execute(f"UPDATE {table} SET done_ms = {now_ms} WHERE {done}")  # noqa: S608 - words of this file

@@ -76,6 +76,27 @@ async def test_what_waits_and_what_is_dead_stays(ledger: Ledger) -> None:
     assert await ledger.write(lambda c: deliveries.retry(c, dead.serial, NOW_MS))
 
 
+async def test_news_are_done_when_the_last_of_their_sinks_has_them(ledger: Ledger) -> None:
+    async def done_ms() -> list[int | None]:
+        return list(await ledger.read(lambda c: c.execute(select(outbox.c.done_ms).order_by(outbox.c.id)).scalars()))
+
+    await news(ledger, News.PAID)
+    await spread(ledger, erp=ALL, mail=ALL)
+    (first,), (second,) = await claim(ledger, "erp"), await claim(ledger, "mail")
+    await ledger.write(lambda c: deliveries.done(c, first.serial, NOW_MS + 1))
+    assert await done_ms() == [None]
+    await ledger.write(lambda c: deliveries.bury(c, second.serial, NOW_MS + 2, "status 500"))
+    assert await done_ms() == [None], "ops may send it yet"
+    await ledger.write(lambda c: deliveries.retry(c, second.serial, NOW_MS + 3))
+    (again,) = await claim(ledger, "mail", NOW_MS + 3)
+    await ledger.write(lambda c: deliveries.done(c, again.serial, NOW_MS + 4))
+    assert await done_ms() == [NOW_MS + 4]
+
+    await news(ledger, News.EXPIRED, shopper="bob")
+    await spread(ledger, none=frozenset())
+    assert await done_ms() == [NOW_MS + 4, NOW_MS], "nobody wants to hear of it"
+
+
 async def test_the_oldest_go_first_and_no_more_than_asked_for(ledger: Ledger) -> None:
     for number in range(5):
         event = f"evt_{number}"
