@@ -197,6 +197,19 @@ async def test_one_key_of_two_shoppers_is_two_keys(till: Shop) -> None:
     assert "Idempotent-Replayed" not in other.headers
 
 
+async def test_a_cookie_that_names_another_shoppers_hold_shows_nothing_of_it(till: Shop) -> None:
+    rid = (await till.shopper("alice").reserve()).body["reservation_id"]
+
+    for name, is_hers in (("alice", True), ("eve", False)):
+        for cookie in (rid, "0" * 36, "%00", EVIL.replace(" ", ""), "x" * 4000):
+            product = await sent(
+                till, request("GET /drop/", with_pass(till.shopper(name)), f"Cookie: shop_hold={cookie}")
+            )
+            assert product.status == 200
+            assert (rid.encode() in product.body) == (is_hers and cookie == rid)
+            assert b"<script>alert" not in product.body
+
+
 async def test_another_shoppers_key_and_id_open_nothing(till: Shop) -> None:
     alice, eve = till.shopper("alice"), till.shopper("eve")
     rid = (await alice.reserve(key="same")).body["reservation_id"]
