@@ -142,9 +142,10 @@ async def test_an_odd_way_of_telling_is_refused_and_changes_nothing(box: Box, ba
     [
         ('[server]\nlisten = "0.0.0.0:9001"\n', "http://127.0.0.1:9001/webhooks/simulated"),
         ('[payments]\nprovider = "stripe"\n', ""),
+        ("[server]\nlisten = 5\n", ""),
     ],
 )
-def test_the_till_is_told_where_it_listens_unless_another_gateway_serves_it(
+def test_the_till_is_told_where_it_listens_unless_it_has_another_gateway_or_does_not_start(
     tmp_path: Path, written: str, url: str
 ) -> None:
     skus = 'skus = [{ sku = "sneaker", name = "Sneaker", price = 1, total = 1 }]'
