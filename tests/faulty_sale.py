@@ -32,6 +32,7 @@ from inventory_backend.payments.simulated_gateway import SimulatedGateway
 from inventory_backend.payments.simulated_journal import Journal
 from inventory_backend.payments.simulated_psp import SimulatedGatewayServer
 from inventory_backend.sales import COUNTED, HoldState, PaymentState, order_id
+from inventory_backend.stock import shoppers
 from inventory_backend.stock.counter import Counter
 from inventory_backend.stock.rebuild import Rebuild
 from inventory_backend.stock.reconciler import Reconciler
@@ -472,10 +473,13 @@ class World:
         assert kept == owed, "every success is an order or went back (I3), to the cent"
 
     async def _redis_agrees(self) -> None:
-        units = await self.tills[0].real_ledger.read(supply.supplies)
+        till, ledger = self.tills[0], self.tills[0].real_ledger
+        units = await ledger.read(supply.supplies)
         for sku in SKUS:
             avail = await self.scripts.client.hget(f"inv:{{drop:{sku}}}:st", "avail")
             assert int(avail or 0) == units["drop", sku].free, "Redis agrees, to the unit"
+            differ = await shoppers.differing(ledger, till.stock, till.rebuild.key("drop", sku))
+            assert not differ.shoppers, f"and on who has how many: {differ}"
 
 
 @asynccontextmanager
