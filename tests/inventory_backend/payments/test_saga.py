@@ -18,11 +18,10 @@ from inventory_backend.payments.pace import Paced
 from inventory_backend.payments.payments import Charge, Gateway, Intent
 from inventory_backend.payments.saga import Saga, SagaSettings
 from inventory_backend.payments.simulated_cards import Behaviour
-from inventory_backend.payments.simulated_gateway import SimulatedGateway
 from inventory_backend.sales import HoldState, PaymentState
 from tests.bookkeeping import NOW_MS, books, wanted
 from tests.fakes import FakeClock
-from tests.flaky_gateway import FlakyGateway
+from tests.flaky_gateway import FlakyGateway, adapter
 from tests.mortal import Cut, Life, MortalLedger
 from tests.till import gateway
 
@@ -34,7 +33,7 @@ class Till:
 
     def __init__(self, ledger: Ledger, clock: FakeClock, url: str, session: aiohttp.ClientSession) -> None:
         self.ledger, self.clock, self.url, self.session = ledger, clock, url, session
-        self.gateway = FlakyGateway(SimulatedGateway(session, url, timeout_ms=5000))
+        self.gateway = FlakyGateway(adapter(ledger, session, url), session, url)
         self.saga = self.restarted()
 
     def restarted(self) -> Saga:
@@ -136,7 +135,8 @@ async def test_the_card_whose_first_call_fails_is_charged_once(till: Till) -> No
 
 
 async def test_a_gateway_that_is_down_is_asked_less_and_less_often(till: Till) -> None:
-    real, till.gateway.real = till.gateway.real, SimulatedGateway(till.session, "http://127.0.0.1:9", timeout_ms=100)
+    nobody = adapter(till.ledger, till.session, "http://127.0.0.1:9", timeout_ms=100)
+    real, till.gateway.real = till.gateway.real, nobody
     pid = await till.pay()
     for _ in range(60):
         await till.step(1)
