@@ -273,6 +273,23 @@ async def test_a_payment_whose_process_died_before_the_call_goes_on(till: Till) 
     assert await till.end(pid) == (PaymentState.CAPTURED, HoldState.PAID)
 
 
+async def test_a_payment_begun_at_the_last_moment_keeps_its_units_until_it_is_over(till: Till) -> None:
+    """The bank asks the shopper for longer than the hold was promised."""
+    one = wanted("alice", ("sneaker", 2))
+    await till.ledger.write_together(holds.take, one)
+    await till.clock.advance((one.expires_ms - NOW_MS) / 1000 - 0.001)
+    pid = await till.pay("card_3ds", qty=2)
+    await till.step()
+
+    await till.step(3)  # past the end of the hold, and before the bank has said yes
+    gone = await till.ledger.write(lambda connection: holds.expire(connection, till.ledger.now_ms()))
+    assert (gone, await till.end(pid)) == ([], (PaymentState.INIT, HoldState.PAYING))
+    assert (await books(till.ledger)).allocated["sneaker"] == 2
+    await till.step(3)
+
+    assert await till.end(pid) == (PaymentState.CAPTURED, HoldState.PAID)
+
+
 async def test_a_payment_that_takes_too_long_is_called_off_before_the_units_go_back(till: Till) -> None:
     pid = await till.pay("card_3ds")
     await till.step()
