@@ -97,7 +97,9 @@ async def built(config: Config, signer: UpstreamPassSigner, clock: Clock) -> Asy
         for part in (
             Views(checkout, waitlist, catalogue),
             Probes(rebuild, catalogue),
-            Callbacks(provider, config.payments.webhook_secrets(), Listener(ledger, {provider: gateway}, saga), clock),
+            Callbacks(
+                provider, config.payments.webhook_secrets(), Listener(ledger, {provider: gateway}, saga), ledger.now_ms
+            ),
             Shop(checkout, waitlist, catalogue, guard, Pages(), clock),
             Ops(MoneyBack(ledger, saga), config.secrets.ops_token_hash()),
         ):

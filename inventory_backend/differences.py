@@ -16,6 +16,7 @@ class Kind(StrEnum):
     AMOUNT = "other-amount"
     BEHIND = "ledger-behind"
     STOCK = "stock"
+    SHOPPERS = "shopper-counts"
 
 
 class Repair(StrEnum):

@@ -1,19 +1,37 @@
-"""A payment gateway whose requests or answers get lost when a test says so."""
+"""A payment gateway whose requests or answers get lost when a test says so; ours or Stripe's, at the same server."""
 
 from collections.abc import AsyncIterator, Awaitable
 from typing import Any, TypeVar
 
-from inventory_backend.payments.payments import Charge, GatewayUnavailable, Intent, Listed
+import aiohttp
+
+from inventory_backend.ledger.ledger import Ledger
+from inventory_backend.payments.payments import Charge, Gateway, GatewayUnavailable, Intent, Listed
 from inventory_backend.payments.simulated_gateway import SimulatedGateway
+from inventory_backend.payments.stripe_gateway import StripeGateway
+from inventory_backend.payments.stripe_shapes import Marks
 
 Found = TypeVar("Found")
+
+
+def adapter(
+    ledger: Ledger, session: aiohttp.ClientSession, url: str, *, timeout_ms: int = 5000, marks: Marks | None = None
+) -> Gateway:
+    """Return the gateway of Stripe's library for a ledger on PostgreSQL, ours for one on SQLite.
+
+    What runs on both databases runs on both gateways, and in no more time.
+    """
+    if ledger._writer.dialect.name == "postgresql":
+        return StripeGateway(session, "sk_test_1", url, timeout_ms=timeout_ms, marks=marks)
+    return SimulatedGateway(session, url, timeout_ms=timeout_ms, marks=marks)
 
 
 class FlakyGateway:
     """Fails the next call of a kind: "before" it reached the gateway, or "after", so that only the answer is lost."""
 
-    def __init__(self, real: SimulatedGateway) -> None:
+    def __init__(self, real: Gateway, session: aiohttp.ClientSession, url: str) -> None:
         self.real = real
+        self._session, self._url = session, url
         self._faults: dict[str, str] = {}
         self.calls: list[str] = []
 
@@ -60,8 +78,12 @@ class FlakyGateway:
 
     async def charges(self) -> list[dict[str, Any]]:
         """Return the charges as the gateway has them."""
-        return list((await self.real._call("GET", "/v1/payment_intents?limit=100"))["data"])
+        return await self._rows("payment_intents")
 
     async def refunds(self) -> list[dict[str, Any]]:
         """Return the refunds as the gateway has them."""
-        return list((await self.real._call("GET", "/v1/refunds?limit=100"))["data"])
+        return await self._rows("refunds")
+
+    async def _rows(self, name: str) -> list[dict[str, Any]]:
+        async with self._session.get(f"{self._url}/v1/{name}?limit=100") as answer:
+            return list((await answer.json())["data"])

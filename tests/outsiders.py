@@ -19,7 +19,6 @@ from inventory_backend.payments.signatures import HEADER, TOLERANCE_S, sign
 from inventory_backend.payments.simulated_events import Event
 from tests.mortal import Died
 from waitroom.kernel.answers import Handler, errors_become_answers
-from waitroom.kernel.clock import Clock
 
 SECRET = b"whsec_of-the-gateway"
 TOKEN = "a-token-of-ops-that-nobody-can-guess"
@@ -38,11 +37,11 @@ async def dies_with_its_till(request: web.Request, handler: Handler) -> web.Stre
         return web.Response(status=500)  # it goes nowhere
 
 
-def doors(ledger: Ledger, gateway: Gateway, saga: Saga, clock: Clock) -> web.Application:
+def doors(ledger: Ledger, gateway: Gateway, saga: Saga) -> web.Application:
     """Return the doors of a till for all who are no shoppers, as `inventory_backend.app` puts them together."""
     app = web.Application(middlewares=[dies_with_its_till, errors_become_answers])
     listener = Listener(ledger, {"simulated": gateway}, saga)
-    Callbacks("simulated", (SECRET,), listener, clock).add_to(app.router)
+    Callbacks("simulated", (SECRET,), listener, ledger.now_ms).add_to(app.router)
     Ops(MoneyBack(ledger, saga), sha256(TOKEN.encode()).digest()).add_to(app.router)
     return app
 

@@ -1,6 +1,7 @@
 """Where a payment gateway tells what happened to its charges: signed, over the bytes as they came, or not heard."""
 
 import logging
+from collections.abc import Callable
 
 from aiohttp import web
 
@@ -9,7 +10,6 @@ from inventory_backend.payments.listener import Listener
 from inventory_backend.payments.signatures import HEADER, is_genuine
 from inventory_backend.refusals import refused
 from waitroom.kernel.answers import json_answer, read_bounded
-from waitroom.kernel.clock import Clock
 
 log = logging.getLogger(__name__)
 
@@ -19,12 +19,14 @@ _LARGEST_BYTES = 65_536
 class Callbacks:
     """The route of the provider's webhooks; it stands outside of what needs a pass."""
 
-    def __init__(self, provider: str, secrets: tuple[bytes, ...], listener: Listener, clock: Clock) -> None:
-        """Believe who knows one of `secrets`; without any, nobody is heard."""
+    def __init__(
+        self, provider: str, secrets: tuple[bytes, ...], listener: Listener, now_ms: Callable[[], int]
+    ) -> None:
+        """Believe who knows one of `secrets`; without any, nobody is heard. What is too old is judged by `now_ms`."""
         self._provider = provider
         self._secrets = secrets
         self._listener = listener
-        self._clock = clock
+        self._now_ms = now_ms
 
     def add_to(self, router: web.UrlDispatcher) -> None:
         """Add the route."""
@@ -38,7 +40,7 @@ class Callbacks:
         if request.match_info["provider"] != self._provider or not self._secrets:
             raise refused("unknown-provider-webhook")
         body = await read_bounded(request, _LARGEST_BYTES)
-        now_s = self._clock.now_ms() // 1000
+        now_s = self._now_ms() // 1000
         marks = request.headers.getall(HEADER, [])
         if len(marks) != 1 or not is_genuine(self._secrets, marks[0], body, now_s):
             raise refused("forged-webhook")

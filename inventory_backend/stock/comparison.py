@@ -11,6 +11,7 @@ from inventory_backend.ledger.ledger import Ledger
 from inventory_backend.ledger.schema import outbox, sale
 from inventory_backend.ledger.supply import Supply
 from inventory_backend.sales import Sale
+from inventory_backend.stock import shoppers
 from inventory_backend.stock.stock import Reconcile, Stock, StockKey
 
 
@@ -25,9 +26,10 @@ async def compared(
     found = []
     for one in sales:
         for name in one.skus:
-            difference = await _compared(ledger, stock, one.name, name, is_mended=is_mended)
-            if difference is not None:
-                found.append(difference)
+            for compare in (_compared, _shoppers):
+                difference = await compare(ledger, stock, one.name, name, is_mended=is_mended)
+                if difference is not None:
+                    found.append(difference)
     return found
 
 
@@ -46,6 +48,16 @@ async def _compared(ledger: Ledger, stock: Stock, sale: str, name: str, *, is_me
             return None
         repair = Repair.MEND if word is Reconcile.MENDED else Repair.LOOK
     return Difference(Kind.STOCK, f"{sale}/{name}", f"{units.free} free", f"{counted} free", repair)
+
+
+async def _shoppers(ledger: Ledger, stock: Stock, sale: str, name: str, *, is_mended: bool) -> Difference | None:
+    key = StockKey(sale, name, await ledger.read(partial(_epoch, name=sale)))
+    found = await shoppers.differing(ledger, stock, key)
+    if not found.shoppers:
+        return None
+    repair = Repair.LOOK if is_mended and not await shoppers.mend(stock, key, found) else Repair.MEND
+    told = f"{len(found.over)} holds too many, {len(found.counts)} shoppers counted wrong"
+    return Difference(Kind.SHOPPERS, f"{sale}/{name}", "right", told, repair)
 
 
 def _epoch(connection: Connection, name: str) -> int:

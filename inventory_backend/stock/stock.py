@@ -4,7 +4,7 @@ Everything in here may be lost: the worst that follows is a "sold out" too many,
 """
 
 import json
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
@@ -44,6 +44,23 @@ class Reconcile(StrEnum):
     MENDED = "mended"
     MOVED = "moved"
     BUSY = "busy"
+
+
+class Recount(StrEnum):
+    """What `stock/recount` replies."""
+
+    RECOUNTED = "recounted"
+    MOVED = "moved"
+    BUSY = "busy"
+
+
+@dataclass(frozen=True, slots=True)
+class Holders:
+    """Who has how many units: the holds that the ledger confirmed, and what is counted for each shopper."""
+
+    durable: Mapping[str, int]
+    counts: Mapping[str, int]
+    is_quiet: bool
 
 
 class StockNotLoaded(StoreUnavailable):
@@ -137,6 +154,34 @@ class Stock:
             raise StoreUnavailable(f"redis does not answer: {fault!r}") from fault
         return int(counted or 0), waiting == 0
 
+    async def holders(self, key: StockKey) -> Holders:
+        """Return who has how many, read piece by piece: what moves meanwhile is in it, or not.
+
+        Raises:
+            StoreUnavailable: Redis does not answer.
+        """
+        held, counted = key.names("h", "u")
+        client = self._scripts.client
+        try:
+            found = {rid: text async for rid, text in client.hscan_iter(held, count=_CHUNK)}
+            counts = {shopper: _whole(qty) async for shopper, qty in client.hscan_iter(counted, count=_CHUNK)}
+        except (RedisError, OSError) as fault:
+            raise StoreUnavailable(f"redis does not answer: {fault!r}") from fault
+        parts = {rid: (*text.split("|", 2), "", "") for rid, text in found.items()}
+        durable = {rid: _whole(part[0]) for rid, part in parts.items() if part[1] == "durable"}
+        return Holders(durable, counts, is_quiet=all(part[1] != "soft" for part in parts.values()))
+
+    async def recount(self, key: StockKey, counts: Mapping[str, int], *, seen: int) -> bool:
+        """Set what shoppers have to `counts` if nothing moved since `seen`; False when it did."""
+        listed = list(counts.items())
+        for start in range(0, len(listed), _CHUNK):
+            args = (key.epoch, seen, json.dumps(listed[start : start + _CHUNK]))
+            reply = await self._run("recount", key, ("st", "x", "u"), args)
+            if Recount(reply[0]) is not Recount.RECOUNTED:
+                return False
+            seen = int(reply[1])
+        return True
+
     async def server_id(self) -> str:
         """Return what changes when the server restarts, or when another takes its place.
 
@@ -154,3 +199,8 @@ class Stock:
         if reply[0] in {"unloaded", "fenced"}:
             raise StockNotLoaded(reply[0])
         return reply
+
+
+def _whole(text: str) -> int:
+    """Return a count; -1, which nobody has, for what is none any more."""
+    return int(text) if text.isascii() and text.isdigit() else -1

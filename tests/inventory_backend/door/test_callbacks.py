@@ -10,7 +10,7 @@ import pytest
 from sqlalchemy import func, select
 
 from inventory_backend.ledger.schema import audit, inbox
-from inventory_backend.paying import WEBHOOK_SECRET_VARIABLE
+from inventory_backend.paying import API_KEY_VARIABLE, WEBHOOK_SECRET_VARIABLE
 from inventory_backend.payments.signatures import HEADER, sign
 from inventory_backend.payments.simulated_books import Books
 from inventory_backend.payments.simulated_events import Postman
@@ -24,16 +24,20 @@ EVENT = {"id": "evt_1", "type": "payment_intent.succeeded", "data": {"object": {
 
 
 @asynccontextmanager
-async def told_shop(folder: Path, redis_url: str, port: int, **payments: int) -> AsyncIterator[Shop]:
+async def told_shop(
+    folder: Path, redis_url: str, port: int, provider: str = "simulated", **payments: int
+) -> AsyncIterator[Shop]:
     """Open a till that its gateway tells everything, at `port`."""
     clock, memory = SystemClock(), Books()
-    postman = Postman(f"http://127.0.0.1:{port}/webhooks/simulated", SECRET.encode(), clock, memory.note_event)
+    postman = Postman(f"http://127.0.0.1:{port}/webhooks/{provider}", SECRET.encode(), clock, memory.note_event)
     server = SimulatedGatewayServer(clock, QUICK, memory, postman)
     app = server.app()
     app.cleanup_ctx.insert(0, server.telling)
     async with serving(app) as url:
         chosen = config(folder, redis_url, url, tables={})
-        chosen = chosen.model_copy(update={"payments": chosen.payments.model_copy(update=payments)})
+        chosen = chosen.model_copy(
+            update={"payments": chosen.payments.model_copy(update=payments | {"provider": provider})}
+        )
         async with shop(chosen, port=port) as found:
             yield found
 
@@ -62,19 +66,22 @@ async def kept(till: Shop) -> int:
     return await till.till.jobs.ledger.read(lambda c: c.execute(select(func.count()).select_from(inbox)).scalar_one())
 
 
-async def bought(till: Shop, name: str, card: str = "card_3ds") -> str:
+async def bought(till: Shop, name: str, card: str = "card_3ds", provider: str = "simulated") -> str:
     shopper = till.shopper(name)
     rid = (await shopper.reserve()).body["reservation_id"]
-    order: str = (await shopper.commit(rid, card)).body["order_id"]
+    asked = {"reservation_id": rid, "payment": {"provider": provider, "method": card}}
+    order: str = (await shopper.post("/checkout/commit", asked, "commit")).body["order_id"]
     return (await shopper.settled(order))["status"]  # type: ignore[no-any-return]  # JSON
 
 
+@pytest.mark.parametrize("provider", ["simulated", "stripe"])
 async def test_a_till_that_is_told_does_not_wait_for_its_next_look(
-    tmp_path: Path, redis_url: str, monkeypatch: pytest.MonkeyPatch, unused_tcp_port: int
+    tmp_path: Path, redis_url: str, monkeypatch: pytest.MonkeyPatch, unused_tcp_port: int, provider: str
 ) -> None:
     monkeypatch.setenv(WEBHOOK_SECRET_VARIABLE, SECRET)
-    async with told_shop(tmp_path, redis_url, unused_tcp_port, poll_ms=60_000) as till:
-        assert await bought(till, "alice") == "paid"
+    monkeypatch.setenv(API_KEY_VARIABLE, "sk_test_1")
+    async with told_shop(tmp_path, redis_url, unused_tcp_port, provider, poll_ms=60_000) as till:
+        assert await bought(till, "alice", provider=provider) == "paid"
         last = select(audit.c.actor).where(audit.c.to_state == "capturing")
         assert await till.till.jobs.ledger.read(lambda c: list(c.execute(last).scalars())) == ["gateway"]
 

@@ -71,6 +71,35 @@ async def test_authorise_capture_refund(talking_to: Making) -> None:
         await psp.refund(charge.ref, key="a key that was forgotten")
 
 
+async def test_money_is_set_aside_and_taken_only_by_the_capture(
+    talking_to: Making, session: aiohttp.ClientSession
+) -> None:
+    async def taken(url: str, ref: str) -> tuple[str, int]:
+        async with session.get(f"{url}/v1/payment_intents/{ref}") as answer:
+            found = await answer.json()
+        return found["capture_method"], found["amount_received"]
+
+    async with gateway() as url:
+        psp = talking_to(url)
+        charge = await psp.authorise(intent(), key="pay:p1")
+        assert charge.ref is not None
+
+        assert await taken(url, charge.ref) == ("manual", 0)
+        await psp.capture(charge.ref, key="cap:p1")
+        assert await taken(url, charge.ref) == ("manual", 12900)
+
+
+async def test_what_a_bank_is_working_on_cannot_be_called_off(talking_to: Making) -> None:
+    async with gateway() as url:
+        psp = talking_to(url)
+        late = Intent("p1", "r1", "o1", Money(12900, "EUR"), "card_late", expires_ms=4_000_000_000_000)
+        charge = await psp.authorise(late, key="k")
+        assert charge.ref is not None
+
+        assert (charge.status, (await psp.cancel(charge.ref)).status) == (ChargeStatus.PROCESSING,) * 2
+        assert (await psp.capture(charge.ref, key="c")).status is ChargeStatus.PROCESSING
+
+
 async def test_a_declined_card_is_an_answer(talking_to: Making) -> None:
     async with gateway() as url:
         assert (await talking_to(url).authorise(intent("card_declined"), key="k")).status is ChargeStatus.DECLINED

@@ -16,12 +16,11 @@ from inventory_backend.payments.payments import ChargeStatus, GatewayUnavailable
 from inventory_backend.payments.reconciliation import Account, Found, Reconciliation, judge
 from inventory_backend.payments.saga import Saga, SagaSettings
 from inventory_backend.payments.simulated_cards import Behaviour
-from inventory_backend.payments.simulated_gateway import SimulatedGateway
 from inventory_backend.payments.stripe_shapes import Marks
 from inventory_backend.sales import HoldState, Money, PaymentState
 from tests.bookkeeping import NOW_MS, books
 from tests.fakes import FakeClock
-from tests.flaky_gateway import FlakyGateway
+from tests.flaky_gateway import FlakyGateway, adapter
 from tests.inventory_backend.payments.test_listener import Told
 from tests.till import gateway
 
@@ -32,7 +31,8 @@ class Compared(Told):
     """A till whose ledger is held against its gateway's books."""
 
     def restarted(self) -> Saga:
-        self.gateway = FlakyGateway(SimulatedGateway(self.session, self.url, timeout_ms=5000, marks=Marks(SHOP)))
+        psp = adapter(self.ledger, self.session, self.url, marks=Marks(SHOP))
+        self.gateway = FlakyGateway(psp, self.session, self.url)
         self.saga = Saga(self.ledger, {"simulated": self.gateway}, SagaSettings(poll_ms=1000))
         self.reconciliation = Reconciliation(
             self.ledger, Account("simulated", self.gateway, SHOP), lambda pid: self.saga.start(pid)

@@ -18,11 +18,10 @@ from inventory_backend.payments.pace import Paced
 from inventory_backend.payments.payments import Charge, Gateway, Intent
 from inventory_backend.payments.saga import Saga, SagaSettings
 from inventory_backend.payments.simulated_cards import Behaviour
-from inventory_backend.payments.simulated_gateway import SimulatedGateway
 from inventory_backend.sales import HoldState, PaymentState
 from tests.bookkeeping import NOW_MS, books, wanted
 from tests.fakes import FakeClock
-from tests.flaky_gateway import FlakyGateway
+from tests.flaky_gateway import FlakyGateway, adapter
 from tests.mortal import Cut, Life, MortalLedger
 from tests.till import gateway
 
@@ -34,7 +33,7 @@ class Till:
 
     def __init__(self, ledger: Ledger, clock: FakeClock, url: str, session: aiohttp.ClientSession) -> None:
         self.ledger, self.clock, self.url, self.session = ledger, clock, url, session
-        self.gateway = FlakyGateway(SimulatedGateway(session, url, timeout_ms=5000))
+        self.gateway = FlakyGateway(adapter(ledger, session, url), session, url)
         self.saga = self.restarted()
 
     def restarted(self) -> Saga:
@@ -136,7 +135,8 @@ async def test_the_card_whose_first_call_fails_is_charged_once(till: Till) -> No
 
 
 async def test_a_gateway_that_is_down_is_asked_less_and_less_often(till: Till) -> None:
-    real, till.gateway.real = till.gateway.real, SimulatedGateway(till.session, "http://127.0.0.1:9", timeout_ms=100)
+    nobody = adapter(till.ledger, till.session, "http://127.0.0.1:9", timeout_ms=100)
+    real, till.gateway.real = till.gateway.real, nobody
     pid = await till.pay()
     for _ in range(60):
         await till.step(1)
@@ -269,6 +269,23 @@ async def test_a_payment_whose_process_died_before_the_call_goes_on(till: Till) 
 
     till.restarted()
     await till.step()
+
+    assert await till.end(pid) == (PaymentState.CAPTURED, HoldState.PAID)
+
+
+async def test_a_payment_begun_at_the_last_moment_keeps_its_units_until_it_is_over(till: Till) -> None:
+    """The bank asks the shopper for longer than the hold was promised."""
+    one = wanted("alice", ("sneaker", 2))
+    await till.ledger.write_together(holds.take, one)
+    await till.clock.advance((one.expires_ms - NOW_MS) / 1000 - 0.001)
+    pid = await till.pay("card_3ds", qty=2)
+    await till.step()
+
+    await till.step(3)  # past the end of the hold, and before the bank has said yes
+    gone = await till.ledger.write(lambda connection: holds.expire(connection, till.ledger.now_ms()))
+    assert (gone, await till.end(pid)) == ([], (PaymentState.INIT, HoldState.PAYING))
+    assert (await books(till.ledger)).allocated["sneaker"] == 2
+    await till.step(3)
 
     assert await till.end(pid) == (PaymentState.CAPTURED, HoldState.PAID)
 
