@@ -71,9 +71,21 @@ def asked(route: str, shopper: str, key: str | None, body: object) -> Asked:
     Raises:
         Refused: 400, no key or one that is too long.
     """
-    good = check_key(key)
-    canonical = json.dumps(body, sort_keys=True, separators=(",", ":"))
-    return Asked(f"{route} {shopper}", good, sha256(canonical.encode()).hexdigest())
+    return asked_again(route, shopper, key, fingerprint(body))
+
+
+def asked_again(route: str, shopper: str, key: str | None, said: str) -> Asked:
+    """Return what is asked under `key` with a body whose fingerprint is known to be `said`.
+
+    Raises:
+        Refused: 400, no key or one that is too long.
+    """
+    return Asked(f"{route} {shopper}", check_key(key), said)
+
+
+def fingerprint(body: object) -> str:
+    """Return by what a body, plain JSON values, is told from others that say something else."""
+    return sha256(json.dumps(body, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
 
 
 def check_key(key: str | None) -> str:

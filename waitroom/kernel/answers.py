@@ -19,6 +19,7 @@ log = logging.getLogger(__name__)
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 Model = TypeVar("Model", bound=BaseModel)
+Result = TypeVar("Result")
 
 JSON_LIMIT_BYTES = 16_384
 FORM_LIMIT_BYTES = 8_192
@@ -83,11 +84,20 @@ async def read_json(request: web.Request, model: type[Model], *, max_bytes: int 
     Raises:
         Refused: 415 not JSON, 413 too large, 408 too slow, 400 malformed, 422 with every fault and its path.
     """
+    return parsed(await read_json_body(request, max_bytes), model)
+
+
+async def read_json_body(request: web.Request, max_bytes: int = JSON_LIMIT_BYTES) -> bytes:
+    """Return the body of `request`, which says that it is JSON.
+
+    Raises:
+        Refused: 415 not JSON, 413 too large, 408 too slow, 400 not whole.
+    """
     if request.content_type != "application/json":
         raise Refused(415, "not-json", "Send the body as application/json.")
     if request.headers.get("Content-Encoding", "identity").strip().lower() != "identity":
         raise Refused(415, "encoded-body", "Send the body without a Content-Encoding.")
-    return parsed(await read_bounded(request, max_bytes), model)
+    return await read_bounded(request, max_bytes)
 
 
 def parsed(body: bytes, model: type[Model]) -> Model:
@@ -173,6 +183,21 @@ async def errors_become_answers(request: web.Request, handler: Handler) -> web.S
         else:
             log.exception("request failed", extra={"method": request.method})
         return _instead(request, problem(WaitroomError("unexpected")))
+    finally:
+        request_id.reset(held)
+
+
+async def answered(work: Awaitable[Result]) -> Result | WaitroomError:
+    """Return what `work` returns, or its fault, noted as `errors_become_answers` does: for what has no request."""
+    held = request_id.set(secrets.token_hex(8))
+    try:
+        return await work
+    except WaitroomError as fault:
+        note(fault)
+        return fault
+    except Exception:
+        log.exception("request failed")
+        return WaitroomError("unexpected")
     finally:
         request_id.reset(held)
 
