@@ -18,7 +18,6 @@ def setup(level: str = "INFO", *, as_json: bool = False) -> None:
     channel.setFormatter(_JsonLines() if as_json else _Words())
     logging.basicConfig(level=level, handlers=[channel], force=True)
     logging.getLogger("aiohttp.access").setLevel(logging.WARNING)  # it would write full addresses
-    logging.getLogger("aiosqlite").setLevel(logging.INFO)  # below that it writes every value that goes into the ledger
 
 
 def mask_address(address: str) -> str:
