@@ -3,7 +3,6 @@
 import asyncio
 import json
 import logging
-import secrets
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from http import HTTPStatus
 from typing import TypeVar
@@ -13,7 +12,7 @@ from aiohttp import web
 from pydantic import BaseModel, ValidationError
 
 from waitroom.kernel.errors import Refused, WaitroomError
-from waitroom.kernel.logs import request_id
+from waitroom.kernel.logs import new_request_id, request_id
 
 log = logging.getLogger(__name__)
 
@@ -167,7 +166,7 @@ async def errors_become_answers(request: web.Request, handler: Handler) -> web.S
     Where part of an answer is out already there is nothing left to say: the connection is cut, so that
     nobody takes half an answer for a whole one.
     """
-    held = request_id.set(secrets.token_hex(8))
+    held = request_id.set(new_request_id())
     try:
         return await handler(request)
     except WaitroomError as fault:
@@ -189,7 +188,7 @@ async def errors_become_answers(request: web.Request, handler: Handler) -> web.S
 
 async def answered(work: Awaitable[Result]) -> Result | WaitroomError:
     """Return what `work` returns, or its fault, noted as `errors_become_answers` does: for what has no request."""
-    held = request_id.set(secrets.token_hex(8))
+    held = request_id.set(new_request_id())
     try:
         return await work
     except WaitroomError as fault:
