@@ -25,6 +25,7 @@ _LONGEST_KEY = 255
 _REMEMBERED = 50_000
 """Keys under which an answer is known to be kept; forgetting one costs its next repetition a write that is refused."""
 
+_COMPACT = json.JSONEncoder(separators=(",", ":"))
 _KEPT = idempotency.insert()
 _KEPT_COLUMNS = ("scope", "key", "fingerprint", "status", "body", "created_ms")
 
@@ -42,7 +43,7 @@ class Asked:
 
     def kept(self, status: int, body: object) -> "Kept":
         """Return the answer to keep for it."""
-        return Kept(self.scope, self.key, self.fingerprint, status, json.dumps(body, separators=(",", ":")))
+        return Kept(self.scope, self.key, self.fingerprint, status, _COMPACT.encode(body))
 
 
 @dataclass(frozen=True, slots=True)
