@@ -72,7 +72,7 @@ async def test_a_crowd_shares_commits(ledger: Ledger) -> None:
 
 
 async def test_a_ledger_that_is_locked_by_somebody_else_is_unavailable(tmp_path: Path, clock: FakeClock) -> None:
-    settings = LedgerSettings(f"sqlite:///{tmp_path}/locked.db", timeout_ms=200)
+    settings = LedgerSettings(f"sqlite:///{tmp_path}/locked.db", timeout_ms=1000)
     async with opened(settings, clock) as one, opened(settings, clock) as other:
         with one._writer.engine.begin(), pytest.raises(StoreUnavailable):  # the first holds the write lock
             await other.write(add_sale("late"))
