@@ -6,6 +6,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache, partial
 
+from sqlalchemy import Connection
+
 from inventory_backend.ledger import supply, waitlist
 from inventory_backend.ledger.ledger import Ledger
 from inventory_backend.ledger.supply import Supply
@@ -61,8 +63,7 @@ class Catalogue:
 
     async def refresh(self) -> None:
         """Read the units of every sku, and prepare the documents anew where they changed."""
-        self._supplies = await self._ledger.read(supply.supplies)
-        self._waiting = await self._ledger.read(waitlist.counts)
+        self._supplies, self._waiting = await self._ledger.read(_counted)
         self._read_ms = self._ledger.now_ms()
         await self._look_who_had_some()
         is_news = False
@@ -179,3 +180,8 @@ class Catalogue:
 
     def _supply(self, name: str, sku: str) -> Supply:
         return self._supplies.get((name, sku), _NONE)
+
+
+def _counted(connection: Connection) -> tuple[Mapping[supply.Name, Supply], Mapping[supply.Name, int]]:
+    """Return the units of every sku, and how many are waited for."""
+    return supply.supplies(connection), waitlist.counts(connection)
