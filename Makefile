@@ -43,7 +43,7 @@ lint: $(VENV)/develops
 
 soak: lint system
 	OUTAGE_S=20 $(BIN)/pytest -n0 tests/journeys/test_outage.py
-	FUZZ_ROUNDS=1500 $(BIN)/pytest -n0 --timeout 3600 tests/attacks/test_hot_path.py
+	FUZZ_ROUNDS=1500 $(BIN)/pytest -n0 --timeout 3600 tests/attacks/test_hot_path.py tests/attacks/test_till_hot_path.py
 	IDLE=10000 $(BIN)/pytest -n0 -s --timeout 600 tests/attacks/test_bounds.py -k idle
 	EVERY_LEDGER=1 $(BIN)/pytest $(PYTEST_ARGS) tests/inventory_backend/door
 	CHECKOUTS=2000 $(BIN)/pytest -n0 -s --timeout 3600 tests/journeys/test_books.py

@@ -38,7 +38,7 @@ def main() -> int:
         found["beside"] = beside.compared(root / "beside", rounds=rounds, seconds=seconds)
         _print(found["beside"])
         found["join"] = gate.joins(root / "join", rounds=rounds, count=count // 2)
-        load = till.Load(buyers=3 * count, connections=1000, paced_per_s=500)
+        load = till.Load(buyers=count, connections=1000, paces=[None, 500, 1000])
         found["reserve"] = till.compared(root / "reserve", load, rounds=1 if quick else 3)
         found["hour"] = hour.deviations(root / "hour", quick=quick)
     print(json.dumps({name: figures for name, figures in found.items() if name != "beside"}, indent=2))

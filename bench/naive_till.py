@@ -64,7 +64,7 @@ def main() -> None:
     till, app = NaiveTill(url, stock), web.Application()
     app.cleanup_ctx.append(till.opened)
     app.router.add_post("/checkout/reserve", till.reserve)
-    app.router.add_get("/sales/drop", till.ready)
+    app.router.add_get("/readyz", till.ready)
     web.run_app(app, host="127.0.0.1", port=port, access_log=None, backlog=2048, loop=uvloop.new_event_loop())
 
 

@@ -127,7 +127,7 @@ def sellout(folder: Path, *, units: int, buyers: int, connections: int) -> dict[
                 running(python("inventory_backend", "-c", str(config)), cwd=folder, environment=settings)
             ),
         }
-        answered(f"http://{till}/sales/drop")
+        answered(f"http://{till}/readyz")
         crowd, start = Crowd(till), time.monotonic()
         before = {name: cpu_seconds(pid) for name, pid in pids.items()}
         os.sched_setaffinity(0, {int(LOAD_CORE)})

@@ -1,7 +1,8 @@
 """Reserves over HTTP beside the way they are written first, turn about: `python -m bench.till [--rounds 3]`.
 
 Ours has Valkey with its append-only file, and SQLite or PostgreSQL with every commit synced. The peer (naive_till)
-locks the row of the sku for each request, on the same PostgreSQL.
+locks the row of the sku for each request, on the same PostgreSQL. With `--alone` all of them, and what loads them, go
+before whatever else the machine does (SCHED_FIFO): latencies say nothing of who has to wait for a processor.
 """
 
 import argparse
@@ -48,24 +49,31 @@ Round = dict[str, dict[str, float]]
 
 @dataclass(frozen=True, slots=True)
 class Load:
-    """So many buyers over so many connections; `paced_per_s` is the rate at which they come where it is measured."""
+    """So many buyers in each part, over so many connections; they come at each of `paces` in turn, None is at once."""
 
     buyers: int
     connections: int
-    paced_per_s: int
+    paces: Sequence[int | None]
 
     @property
     def stock(self) -> int:
-        """A quarter each: held as fast as it goes, held at a pace, refused as fast as it goes, refused at a pace."""
-        return self.buyers // 2
+        """As many as are held: at each pace first while there is something, then when it is gone."""
+        return self.buyers * len(self.paces)
 
     def batches(self, host: str) -> Sequence[tuple[str, list[bytes], int, int | None]]:
         """Return name, requests, the status each must have, and the pace of each part."""
-        requests, quarter = reserve_requests(host, self.buyers), self.buyers // 4
-        parts = [requests[start : start + quarter] for start in range(0, 4 * quarter, quarter)]
-        pace = self.paced_per_s
-        names = (("held", 201, None), ("held_paced", 201, pace), ("sold_out", 409, None), ("sold_out_paced", 409, pace))
-        return [(name, part, status, rate) for part, (name, status, rate) in zip(parts, names, strict=True)]
+        numbers = iter(range(2 * self.stock))
+        signer = UpstreamPassSigner(Keys([SECRET.encode()]))
+        parts = [(said, status, pace) for said, status in (("held", 201), ("sold_out", 409)) for pace in self.paces]
+        return [
+            (
+                said if pace is None else f"{said}_{pace}_per_s",
+                [reserve_request(host, signer, number) for number, _ in zip(numbers, range(self.buyers), strict=False)],
+                status,
+                pace,
+            )
+            for said, status, pace in parts
+        ]
 
 
 def reserves(folder: Path, load: Load, *, ledger: str = 'file = "ledger.sqlite"', database: int | None = None) -> Round:
@@ -89,7 +97,7 @@ def naive(folder: Path, load: Load, url: str, database: int) -> Round:
 
 
 def _measured(till: Address, load: Load, pids: Mapping[str, int], database: int | None) -> Round:
-    answered(f"http://{till}/sales/drop")
+    answered(f"http://{till}/readyz")
     found: Round = {}
     for name, batch, expected, pace in load.batches(till.host):
         statuses, took = list[int](), list[float]()
@@ -119,12 +127,6 @@ def _measured(till: Address, load: Load, pids: Mapping[str, int], database: int 
         if database is not None:
             found[name]["postgresql_cpu_us"] = round((family_seconds(database) - before) / len(batch) * 1e6, 1)
     return found
-
-
-def reserve_requests(host: str, count: int) -> list[bytes]:
-    """Return a reserve of one sneaker for each of `count` buyers, as bytes."""
-    signer = UpstreamPassSigner(Keys([SECRET.encode()]))
-    return [reserve_request(host, signer, number) for number in range(count)]
 
 
 def reserve_request(host: str, signer: UpstreamPassSigner, number: int) -> bytes:
@@ -192,12 +194,15 @@ def main() -> int:
     """Measure and print."""
     parser = argparse.ArgumentParser(prog="bench.till", description=__doc__)
     parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--buyers", type=int, default=16_000)
+    parser.add_argument("--buyers", type=int, default=4000, help="in each part")
     parser.add_argument("--connections", type=int, default=1000)
-    parser.add_argument("--paced", type=int, default=500, metavar="PER_S", help="reserves a second in the paced parts")
+    parser.add_argument("--paces", type=int, nargs="*", default=[500, 1000], metavar="PER_S", help="reserves a second")
+    parser.add_argument("--alone", action="store_true", help="before whatever else the machine does (needs root)")
     asked = parser.parse_args()
+    if asked.alone:
+        os.sched_setscheduler(0, os.SCHED_FIFO, os.sched_param(1))  # what is started from here inherits it
     with tempfile.TemporaryDirectory(prefix="wr-till-") as folder:
-        load = Load(asked.buyers, asked.connections, asked.paced)
+        load = Load(asked.buyers, asked.connections, [None, *asked.paces])
         print(json.dumps(compared(Path(folder), load, rounds=asked.rounds), indent=2))
     return 0
 

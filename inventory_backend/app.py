@@ -18,10 +18,12 @@ from inventory_backend.config import Config
 from inventory_backend.confirmations.courier import Courier, Retries
 from inventory_backend.confirmations.opening import sinks
 from inventory_backend.door.callbacks import Callbacks
+from inventory_backend.door.front_door import TillRunner
 from inventory_backend.door.guard import Guard
 from inventory_backend.door.live import Live, affordable
 from inventory_backend.door.ops import Ops
 from inventory_backend.door.probes import Probes
+from inventory_backend.door.prompt import Prompt
 from inventory_backend.door.shop import Shop
 from inventory_backend.door.views import Views
 from inventory_backend.identities import Identities, secrets_of
@@ -56,16 +58,30 @@ log = logging.getLogger(__name__)
 
 _BACKLOG = 2048
 """Connections the system may keep for us while a crowd arrives."""
+_MAX_LINE_BYTES, _MAX_FIELD_BYTES = 16_384, 32_768
+"""As much as the room's edge takes, and hands on."""
 _YOUNG = 20_000
 """Objects made before the collector looks for rings among them: a thousand requests at once are no garbage."""
 
 
 @dataclass(frozen=True, slots=True)
 class Till:
-    """The till, put together: `app` serves, `jobs` run beside it."""
+    """The till, put together: `app` serves, and before it what `prompt` knows; `jobs` run beside it."""
 
     app: web.Application
     jobs: Jobs
+    prompt: Prompt | None
+
+    def runner(self, *, drain_s: float) -> web.AppRunner:
+        """Return what serves; requests in flight have `drain_s` seconds to end."""
+        return TillRunner(
+            self.app,
+            self.prompt,
+            access_log=None,
+            shutdown_timeout=drain_s,
+            max_line_size=_MAX_LINE_BYTES,
+            max_field_size=_MAX_FIELD_BYTES,
+        )
 
 
 @asynccontextmanager
@@ -94,8 +110,9 @@ async def built(config: Config, signer: UpstreamPassSigner, clock: Clock) -> Asy
         stack.push_async_callback(saga.close)
         guard = Guard(signer, (one.room for one in sales), clock)
         app = web.Application(middlewares=[errors_become_answers, guard.middleware])
+        app.on_response_prepare.append(_name_no_software)
         for part in (
-            Views(checkout, waitlist, catalogue),
+            views := Views(checkout, waitlist, catalogue),
             Probes(rebuild, catalogue),
             Callbacks(
                 provider, config.payments.webhook_secrets(), Listener(ledger, {provider: gateway}, saga), ledger.now_ms
@@ -125,7 +142,7 @@ async def built(config: Config, signer: UpstreamPassSigner, clock: Clock) -> Asy
         await catalogue.seed()
         await catalogue.refresh()
         await _load_stock(scripts, rebuild)
-        yield Till(app, jobs)
+        yield Till(app, jobs, Prompt(views, catalogue, guard, clock) if config.server.hot_path else None)
 
 
 async def run(config: Config, signer: UpstreamPassSigner, clock: Clock) -> None:
@@ -136,7 +153,7 @@ async def run(config: Config, signer: UpstreamPassSigner, clock: Clock) -> None:
         loop.add_signal_handler(number, asked_to_stop.set)
     drain_s = config.server.drain_timeout_ms / 1000
     async with built(config, signer, clock) as till, running(*till.jobs.loops(), clock=clock):
-        runner = web.AppRunner(till.app, access_log=None, shutdown_timeout=drain_s)
+        runner = till.runner(drain_s=drain_s)
         await runner.setup()
         try:
             listen = config.server.listen
@@ -147,6 +164,11 @@ async def run(config: Config, signer: UpstreamPassSigner, clock: Clock) -> None:
             log.info("till closing")
         finally:
             await runner.cleanup()
+
+
+async def _name_no_software(_request: web.Request, answer: web.StreamResponse) -> None:
+    """Drop the header by which aiohttp tells its version."""
+    answer.headers.popall("Server", None)
 
 
 def _spare_the_collector() -> None:

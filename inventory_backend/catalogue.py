@@ -4,7 +4,9 @@ import asyncio
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import partial
+from functools import lru_cache, partial
+
+from sqlalchemy import Connection
 
 from inventory_backend.ledger import supply, waitlist
 from inventory_backend.ledger.ledger import Ledger
@@ -19,6 +21,7 @@ _TRUST_MS = 1000
 """From then on "all is gone" is not said from memory any more."""
 _LOOK_MS = 1000
 """How often it is looked up at most who had a hold, while the last units go to and fro."""
+_PRICED = 1024
 _HEADERS = {"Cache-Control": "public, max-age=1"}
 _NONE = Supply(total=0, allocated=0, version=0)
 
@@ -44,6 +47,7 @@ class Catalogue:
         self._read_ms = 0
         self._gone: dict[str, Gone] = {}
         self._looked_ms = 0
+        self._priced = lru_cache(_PRICED)(self._priced_anew)  # a crowd wants the same few things
         self.beat = asyncio.Event()
         """Set once a document has changed; then another takes its place."""
 
@@ -59,8 +63,7 @@ class Catalogue:
 
     async def refresh(self) -> None:
         """Read the units of every sku, and prepare the documents anew where they changed."""
-        self._supplies = await self._ledger.read(supply.supplies)
-        self._waiting = await self._ledger.read(waitlist.counts)
+        self._supplies, self._waiting = await self._ledger.read(_counted)
         self._read_ms = self._ledger.now_ms()
         await self._look_who_had_some()
         is_news = False
@@ -128,16 +131,24 @@ class Catalogue:
             raise refused("unknown-sale")
         if room != sale.room:
             raise refused("no-pass")
-        if any(sku not in sale.skus for sku, _ in wanted):
+        lines, units = self._priced(name, tuple(wanted))
+        if not lines:
             raise refused("unknown-sku")
         if not sale.is_open(self._ledger.now_ms()):
             raise refused("sale-not-active", sale=name, state=self.state(name))
-        lines = sale.priced(wanted)
-        if sum(line.qty for line in lines) > sale.limit_per_shopper:
+        if units > sale.limit_per_shopper:
             limits = {"limit_per_shopper": sale.limit_per_shopper, "limit_per_identity": sale.limit_per_identity}
             told = {limit: units for limit, units in limits.items() if units is not None}
             raise refused("limit-reached", sale=name, **told)
         return sale, lines
+
+    def _priced_anew(self, name: str, wanted: tuple[tuple[str, int], ...]) -> tuple[tuple[Line, ...], int]:
+        """Return the lines and their units, none where the sale has no such sku: prices stay as long as we run."""
+        sale = self.sales[name]
+        if any(sku not in sale.skus for sku, _ in wanted):
+            return (), 0
+        lines = sale.priced(wanted)
+        return lines, sum(line.qty for line in lines)
 
     def as_json(self, name: str) -> dict[str, object]:
         """Return a sale as shoppers' clients read it."""
@@ -169,3 +180,8 @@ class Catalogue:
 
     def _supply(self, name: str, sku: str) -> Supply:
         return self._supplies.get((name, sku), _NONE)
+
+
+def _counted(connection: Connection) -> tuple[Mapping[supply.Name, Supply], Mapping[supply.Name, int]]:
+    """Return the units of every sku, and how many are waited for."""
+    return supply.supplies(connection), waitlist.counts(connection)

@@ -61,7 +61,7 @@ class Checkout:
         self._terms = terms
         self._identities = terms.identities
         self._replays = Replays(ledger)
-        self._too_late = HOLDS.labels(Hold.SOLD_OUT)
+        self._too_late, self._held = HOLDS.labels(Hold.SOLD_OUT), HOLDS.labels(Hold.HELD)
 
     def is_too_late(self, shopper: Pass, name: str, wanted: Sequence[tuple[str, int]]) -> bool:
         """Tell from memory whether all is gone: a crowd that came too late costs Redis and the ledger nothing.
@@ -96,7 +96,7 @@ class Checkout:
         except WaitroomError as refusal:
             HOLDS.labels(refusal.kind).inc()
             raise
-        HOLDS.labels("replayed" if answer.is_replayed else "held").inc()
+        (HOLDS.labels("replayed") if answer.is_replayed else self._held).inc()
         return answer
 
     async def commit(self, shopper: Pass, rid: str, paying: Paying, ask: Asked) -> Answer:

@@ -60,6 +60,10 @@ class Server(Settings):
     drain_timeout_ms: Annotated[DurationMs, between("0s", "10m")] = Field(
         duration_ms("30s"), description="How long requests in flight may take when it is asked to stop."
     )
+    hot_path: bool = Field(
+        True,
+        description="Answer plain reserves and looks at a sale before aiohttp; false takes the longer way to the same.",
+    )
     max_streams: int = Field(
         1000, ge=0, le=100_000, description="Browsers that may watch the stock as it changes; more get 503."
     )

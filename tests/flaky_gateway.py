@@ -21,7 +21,7 @@ def adapter(
 
     What runs on both databases runs on both gateways, and in no more time.
     """
-    if ledger._writer.dialect.name == "postgresql":
+    if ledger._writer.engine.dialect.name == "postgresql":
         return StripeGateway(session, "sk_test_1", url, timeout_ms=timeout_ms, marks=marks)
     return SimulatedGateway(session, url, timeout_ms=timeout_ms, marks=marks)
 

@@ -164,6 +164,18 @@ async def serving(app: web.Application, port: int | None = None) -> AsyncIterato
 
 
 @asynccontextmanager
+async def serving_till(till: Till, port: int = 0) -> AsyncIterator[str]:
+    """Serve `till` as in production, on `port` or on a free one, and give its address."""
+    runner = till.runner(drain_s=5)
+    await runner.setup()
+    try:
+        await web.TCPSite(runner, "127.0.0.1", port).start()
+        yield f"http://127.0.0.1:{runner.addresses[0][1]}"
+    finally:
+        await runner.cleanup()
+
+
+@asynccontextmanager
 async def gateway(clock: Clock | None = None, behaviour: Behaviour = QUICK) -> AsyncIterator[str]:
     """Serve the simulated gateway and give its address."""
     async with serving(SimulatedGatewayServer(clock or SystemClock(), behaviour).app()) as url:
@@ -180,6 +192,6 @@ async def shop(
         aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0)) as session,
         built(chosen, SIGNER, time) as till,
         running(*(till.jobs.loops() if with_jobs else ()), clock=time),
-        serving(till.app, port) as url,
+        serving_till(till, port or 0) as url,
     ):
         yield Shop(till, session, url, time, chosen.payments.address)

@@ -14,7 +14,8 @@ from inventory_backend.refusals import refused
 from waitroom.kernel.clock import Clock
 from waitroom.kernel.errors import BadToken
 from waitroom.kernel.tokens import Pass, UpstreamPassSigner
-from waitroom.verify.passes import Verifier, pass_values
+from waitroom.rules.heads import Head
+from waitroom.verify.passes import PASS_HEADER, Verifier, pass_values
 
 GUARDED = re.compile("/checkout/|/sales/[^/]*/waitlist")
 
@@ -46,6 +47,17 @@ class Guard:
         """
         try:
             return self._verifier.verify(pass_values(request.headers.items()), self._rooms)
+        except BadToken as fault:
+            raise refused("no-pass") from fault
+
+    def shopper_of(self, head: Head) -> Pass:
+        """Return the pass of a plain head, in which nothing but the header itself can have its name.
+
+        Raises:
+            Refused: 403 no-pass.
+        """
+        try:
+            return self._verifier.verify(head.headers.getall(PASS_HEADER, []), self._rooms)
         except BadToken as fault:
             raise refused("no-pass") from fault
 

@@ -1,55 +1,32 @@
 """The till over HTTP: read the request, ask, answer in JSON."""
 
-from typing import Annotated
+from collections.abc import Coroutine
+from typing import Annotated, Any
 
 from aiohttp import web
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+from pydantic import AfterValidator
 
 from inventory_backend import documents
 from inventory_backend.catalogue import Catalogue
 from inventory_backend.checkout import Checkout, Paying
 from inventory_backend.door.guard import admitted
-from inventory_backend.ledger.idempotency import Answer, asked, check_key
+from inventory_backend.door.wishes import Body, WaitAsked, Word, wished
+from inventory_backend.ledger.idempotency import Answer, asked, asked_again
 from inventory_backend.receivers import mail_address
 from inventory_backend.refusals import refused
 from inventory_backend.waitlist import Waitlist
-from waitroom.kernel.answers import NO_STORE, json_answer, problem, read_json
+from waitroom.kernel.answers import NO_STORE, json_answer, problem, read_json, read_json_body
 from waitroom.kernel.tokens import Pass
 
-_MOST_LINES = 50
-_LARGEST_QTY = 2**31 - 1
 
-Word = Annotated[str, Field(min_length=1, max_length=64, pattern=r"^[ -~]+$")]
-"""Printable ASCII: what the ledger, Redis and the gateway take alike."""
-
-
-class _Body(BaseModel):
-    model_config = ConfigDict(frozen=True, strict=True, extra="forbid")
-
-
-class LineAsked(_Body):
-    """So many of one sku."""
-
-    sku: Word
-    qty: Annotated[int, Field(ge=1, le=_LARGEST_QTY)]
-
-
-class ReserveAsked(_Body):
-    """What to set aside."""
-
-    sale: Word
-    lines: Annotated[list[LineAsked], Field(min_length=1, max_length=_MOST_LINES)]
-    identity: Annotated[str, Field(max_length=2000)] | None = None
-
-
-class PaymentAsked(_Body):
+class PaymentAsked(Body):
     """How to pay."""
 
     provider: Word
     method: Word
 
 
-class CommitAsked(_Body):
+class CommitAsked(Body):
     """Which hold to pay for, and how."""
 
     reservation_id: Word
@@ -57,14 +34,7 @@ class CommitAsked(_Body):
     email: Annotated[str, AfterValidator(mail_address)] | None = None
 
 
-class WaitAsked(_Body):
-    """What to wait for."""
-
-    lines: Annotated[list[LineAsked], Field(min_length=1, max_length=_MOST_LINES)]
-    identity: Annotated[str, Field(max_length=2000)] | None = None
-
-
-class CancelAsked(_Body):
+class CancelAsked(Body):
     """Which hold to let go of."""
 
     reservation_id: Word
@@ -94,17 +64,28 @@ class Views:
 
     async def reserve(self, request: web.Request) -> web.Response:
         """Set units aside: 201."""
-        shopper = admitted(request)
-        body = await read_json(request, ReserveAsked)
-        key, lines = request.headers.get("Idempotency-Key"), [(line.sku, line.qty) for line in body.lines]
-        check_key(key)
-        if self._checkout.is_too_late(shopper, body.sale, lines):
-            return self._gone(body.sale)
-        said = body.model_dump(
-            exclude={"identity"}
-        )  # its dates change from one try to the next, what is wanted does not
-        ask = asked("reserve", shopper.session_id, key, said)
-        return _sent(await self._checkout.reserve(shopper, body.sale, lines, ask, body.identity))
+        shopper, body = admitted(request), await read_json_body(request)
+        work = self.begin_to_reserve(shopper, body, request.headers.get("Idempotency-Key"))
+        return self.gone(work) if isinstance(work, str) else sent(await work)
+
+    def begin_to_reserve(self, shopper: Pass, body: bytes, key: str | None) -> "str | Coroutine[Any, Any, Answer]":
+        """Return what sets units aside, or the name of a sale of which nothing is left.
+
+        Raises:
+            Refused: the body or the key are not usable, or there are none to be had of what is wanted.
+        """
+        wish = wished(body)
+        ask = asked_again("reserve", shopper.session_id, key, wish.fingerprint)
+        if self._checkout.is_too_late(shopper, wish.sale, wish.lines):
+            return wish.sale
+        return self._checkout.reserve(shopper, wish.sale, wish.lines, ask, wish.identity)
+
+    def gone(self, name: str) -> web.Response:
+        """Answer that nothing is left of a sale, as everybody is answered who comes too late."""
+        ready = self._sold_out.get(name)
+        if ready is None:
+            ready = self._sold_out[name] = problem(refused("sold-out", sale=name))
+        return web.Response(status=ready.status, body=ready.body, headers=ready.headers)
 
     async def commit(self, request: web.Request) -> web.Response:
         """Begin to pay: 202, and where to ask how it went."""
@@ -114,7 +95,7 @@ class Views:
         ask = asked("commit", shopper.session_id, request.headers.get("Idempotency-Key"), said)
         paying = Paying(body.payment.provider, body.payment.method, body.email)
         answer = await self._checkout.commit(shopper, body.reservation_id, paying, ask)
-        return _sent(answer)
+        return sent(answer)
 
     async def cancel(self, request: web.Request) -> web.Response:
         """Let go of a hold: 200, also the second time."""
@@ -158,18 +139,12 @@ class Views:
         await self._waitlist.leave(shopper, name)
         return json_answer(documents.standing(name, None, None))
 
-    def _gone(self, name: str) -> web.Response:
-        """Answer that nothing is left of a sale, as everybody is answered who comes too late."""
-        ready = self._sold_out.get(name)
-        if ready is None:
-            ready = self._sold_out[name] = problem(refused("sold-out", sale=name))
-        return web.Response(status=ready.status, body=ready.body, headers=ready.headers)
-
     async def _standing(self, shopper: Pass, name: str) -> dict[str, object]:
         return documents.standing(name, *await self._waitlist.standing(shopper, name))
 
 
-def _sent(answer: Answer) -> web.Response:
+def sent(answer: Answer) -> web.Response:
+    """Return an answer as it travels."""
     headers = {"Content-Type": "application/json", **NO_STORE}
     if answer.is_replayed:
         headers["Idempotent-Replayed"] = "true"

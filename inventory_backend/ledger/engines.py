@@ -5,11 +5,14 @@ compare-and-set, payments and holds by `FOR UPDATE`; each of these looks again a
 level would add nothing but transactions that must be tried again while a crowd stands before one row.
 """
 
+import asyncio
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol, TypeVar
 
-from sqlalchemy import Connection, event
-from sqlalchemy.engine import make_url
+from sqlalchemy import Connection, Engine, create_engine, event
+from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError, DBAPIError, SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
@@ -25,17 +28,98 @@ else:  # SQLAlchemy wraps what goes wrong in a connection, not what goes wrong o
 FAULTS: tuple[type[Exception], ...] = (SQLAlchemyError, OSError, TimeoutError, *_REFUSALS)
 """What a database does that is gone, full, locked or starting."""
 
-_DRIVERS = {"sqlite": "sqlite+aiosqlite", "postgresql": "postgresql+asyncpg"}
+Result = TypeVar("Result")
+Work = Callable[[Connection], Result]
+
+_DRIVERS = {"sqlite": "sqlite+pysqlite", "postgresql": "postgresql+asyncpg"}
 _FULL = 2
 """SQLite's number for synchronous=FULL."""
 _TRY_AGAIN = {"40001", "40P01"}
 """PostgreSQL took the whole transaction back for the sake of another: serialization failure, deadlock."""
 
 
-def engine_for(
+class Database(Protocol):
+    """A database, as one writes to it or reads from it."""
+
+    @property
+    def engine(self) -> Engine:
+        """SQLAlchemy's engine."""
+        ...
+
+    async def write(self, work: Work[Result]) -> Result:
+        """Return what `work` returns, once its transaction is committed."""
+        ...
+
+    async def read(self, work: Work[Result]) -> Result:
+        """Return what `work` returns; what it should write all the same is taken back."""
+        ...
+
+    async def close(self) -> None:
+        """Hang up."""
+        ...
+
+
+class InThreads:
+    """SQLite: a transaction is done whole in one visit to a thread.
+
+    A visit for each of its statements, as an asynchronous driver makes them, costs more than the statements. Who is cut
+    short while their transaction is under way does not learn how it ended; the next one waits for its end.
+    """
+
+    def __init__(self, engine: Engine, threads: int) -> None:
+        """Do at most `threads` transactions at a time."""
+        self.engine = engine
+        self._threads = ThreadPoolExecutor(threads, thread_name_prefix="ledger")
+
+    async def write(self, work: Work[Result]) -> Result:
+        """Return what `work` returns, once committed."""
+        return await asyncio.get_running_loop().run_in_executor(self._threads, self._written, work)
+
+    async def read(self, work: Work[Result]) -> Result:
+        """Return what `work` reads."""
+        return await asyncio.get_running_loop().run_in_executor(self._threads, self._seen, work)
+
+    async def close(self) -> None:
+        """Hang up after what is under way."""
+        await asyncio.get_running_loop().run_in_executor(self._threads, self.engine.dispose)
+        self._threads.shutdown(wait=False)
+
+    def _written(self, work: Work[Result]) -> Result:
+        with self.engine.begin() as connection:
+            return work(connection)
+
+    def _seen(self, work: Work[Result]) -> Result:
+        with self.engine.connect() as connection:
+            return work(connection)
+
+
+class OverTheNetwork:
+    """PostgreSQL: while it works, the loop does other things."""
+
+    def __init__(self, engine: AsyncEngine) -> None:
+        """Speak through `engine`."""
+        self._engine = engine
+        self.engine = engine.sync_engine
+
+    async def write(self, work: Work[Result]) -> Result:
+        """Return what `work` returns, once committed."""
+        async with self._engine.begin() as connection:
+            return await connection.run_sync(work)
+
+    async def read(self, work: Work[Result]) -> Result:
+        """Return what `work` reads."""
+        async with self._engine.connect() as connection:
+            return await connection.run_sync(work)
+
+    async def close(self) -> None:
+        """Hang up."""
+        await self._engine.dispose()
+
+
+def database_at(
     url: str, *, connections: int, timeout_ms: int, begin: str = "BEGIN", foreign_keys: str = "ON"
-) -> AsyncEngine:
-    """Return an engine of at most `connections`; SQLite begins its transactions with `begin`.
+) -> Database:
+    """Return the database at `url`, over at most `connections`; SQLite begins its transactions with `begin`.
 
     Raises:
         ConfigFault: there can be no such database, or its driver is not installed.
@@ -43,19 +127,14 @@ def engine_for(
     try:
         where = make_url(url)
         where = where.set(drivername=_DRIVERS.get(where.drivername, where.drivername))
-        if where.get_backend_name() == "sqlite":
-            _check_file(where.database)
-        chosen = _postgresql(timeout_ms) if where.get_backend_name() == "postgresql" else {}
         limits = {"pool_size": connections, "max_overflow": 0, "pool_timeout": timeout_ms / 1000}
-        engine = create_async_engine(where, **limits, **chosen)
+        if where.get_backend_name() == "postgresql":
+            return OverTheNetwork(create_async_engine(where, **limits, **_postgresql(timeout_ms)))
+        return InThreads(_sqlite(where, limits, timeout_ms, begin, foreign_keys), connections)
     except ImportError as fault:
         raise ConfigFault([f"ledger.url: {fault}; install waitroom[postgres]"]) from fault
     except ArgumentError as fault:
         raise ConfigFault([f"ledger.url: {fault}"]) from fault
-    if engine.dialect.name == "sqlite":
-        # SQLite gives up before we do: its thread must never outlive the call that waits for it
-        _prepare_sqlite(engine, begin, f"busy_timeout={timeout_ms * 4 // 5}", f"foreign_keys={foreign_keys}")
-    return engine
 
 
 def check_durable(connection: Connection) -> None:
@@ -99,6 +178,14 @@ def _postgresql(timeout_ms: int) -> dict[str, Any]:
     return {"isolation_level": "READ COMMITTED", "connect_args": arguments}
 
 
+def _sqlite(where: URL, limits: dict[str, Any], timeout_ms: int, begin: str, foreign_keys: str) -> Engine:
+    _check_file(where.database)
+    engine = create_engine(where, **limits)
+    # SQLite gives up before we do: its thread must never outlive the call that waits for it
+    _prepare_sqlite(engine, begin, f"busy_timeout={timeout_ms * 4 // 5}", f"foreign_keys={foreign_keys}")
+    return engine
+
+
 def _check_file(database: str | None) -> None:
     if database in {None, "", ":memory:"}:
         raise ConfigFault(["ledger.url: SQLite needs a file; memory forgets what was sold"])
@@ -106,8 +193,8 @@ def _check_file(database: str | None) -> None:
         raise ConfigFault([f"ledger.url: there is no folder {folder}; make it"])
 
 
-def _prepare_sqlite(engine: AsyncEngine, begin: str, *chosen: str) -> None:
-    @event.listens_for(engine.sync_engine, "connect")
+def _prepare_sqlite(engine: Engine, begin: str, *chosen: str) -> None:
+    @event.listens_for(engine, "connect")
     def prepare(connection: Any, _record: object) -> None:
         connection.isolation_level = None  # SQLAlchemy begins, not the driver (its docs, "pysqlite: transactions")
         cursor = connection.cursor()
@@ -115,6 +202,6 @@ def _prepare_sqlite(engine: AsyncEngine, begin: str, *chosen: str) -> None:
             cursor.execute(f"PRAGMA {pragma}")
         cursor.close()
 
-    @event.listens_for(engine.sync_engine, "begin")
+    @event.listens_for(engine, "begin")
     def start(connection: Connection) -> None:
         connection.exec_driver_sql(begin)

@@ -7,15 +7,21 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from sqlalchemy import Connection, Insert, select, update
+from sqlalchemy import Connection, Insert, bindparam, literal_column, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.exc import IntegrityError
 
 from inventory_backend.ledger.news import TOLD_AFTER, tell
-from inventory_backend.ledger.rows import write_rows
+from inventory_backend.ledger.rows import change_rows, write_rows
 from inventory_backend.ledger.schema import audit, line, shopper_qty, sku
 from inventory_backend.sales import HoldState, Line
 
+_QTY = bindparam("qty", type_=sku.c.total.type)
+_GUARDED = (
+    update(sku)
+    .where(sku.c.sale == bindparam("in_sale"), sku.c.sku == bindparam("named"), sku.c.allocated + _QTY <= sku.c.total)
+    .values(allocated=sku.c.allocated + _QTY, version=sku.c.version + literal_column("1"))
+)
 _AUDITED = audit.insert()
 _AUDIT_COLUMNS = ("rid", "from_state", "to_state", "delta", "at_ms", "actor", "why")
 
@@ -37,12 +43,7 @@ def allocate(connection: Connection, units: Counter[tuple[str, str]]) -> bool:
     lock each other out.
     """
     for (sale, name), qty in sorted(units.items()):
-        guarded = (
-            update(sku)
-            .where(sku.c.sale == sale, sku.c.sku == name, sku.c.allocated + qty <= sku.c.total)
-            .values(allocated=sku.c.allocated + qty, version=sku.c.version + 1)
-        )
-        if connection.execute(guarded).rowcount != 1:
+        if change_rows(connection, _GUARDED, {"in_sale": sale, "named": name, "qty": qty}) != 1:
             return False
     return True
 

@@ -25,6 +25,7 @@ _LONGEST_KEY = 255
 _REMEMBERED = 50_000
 """Keys under which an answer is known to be kept; forgetting one costs its next repetition a write that is refused."""
 
+_COMPACT = json.JSONEncoder(separators=(",", ":"))
 _KEPT = idempotency.insert()
 _KEPT_COLUMNS = ("scope", "key", "fingerprint", "status", "body", "created_ms")
 
@@ -42,7 +43,7 @@ class Asked:
 
     def kept(self, status: int, body: object) -> "Kept":
         """Return the answer to keep for it."""
-        return Kept(self.scope, self.key, self.fingerprint, status, json.dumps(body, separators=(",", ":")))
+        return Kept(self.scope, self.key, self.fingerprint, status, _COMPACT.encode(body))
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,9 +72,21 @@ def asked(route: str, shopper: str, key: str | None, body: object) -> Asked:
     Raises:
         Refused: 400, no key or one that is too long.
     """
-    good = check_key(key)
-    canonical = json.dumps(body, sort_keys=True, separators=(",", ":"))
-    return Asked(f"{route} {shopper}", good, sha256(canonical.encode()).hexdigest())
+    return asked_again(route, shopper, key, fingerprint(body))
+
+
+def asked_again(route: str, shopper: str, key: str | None, said: str) -> Asked:
+    """Return what is asked under `key` with a body whose fingerprint is known to be `said`.
+
+    Raises:
+        Refused: 400, no key or one that is too long.
+    """
+    return Asked(f"{route} {shopper}", check_key(key), said)
+
+
+def fingerprint(body: object) -> str:
+    """Return by what a body, plain JSON values, is told from others that say something else."""
+    return sha256(json.dumps(body, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
 
 
 def check_key(key: str | None) -> str:

@@ -9,9 +9,15 @@ from typing import Any, TypeVar
 
 from sqlalchemy import Connection
 from sqlalchemy.exc import IntegrityError
-from sqlalchemy.ext.asyncio import AsyncEngine
 
-from inventory_backend.ledger.engines import FAULTS, check_durable, database_ms, engine_for, was_taken_back
+from inventory_backend.ledger.engines import (
+    FAULTS,
+    Database,
+    check_durable,
+    database_at,
+    database_ms,
+    was_taken_back,
+)
 from inventory_backend.ledger.groups import Bulk, Groups, Waiting, carried_out
 from inventory_backend.ledger.migrating import migrate
 from waitroom.kernel.clock import Clock
@@ -47,7 +53,7 @@ class LedgerSettings:
 class Ledger:
     """The one writer of the ledger, and its readers."""
 
-    def __init__(self, writer: AsyncEngine, reader: AsyncEngine, settings: LedgerSettings, clock: Clock) -> None:
+    def __init__(self, writer: Database, reader: Database, settings: LedgerSettings, clock: Clock) -> None:
         """Write through `writer`, one transaction at a time; `opened` makes one."""
         self._writer = writer
         self._reader = reader
@@ -75,7 +81,7 @@ class Ledger:
         Raises:
             StoreUnavailable: the database does not answer.
         """
-        if self._reader.dialect.name == "postgresql":
+        if self._reader.engine.dialect.name == "postgresql":
             tick_s = self._clock.tick_s()
             self._asked = (await self.read(database_ms), tick_s)
 
@@ -102,8 +108,8 @@ class Ledger:
             StoreUnavailable: the database does not answer.
         """
         try:
-            async with asyncio.timeout(self._settings.timeout_s), self._reader.connect() as connection:
-                return await connection.run_sync(unit)
+            async with asyncio.timeout(self._settings.timeout_s):
+                return await self._reader.read(unit)
         except FAULTS as fault:
             raise StoreUnavailable(f"ledger does not answer: {fault!r}") from fault
 
@@ -111,14 +117,14 @@ class Ledger:
         """Commit what is waiting, then close."""
         await self._writes.close(self._settings.timeout_s)
         await self._reads.close(self._settings.timeout_s)
-        await self._writer.dispose()
-        await self._reader.dispose()
+        await self._writer.close()
+        await self._reader.close()
 
     async def _commit(self, group: Sequence[Waiting]) -> Sequence[Any]:
         for is_last in (*[False] * (_TRIES - 1), True):
             try:
-                async with asyncio.timeout(self._settings.timeout_s), self._writer.begin() as connection:
-                    return await connection.run_sync(carried_out, group)
+                async with asyncio.timeout(self._settings.timeout_s):
+                    return await self._writer.write(lambda connection: carried_out(connection, group))
             except FAULTS as fault:
                 if is_last or not was_taken_back(fault):
                     raise StoreUnavailable(f"ledger does not commit: {fault!r}") from fault
@@ -136,8 +142,8 @@ async def opened(settings: LedgerSettings, clock: Clock) -> AsyncIterator[Ledger
         ConfigFault: it cannot be opened, or it would not keep what it has acknowledged.
     """
     url, timeout_ms = settings.url, settings.timeout_ms
-    writer = engine_for(url, connections=1, timeout_ms=timeout_ms, begin="BEGIN IMMEDIATE")
-    reader = engine_for(url, connections=settings.readers, timeout_ms=timeout_ms)
+    writer = database_at(url, connections=1, timeout_ms=timeout_ms, begin="BEGIN IMMEDIATE")
+    reader = database_at(url, connections=settings.readers, timeout_ms=timeout_ms)
     ledger = Ledger(writer, reader, settings, clock)
     try:
         await migrated(settings)
@@ -155,20 +161,18 @@ async def migrated(settings: LedgerSettings, to: str = "head") -> str | None:
         ConfigFault: it cannot be opened, or was written by a newer version.
     """
     begin, timeout_ms = "BEGIN IMMEDIATE", settings.timeout_ms
-    engine = engine_for(settings.url, connections=1, timeout_ms=timeout_ms, begin=begin, foreign_keys="OFF")
+    database = database_at(settings.url, connections=1, timeout_ms=timeout_ms, begin=begin, foreign_keys="OFF")
     try:
-        async with engine.begin() as connection:
-            return await connection.run_sync(migrate, to)
+        return await database.write(lambda connection: migrate(connection, to))
     except FAULTS as fault:
         raise _unopened(fault) from fault
     finally:
-        await engine.dispose()
+        await database.close()
 
 
-async def _check(writer: AsyncEngine) -> None:
+async def _check(writer: Database) -> None:
     try:
-        async with writer.connect() as connection:
-            await connection.run_sync(check_durable)
+        await writer.read(check_durable)
     except FAULTS as fault:
         raise _unopened(fault) from fault
 

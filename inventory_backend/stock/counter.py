@@ -4,8 +4,9 @@ What passes is a soft hold. It is made durable once the ledger has it, given bac
 itself when this process dies in between.
 """
 
+import asyncio
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from inventory_backend.sales import Line, Sale
@@ -17,6 +18,8 @@ from waitroom.kernel.tasks import Errands
 log = logging.getLogger(__name__)
 
 _CLOSE_LIMIT_S = 5
+_GATHER_S = 0.02
+"""How long confirmations gather: a hold is as good without its own, which only must not come ten seconds late."""
 _CHUNK = 200
 """Holds confirmed in one call: a fraction of a millisecond of Redis."""
 
@@ -62,10 +65,10 @@ class Counter:
     def confirm(self, sale: Sale, lines: Sequence[Line], rid: str) -> None:
         """Make the soft holds durable, in a moment: the ledger has them.
 
-        What one commit of the ledger made true is told in one call.
+        What the ledger made true within a moment is told in one call.
         """
         if not self._promised:
-            _ = self._errands.begin(self._confirm(), name="confirm")
+            asyncio.get_running_loop().call_later(_GATHER_S, self._tell)
         for key in self._keys(sale, lines):
             self._promised.setdefault(key, []).append(rid)
 
@@ -74,7 +77,8 @@ class Counter:
         _ = self._errands.begin(self._release(self._keys(sale, lines), rid), name="release")
 
     async def close(self) -> None:
-        """Let what is under way end."""
+        """Tell what is not told yet, and let what is under way end."""
+        self._tell()
         await self._errands.close(_CLOSE_LIMIT_S)
 
     async def _hold(self, sale: Sale, line: Line, rid: str, shopper: str) -> Hold:
@@ -92,8 +96,12 @@ class Counter:
         except StockNotLoaded:  # being put back from the ledger, which knows
             return []
 
-    async def _confirm(self) -> None:
+    def _tell(self) -> None:
         promised, self._promised = self._promised, {}
+        if promised:
+            _ = self._errands.begin(self._confirm(promised), name="confirm")
+
+    async def _confirm(self, promised: Mapping[StockKey, Sequence[str]]) -> None:
         for key, rids in promised.items():
             for start in range(0, len(rids), _CHUNK):
                 try:

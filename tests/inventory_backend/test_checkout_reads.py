@@ -23,7 +23,7 @@ def statements(ledger: Ledger) -> Iterator[list[str]]:
     def note(_connection: object, _cursor: object, statement: str, *_: object) -> None:
         seen.append(statement.split(maxsplit=1)[0].upper())
 
-    engines = [engine.sync_engine for engine in (ledger._writer, ledger._reader)]
+    engines = [database.engine for database in (ledger._writer, ledger._reader)]
     for engine in engines:
         event.listen(engine, "before_cursor_execute", note)
     try:

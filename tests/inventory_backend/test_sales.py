@@ -2,10 +2,14 @@
 
 from enum import StrEnum
 from itertools import product
+from uuid import uuid5
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from inventory_backend.sales import (
+    _NAMESPACE,
     COUNTED,
     HOLD_MOVES,
     PAYMENT_MOVES,
@@ -84,6 +88,12 @@ def test_the_same_request_meets_the_same_row() -> None:
     others = [("drop", "alice", "k2"), ("drop", "bob", "k1"), ("next", "alice", "k1"), ("drop\nalice", "", "k1")]
     assert len({mine, *(reservation_id(*other) for other in others)}) == 5
     assert order_id(mine) not in {mine, order_id("another")}
+
+
+@given(st.text(), st.text(), st.text())
+def test_an_id_is_the_one_that_the_library_would_make(of: str, shopper: str, key: str) -> None:
+    assert reservation_id(of, shopper, key) == str(uuid5(_NAMESPACE, f"hold\n{of}\n{shopper}\n{key}"))
+    assert order_id(of) == str(uuid5(_NAMESPACE, f"order\n{of}"))
 
 
 @pytest.mark.parametrize(

@@ -3,7 +3,6 @@
 import asyncio
 import json
 import logging
-import secrets
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from http import HTTPStatus
 from typing import TypeVar
@@ -13,12 +12,13 @@ from aiohttp import web
 from pydantic import BaseModel, ValidationError
 
 from waitroom.kernel.errors import Refused, WaitroomError
-from waitroom.kernel.logs import request_id
+from waitroom.kernel.logs import new_request_id, request_id
 
 log = logging.getLogger(__name__)
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 Model = TypeVar("Model", bound=BaseModel)
+Result = TypeVar("Result")
 
 JSON_LIMIT_BYTES = 16_384
 FORM_LIMIT_BYTES = 8_192
@@ -83,11 +83,20 @@ async def read_json(request: web.Request, model: type[Model], *, max_bytes: int 
     Raises:
         Refused: 415 not JSON, 413 too large, 408 too slow, 400 malformed, 422 with every fault and its path.
     """
+    return parsed(await read_json_body(request, max_bytes), model)
+
+
+async def read_json_body(request: web.Request, max_bytes: int = JSON_LIMIT_BYTES) -> bytes:
+    """Return the body of `request`, which says that it is JSON.
+
+    Raises:
+        Refused: 415 not JSON, 413 too large, 408 too slow, 400 not whole.
+    """
     if request.content_type != "application/json":
         raise Refused(415, "not-json", "Send the body as application/json.")
     if request.headers.get("Content-Encoding", "identity").strip().lower() != "identity":
         raise Refused(415, "encoded-body", "Send the body without a Content-Encoding.")
-    return parsed(await read_bounded(request, max_bytes), model)
+    return await read_bounded(request, max_bytes)
 
 
 def parsed(body: bytes, model: type[Model]) -> Model:
@@ -157,7 +166,7 @@ async def errors_become_answers(request: web.Request, handler: Handler) -> web.S
     Where part of an answer is out already there is nothing left to say: the connection is cut, so that
     nobody takes half an answer for a whole one.
     """
-    held = request_id.set(secrets.token_hex(8))
+    held = request_id.set(new_request_id())
     try:
         return await handler(request)
     except WaitroomError as fault:
@@ -173,6 +182,21 @@ async def errors_become_answers(request: web.Request, handler: Handler) -> web.S
         else:
             log.exception("request failed", extra={"method": request.method})
         return _instead(request, problem(WaitroomError("unexpected")))
+    finally:
+        request_id.reset(held)
+
+
+async def answered(work: Awaitable[Result]) -> Result | WaitroomError:
+    """Return what `work` returns, or its fault, noted as `errors_become_answers` does: for what has no request."""
+    held = request_id.set(new_request_id())
+    try:
+        return await work
+    except WaitroomError as fault:
+        note(fault)
+        return fault
+    except Exception:
+        log.exception("request failed")
+        return WaitroomError("unexpected")
     finally:
         request_id.reset(held)
 

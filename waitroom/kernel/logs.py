@@ -1,8 +1,11 @@
 """Structured logs: a constant message, facts in `extra`, the request's id beside them."""
 
 import ipaddress
+import itertools
 import json
 import logging
+import os
+import secrets
 import sys
 from contextvars import ContextVar
 from datetime import UTC, datetime
@@ -13,6 +16,7 @@ from pydantic import Field
 from waitroom.kernel.settings import Settings
 
 request_id: ContextVar[str] = ContextVar("request_id", default="-")
+_START, _numbers = secrets.token_hex(4), itertools.count(1)
 
 _PLAIN = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName"}
 
@@ -32,10 +36,12 @@ def setup(level: str = "INFO", *, as_json: bool = False) -> None:
     channel.setFormatter(_JsonLines() if as_json else _Words())
     logging.basicConfig(level=level, handlers=[channel], force=True)
     logging.getLogger("aiohttp.access").setLevel(logging.WARNING)  # it would write full addresses
-    logging.getLogger("aiosqlite").setLevel(logging.INFO)  # below that it writes every value that goes into the ledger
-    logging.getLogger("aiokafka").setLevel(
-        logging.CRITICAL
-    )  # a line each time it looks for a broker; the courier tells
+    logging.getLogger("aiokafka").setLevel(logging.CRITICAL)  # a line for each look for a broker; the courier tells
+
+
+def new_request_id() -> str:
+    """Return an id that no other request has; the system is asked for chance once, not for each."""
+    return f"{_START}-{os.getpid():x}-{next(_numbers):x}"
 
 
 def mask_address(address: str) -> str:

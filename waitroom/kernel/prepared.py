@@ -112,10 +112,19 @@ def json_on_the_wire(
     data: object, now_s: int, *, status: int = 200, cookies: Sequence[str] = (), is_last: bool = False
 ) -> bytes:
     """Return the bytes of `json_answer`, what is always the same of them put together once; `cookies` go along."""
-    body = json_body(data)
     ours = "".join([f"Set-Cookie: {cookie}\r\n" for cookie in cookies])
+    return filled(f"{_json_head(status)}{ours}", json_body(data), now_s, is_last=is_last)
+
+
+def filled(start: str, body: bytes, now_s: int, *, is_last: bool = False) -> bytes:
+    """Return the bytes of an answer of which `start` is the beginning, as `start_of` made it."""
     end = "Connection: close\r\n\r\n" if is_last else "\r\n"
-    return f"{_json_head(status)}{ours}Content-Length: {len(body)}\r\nDate: {_date(now_s)}\r\n{end}".encode() + body
+    return f"{start}Content-Length: {len(body)}\r\nDate: {_date(now_s)}\r\n{end}".encode() + body
+
+
+def start_of(answer: web.Response) -> str:
+    """Return what is the same in all answers like `answer`, whatever is in them."""
+    return "".join([f"{line}\r\n" for line in _head_lines(answer)])
 
 
 def problem_on_the_wire(fault: WaitroomError, now_s: int, *, is_last: bool = False) -> bytes:
@@ -133,7 +142,7 @@ def _problem(status: int, kind: str, public: str, retry_after_s: int | None, now
 
 @lru_cache
 def _json_head(status: int) -> str:
-    return "".join([f"{line}\r\n" for line in _head_lines(json_answer(None, status=status))])
+    return start_of(json_answer(None, status=status))
 
 
 def _head_lines(answer: web.Response) -> list[str]:

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from sqlalchemy import Connection, create_engine, inspect, text
 
-from inventory_backend.ledger.engines import engine_for
+from inventory_backend.ledger.engines import database_at
 from inventory_backend.ledger.ledger import LedgerSettings, migrated, opened
 from inventory_backend.ledger.migrating import FIRST, migrate, steps, version
 from inventory_backend.ledger.schema import metadata
@@ -60,12 +60,11 @@ def test_the_steps_stand_in_one_line() -> None:
 
 
 async def in_one_transaction(url: str, work: Callable[[Connection], None]) -> None:
-    engine = engine_for(url, connections=1, timeout_ms=30_000, foreign_keys="OFF")
+    database = database_at(url, connections=1, timeout_ms=30_000, foreign_keys="OFF")
     try:
-        async with engine.connect() as connection:
-            await connection.run_sync(work)
+        await database.read(work)
     finally:
-        await engine.dispose()
+        await database.close()
 
 
 async def test_the_migrations_make_exactly_the_schema(ledger_url: str) -> None:

@@ -6,7 +6,7 @@ import pytest
 from sqlalchemy import Connection, delete, func, select, text, update
 
 from inventory_backend.ledger import holds, supply
-from inventory_backend.ledger.engines import engine_for
+from inventory_backend.ledger.engines import database_at
 from inventory_backend.ledger.holds import Note
 from inventory_backend.ledger.ledger import Ledger, LedgerSettings, migrated, opened
 from inventory_backend.ledger.schema import sku, stock_change
@@ -128,11 +128,14 @@ async def test_the_record_is_append_only(ledger: Ledger, sin: object) -> None:
 async def test_a_ledger_from_before_keeps_its_totals(ledger_url: str, clock: FakeClock) -> None:
     settings = LedgerSettings(ledger_url)
     await migrated(settings, "0003")
-    engine = engine_for(ledger_url, connections=1, timeout_ms=5000)
-    async with engine.begin() as connection:
-        await connection.execute(text("INSERT INTO sale (sale, epoch) VALUES ('drop', 3)"))
-        await connection.execute(sku.insert(), {"sale": "drop", "sku": "sneaker", "total": 10} | UNTOUCHED)
-    await engine.dispose()
+
+    def older(connection: Connection) -> None:
+        connection.execute(text("INSERT INTO sale (sale, epoch) VALUES ('drop', 3)"))
+        connection.execute(sku.insert(), {"sale": "drop", "sku": "sneaker", "total": 10} | UNTOUCHED)
+
+    database = database_at(ledger_url, connections=1, timeout_ms=5000)
+    await database.write(older)
+    await database.close()
 
     async with opened(settings, clock) as ledger:
         assert await ledger.read(totals) == (10, 10)

@@ -391,7 +391,7 @@ async def test_many_payments_are_carried_at_once_but_not_too_many(till: Till) ->
 
 
 async def test_no_connection_of_the_ledger_is_held_while_the_gateway_thinks(till: Till) -> None:
-    pools = [engine.pool for engine in (till.ledger._writer, till.ledger._reader)]
+    pools = [database.engine.pool for database in (till.ledger._writer, till.ledger._reader)]
     held: list[int] = []
     authorise = till.gateway.authorise
 

@@ -1,5 +1,7 @@
 """Every line of a request passes Redis, or none does."""
 
+import asyncio
+
 import pytest
 
 from inventory_backend.stock.counter import Counter, Passed
@@ -92,4 +94,15 @@ async def test_lost_stock_is_reported_and_nothing_more_is_held(
     assert not rebuild.is_loaded
     counter.confirm(sale(), LINES, "r1")  # neither of these may fail now
     counter.release(sale(), LINES, "r1")
+    await counter.close()
+
+
+async def test_a_confirmation_goes_out_by_itself(counter: Counter, redis: ScriptRunner) -> None:
+    await counter.hold(sale(), LINES, "r1", "alice")
+    counter.confirm(sale(), LINES, "r1")
+
+    async with asyncio.timeout(20):
+        while await redis.client.zcard("inv:{drop:sneaker}:x"):
+            await asyncio.sleep(0.005)
+    assert await avail(redis) == (9, 9)
     await counter.close()

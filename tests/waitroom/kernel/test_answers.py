@@ -11,7 +11,15 @@ from aiohttp import ClientResponse, web
 from aiohttp.test_utils import TestClient
 from pydantic import BaseModel, ConfigDict, Field
 
-from waitroom.kernel.answers import errors_become_answers, json_answer, problem, read_form, read_json, see_other
+from waitroom.kernel.answers import (
+    answered,
+    errors_become_answers,
+    json_answer,
+    problem,
+    read_form,
+    read_json,
+    see_other,
+)
 from waitroom.kernel.errors import BadToken, Refused, StoreUnavailable, WaitroomError
 from waitroom.kernel.logs import request_id
 
@@ -417,3 +425,20 @@ def test_somebody_is_sent_on_byte_for_byte() -> None:
     assert (answer.status, answer.headers["Location"]) == (303, "/drop/?x=a%2Fb&y=%7E")
     assert answer.headers.getall("Set-Cookie") == ["a=1", "b=2"]
     assert answer.headers["Cache-Control"] == "no-store"
+
+
+async def test_what_has_no_request_ends_with_its_fault_and_an_id_of_its_own(caplog: pytest.LogCaptureFixture) -> None:
+    async def work(fault: Exception | None = None) -> str:
+        if fault is not None:
+            raise fault
+        return request_id.get()
+
+    refusal = Refused(409, "busy", "Later.")
+    assert await answered(work()) != await answered(work())
+    assert await answered(work(refusal)) is refusal
+    assert caplog.records == []
+    assert (bug := await answered(work(RuntimeError("a bug")))) is not refusal
+    assert isinstance(bug, WaitroomError)
+    assert (bug.status, bug.kind) == (500, WaitroomError("x").kind)
+    assert "a bug" in caplog.text
+    assert request_id.get() == "-"

@@ -5,6 +5,7 @@ import logging
 from collections.abc import Iterator
 
 import pytest
+from sqlalchemy import create_engine, text
 
 from waitroom.kernel import logs
 from waitroom.kernel.logs import mask_address, request_id, setup
@@ -19,7 +20,7 @@ def _give_the_root_logger_back() -> Iterator[None]:
     yield
     root.handlers[:] = handlers
     root.setLevel(level)
-    for name in ("aiohttp.access", "aiosqlite", "aiokafka"):
+    for name in ("aiohttp.access", "aiokafka"):
         logging.getLogger(name).setLevel(logging.NOTSET)
 
 
@@ -127,9 +128,10 @@ def test_outside_a_request_the_id_is_a_dash() -> None:
 def test_what_goes_into_the_ledger_is_never_written(capsys: pytest.CaptureFixture[str]) -> None:
     setup("DEBUG")
 
-    logging.getLogger("aiosqlite").debug("executing INSERT INTO contact ('a@b.example')")
+    with create_engine("sqlite://").connect() as connection:
+        connection.execute(text("SELECT :address"), {"address": "a@b.example"}).all()
 
-    assert written(capsys) == ""
+    assert "a@b.example" not in written(capsys)
 
 
 def test_a_library_that_looks_for_a_broker_again_and_again_says_nothing_of_it(

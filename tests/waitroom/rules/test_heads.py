@@ -250,16 +250,16 @@ def test_the_fields_of_the_request_before_are_the_same_where_the_bytes_are() -> 
 
 
 def test_what_is_remembered_of_lines_is_bounded_and_nothing_about_one_visitor() -> None:
-    heads._known.clear()
+    heads.OF_THE_EDGE.known.clear()
     for number in range(3 * heads._REMEMBERED):
         assert plain_head(asked(b"X-%d: y" % number)) is not None
-    assert len(heads._known) <= heads._REMEMBERED
+    assert len(heads.OF_THE_EDGE.known) <= heads._REMEMBERED
 
-    heads._known.clear()
+    heads.OF_THE_EDGE.known.clear()
     for line in (b"Cookie: a=1", b"Authorization: Basic x", b'If-None-Match: "x"', b"X-Forwarded-For: 10.0.0.1"):
         assert plain_head(asked(line)) is not None
     assert plain_head(asked(b"X-Long: " + b"a" * 600)) is not None
-    assert set(heads._known) == {HOST}
+    assert set(heads.OF_THE_EDGE.known) == {HOST}
 
 
 def test_a_line_that_is_known_is_judged_as_before() -> None:
