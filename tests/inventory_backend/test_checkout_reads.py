@@ -1,5 +1,6 @@
 """What a crowd asks for costs no look-up, and what was answered before is answered so again all the same."""
 
+import asyncio
 from collections.abc import AsyncIterator, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -81,6 +82,9 @@ async def test_a_crowd_that_came_too_late_costs_redis_and_the_ledger_nothing(
 ) -> None:
     ledger = await opened(drop, clock)
     await all_gone(drop)
+    async with asyncio.timeout(20):
+        while await redis.client.exists("inv:{drop:sneaker}:x", "inv:{drop:laces}:x"):
+            await asyncio.sleep(0.005)  # until what is held is confirmed too
     before = await scripts_run(redis)
 
     with statements(ledger) as seen:
