@@ -40,7 +40,15 @@ class Mutant:
 
 MUTANTS = {
     "the guard is gone": Mutant(
-        (UNCHECKED, (holds.allocate, ", sku.c.allocated + qty <= sku.c.total)", ")")),
+        (
+            UNCHECKED,
+            (
+                holds.allocate,
+                'change_rows(connection, _GUARDED, {"in_sale": sale, "named": name, "qty": qty})',
+                "connection.execute(update(sku).where(sku.c.sale == sale, sku.c.sku == name)"
+                ".values(allocated=sku.c.allocated + qty, version=sku.c.version + 1)).rowcount",
+            ),
+        ),
         GREED,
     ),
     "the limit is in Redis only": Mutant((UNCHECKED,), GREED),
