@@ -362,6 +362,7 @@ class World:
 
     async def strangers(self, place: int, event: Event | None, rid: str | None) -> None:
         """Let strangers say that a charge was paid, and ask for the money of an order: nobody listens."""
+        await self.quiet()
         before, till = await self.everything(), self.tills[place]
         if event is not None:
             told = await self.outsiders.strangers_tell(till.url, event, till.ledger.now_ms())

@@ -71,6 +71,22 @@ local function recall_draw(line, memory)
   end
 end
 
+-- the batch that began before `lapsed_upto` waits for those above it only
+local function shorten_first_batch(lane, lapsed_upto, spin)
+  local found = redis.call('ZRANGE', lane.calls, 0, 0, 'WITHSCORES')
+  if not found[1] then
+    return
+  end
+  local batch, from = batch_of(found[1], found[2]), '(' .. lapsed_upto
+  local called = count_upto(lane.queue, batch.upto, spin) - count_upto(lane.queue, tonumber(lapsed_upto), spin)
+  batch.left, batch.knocked = called - redis.call('ZCOUNT', lane.claimed, from, found[2]), 0
+  for _, member in ipairs(redis.call('ZRANGEBYSCORE', lane.knocks, from, found[2])) do
+    local kind = string.sub(member, 1, 1) == '+' and 'left' or 'knocked' -- shared/returns
+    batch[kind] = batch[kind] + 1
+  end
+  keep_batch(lane.calls, batch)
+end
+
 -- the threshold of a lane and its counts only grow: the later of what is there and what was remembered (a ratio goes both
 -- ways); whoever was called is called
 local function recall_lane(lane, grown, now, window)
@@ -90,6 +106,7 @@ local function recall_lane(lane, grown, now, window)
   for _, key in ipairs({ lane.calls, lane.knocks }) do
     redis.call('ZREMRANGEBYSCORE', key, '-inf', lapsed_upto)
   end
+  shorten_first_batch(lane, lapsed_upto, spin)
   since = math.max(since, tonumber(lapsed_upto))
   if serving > since then
     local left = count_upto(lane.queue, serving, spin) - count_upto(lane.queue, since, spin)

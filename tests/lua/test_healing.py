@@ -150,6 +150,22 @@ async def test_who_lapsed_has_lapsed(redis: ScriptRunner) -> None:
     assert (await room.claim("t1", 20_300))[0] == "lapsed"
 
 
+async def test_a_batch_waits_no_more_for_those_who_are_known_to_have_lapsed(redis: ScriptRunner) -> None:
+    room = Room(redis, rate=60, cap=100)
+    await room.tick()
+    await room.crowd(2)
+    copy = await copied(room)
+    for at in (250, 1_250, 120_300):  # t1 is called, t2 a second later; the call of t1 lapses
+        lapsed = await room.tick(at)
+    await rewound(room, copy)
+    memory, room.memory = room.memory, ""
+    both = await room.tick(120_400)  # by a worker that knows nothing, both in one batch
+    room.memory = memory
+    healed = await room.tick(120_500)
+
+    assert [told["outstanding"] for told in (lapsed, both, healed)] == [1, 2, 1]
+
+
 async def test_seats_stay_taken_until_passes_are_shown_or_have_run_out(redis: ScriptRunner) -> None:
     room = Room(redis, rate=60_000, cap=10, duration_ms=300_000)
     await room.tick()
