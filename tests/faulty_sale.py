@@ -139,6 +139,7 @@ class Till:
 
     async def quiet(self) -> None:
         """Wait until nothing is between two steps."""
+        self.counter._tell()
         async with asyncio.timeout(60):
             while under_way := self.saga._errands._tasks | self.counter._errands._tasks:
                 await asyncio.wait(under_way)

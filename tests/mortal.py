@@ -25,11 +25,15 @@ class Died(BaseException):
 
 @dataclass(frozen=True)
 class Cut:
-    """What happens to the `nth` call from now: lost "before" it arrives or "after", so that only its answer is."""
+    """What happens to the `nth` call from now: lost "before" it arrives or "after", so that only its answer is.
+
+    With `named`, only the calls of that name count.
+    """
 
     nth: int
     when: str
     is_deadly: bool = True
+    named: str = ""
 
 
 class Life:
@@ -51,7 +55,7 @@ class Life:
             _drop(work)
             raise Died
         self.calls.append(name)
-        cut = self._due()
+        cut = self._due(name)
         if cut is not None and cut.when == "before":
             _drop(work)
             raise self._fate(cut, lost)
@@ -62,9 +66,12 @@ class Life:
             raise Died
         return found
 
-    def _due(self) -> Cut | None:
-        cut, self._left = self._cut, self._left - 1
-        if cut is None or self._left >= 0:
+    def _due(self, name: str) -> Cut | None:
+        cut = self._cut
+        if cut is None or cut.named not in {"", name}:
+            return None
+        self._left -= 1
+        if self._left >= 0:
             return None
         self._cut = None
         return cut

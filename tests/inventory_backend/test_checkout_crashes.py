@@ -171,11 +171,11 @@ ORDER = {
 
 
 async def told(
-    story: str, ledger_url: str, redis_url: str, dies_at: int | None = None, when: str = "after"
+    story: str, ledger_url: str, redis_url: str, dies_at: int | str | None = None, when: str = "after"
 ) -> list[str]:
     """Play `story`, let everything settle, and return what the tills asked of the outside.
 
-    The till dies at its call number `dies_at`; whoever waited for it tries again.
+    The till dies at its call number `dies_at`, or at the first of that name; whoever waited for it tries again.
     """
     steps, ends = STORIES[story]
     pause_ms = NEVER_MS if "page is left" in story else 3000
@@ -184,7 +184,11 @@ async def told(
         opening = len(first.calls)
         for step in steps:
             if dies_at is not None and len(world.lives) == 1:
-                first.will_be(Cut(dies_at + opening - len(first.calls), when))
+                if isinstance(dies_at, str):
+                    cut = Cut(0, when, named=dies_at)
+                else:
+                    cut = Cut(dies_at + opening - len(first.calls), when)
+                first.will_be(cut)
             lives = len(world.lives)
             await world.happens(step(world))
             await world.look()
