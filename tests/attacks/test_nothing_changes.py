@@ -65,8 +65,9 @@ async def sale(
 
 async def quiet(till: Shop) -> None:
     """Wait until nothing is between two steps."""
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         checkout = till.till.jobs.checkout
+        checkout._counter._tell()  # what gathers for a moment
         while under_way := till.till.jobs.saga._errands._tasks | checkout._counter._errands._tasks:
             await asyncio.wait(under_way)
 

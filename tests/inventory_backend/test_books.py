@@ -44,6 +44,7 @@ async def sold(drop: Shop) -> None:
         await shopper.settled(placed.body["order_id"])
     await drop.shopper("carol").reserve(2, sku="laces")
     async with asyncio.timeout(60):
+        drop.till.jobs.checkout._counter._tell()
         while drop.till.jobs.checkout._counter._errands._tasks:  # holds that Redis is still told of
             await asyncio.sleep(0.01)
 
