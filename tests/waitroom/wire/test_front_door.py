@@ -256,8 +256,7 @@ async def test_who_hangs_up_in_the_middle_leaves_nothing_behind(shop: Site) -> N
         await settle(30)
         client.writer.transport.abort()
     await until(lambda: not len(shop.hot.connections))
-
-    assert shop.edge._upstreams["store"].slots.taken == 0
+    await until(lambda: shop.edge._upstreams["store"].slots.taken == 0)
 
 
 async def test_without_a_prompt_all_is_aiohttps(shop: Site) -> None:
