@@ -191,7 +191,7 @@ def test_a_template_runs_nothing_without_a_nonce(path: Path) -> None:
 
 # What is tracked
 
-MACHINES = r"/(?:home|root|Users)/[a-z]|/work/[a-z]|\.pyenv"
+MACHINES = r"/(?:home|root|Users|work)/[a-z]|\.pyenv"
 INDEXES = r"\b(?:pypi\.org|pythonhosted\.org|registry\.npmjs|pypi-|index-url|simple/)"
 
 
