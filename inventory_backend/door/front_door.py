@@ -20,12 +20,9 @@ from aiohttp import web
 from aiohttp.web_protocol import RequestHandler
 
 from inventory_backend.door.prompt import OF_THE_TILL, RESERVE, Prompt, Work
-from waitroom.kernel.answers import problem
-from waitroom.kernel.errors import Refused, WaitroomError
+from waitroom.kernel.answers import parting_answer
 from waitroom.kernel.tasks import Errands
 from waitroom.rules.heads import ASKED, MOST_BODY_BYTES, Head, body_size, plain_head
-
-MALFORMED = Refused(400, "malformed-request", "This request is not valid HTTP.")
 
 
 class TillRunner(web.AppRunner):
@@ -111,10 +108,7 @@ class FrontDoor(RequestHandler):
     ) -> web.StreamResponse:
         """Answer with a problem: aiohttp's own text repeats what was sent, be it a pass, and tells its version."""
         super().handle_error(request, status, exc, message)  # logs; raises where an answer has begun
-        answer = problem(MALFORMED if status < 500 else WaitroomError("unexpected"))
-        answer.headers["Server"] = "waitroom"
-        answer.force_close()
-        return answer
+        return parting_answer(status)
 
     @property
     def _is_idle(self) -> bool:

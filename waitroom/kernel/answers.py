@@ -30,6 +30,7 @@ _FAULT_LIMIT = 20
 """How many faults of a body are told: a small body must not earn a big answer."""
 _COME_BACK = frozenset({425, 429, 503})
 """These always say when to come back."""
+NO_HTTP = Refused(400, "malformed-request", "This request is not valid HTTP.")
 _ENCODER = json.JSONEncoder(separators=(",", ":"), allow_nan=False)
 
 
@@ -60,6 +61,17 @@ def problem(fault: WaitroomError) -> web.Response:
     if fault.retry_after_s is not None or fault.status in _COME_BACK:
         headers["Retry-After"] = str(max(1, fault.retry_after_s or 1))
     return web.Response(status=fault.status, body=json.dumps(document).encode(), headers=headers)
+
+
+def parting_answer(status: int, told: WaitroomError = NO_HTTP) -> web.Response:
+    """Return what ends a connection on which aiohttp could not go on: `told`, or no word of a fault that is ours (5xx).
+
+    aiohttp's own answer is plain text that repeats the stranger's bytes, and names itself with its version.
+    """
+    answer = problem(told if status < 500 else WaitroomError("unexpected"))
+    answer.headers["Server"] = "waitroom"
+    answer.force_close()
+    return answer
 
 
 def note(fault: WaitroomError) -> None:

@@ -7,8 +7,8 @@ from aiohttp import StreamReader, web
 from aiohttp.http_exceptions import LineTooLong
 from aiohttp.web_protocol import RequestHandler
 
-from waitroom.kernel.answers import problem
-from waitroom.kernel.errors import Refused, WaitroomError
+from waitroom.kernel.answers import NO_HTTP, parting_answer, problem
+from waitroom.kernel.errors import Refused
 from waitroom.proxy.strict import with_a_path
 from waitroom.wire.last_words import HEADER_TOO_LARGE
 
@@ -111,10 +111,4 @@ class Connection(RequestHandler):
     ) -> web.StreamResponse:
         """Answer with a problem in place of aiohttp's plain text."""
         super().handle_error(request, status, exc, message)  # logs; raises where an answer has begun
-        told = Refused(400, "malformed-request", "This request is not valid HTTP.")
-        if isinstance(exc, LineTooLong):
-            told = HEADER_TOO_LARGE
-        answer = problem(told if status < 500 else WaitroomError("unexpected"))
-        answer.headers["Server"] = "waitroom"
-        answer.force_close()
-        return answer
+        return parting_answer(status, HEADER_TOO_LARGE if isinstance(exc, LineTooLong) else NO_HTTP)
