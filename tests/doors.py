@@ -1,7 +1,6 @@
 """A listener with its bounds on a port of this machine, whose clock a test can turn."""
 
 import asyncio
-import socket
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
@@ -114,25 +113,11 @@ async def doors(
     )
     clock = clock or SystemClock()
     connections = Connections(bounds or Bounds(), trusted=trusted, clock=clock)
-    sockets: list[socket.socket] = listening(Address("127.0.0.1", 0), setting="listen")
-    port = sockets[0].getsockname()[1]
-    await listener.setup()
-    acceptor = Acceptor(sockets, Frame(listener, connections.bounds, clock), connections, doorway or Doorway())
-    acceptor.open()
-    loops = [Loop("c", connections.sweep, SWEEP_S, 5), Loop("r", acceptor.sweep, SWEEP_S, 5)]
-    try:
-        async with running(*loops, clock=clock):
-            found = Doors(port, connections, listener, acceptor)
-            try:
-                yield found
-            finally:
-                for client in found.clients:
-                    client.close()
-                    with suppress(OSError):
-                        await client.writer.wait_closed()
-    finally:
-        await acceptor.close(1)
-        await listener.cleanup()
+    frame = Frame(listener, connections.bounds, clock)
+    async with opened(listener, connections, frame, doorway or Doorway()) as found:
+        loops = [Loop("c", connections.sweep, SWEEP_S, 5), Loop("r", found.acceptor.sweep, SWEEP_S, 5)]
+        async with running(*loops, clock=clock), guests_of(found):
+            yield found
 
 
 @asynccontextmanager
@@ -153,21 +138,35 @@ async def doors_of(
         max_field_size=32_768,
     )
     connections = Connections(bounds or Bounds(), trusted=trusted, clock=clock)
+    frame = Frame(listener, connections.bounds, clock, served.prompt, served.carry, served.stay, served.receive)
+    async with opened(listener, connections, frame, Doorway()) as found, guests_of(found):
+        yield found
+
+
+@asynccontextmanager
+async def opened(listener: Listener, connections: Connections, frame: Frame, doorway: Doorway) -> AsyncIterator[Doors]:
+    """Listen on a port of this machine while the block lasts."""
     sockets = listening(Address("127.0.0.1", 0), setting="listen")
     port = sockets[0].getsockname()[1]
     await listener.setup()
-    frame = Frame(listener, connections.bounds, clock, served.prompt, served.carry, served.stay, served.receive)
-    acceptor = Acceptor(sockets, frame, connections, Doorway())
+    acceptor = Acceptor(sockets, frame, connections, doorway)
     acceptor.open()
-    found = Doors(port, connections, listener, acceptor)
     try:
-        yield found
+        yield Doors(port, connections, listener, acceptor)
+    finally:
+        async with asyncio.timeout(LIMIT_S):
+            await acceptor.close(1)
+            connections.hang_up()
+            await listener.cleanup()
+
+
+@asynccontextmanager
+async def guests_of(found: Doors) -> AsyncIterator[None]:
+    """Show everybody out who came in while the block lasted."""
+    try:
+        yield
     finally:
         for client in found.clients:
             client.close()
             with suppress(OSError):
                 await client.writer.wait_closed()
-        async with asyncio.timeout(LIMIT_S):
-            await acceptor.close(1)
-            connections.hang_up()
-            await listener.cleanup()

@@ -13,6 +13,7 @@ from tests.doors import Client, Doors, doors_of
 from tests.edges import EASY, HTML
 from tests.fakes import FakeClock
 from tests.origin import OK, Origin, Seen, Writer, origin
+from tests.wire import settle
 from waitroom.config import build
 from waitroom.edge import Edge, edge_built
 from waitroom.kernel.clock import SystemClock
@@ -142,12 +143,6 @@ def sure(raw: bytes) -> list[bytes]:
     if b"waiting room</title>" not in raw:
         raw = _OF_A_PAGE.sub(lambda page: _DIGITS.sub(b"", page[0]), _LENGTH_OF_A_PAGE.sub(b"", raw))
     return [line for line in raw.split(b"\r\n") if not line.startswith(b"Date: ")]
-
-
-async def settle(rounds: int = 4) -> None:
-    """Let what was sent arrive: both ends live in this loop."""
-    for _ in range(rounds):
-        await asyncio.sleep(0)
 
 
 @asynccontextmanager

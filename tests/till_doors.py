@@ -4,7 +4,7 @@ import asyncio
 import json
 import re
 from collections.abc import AsyncIterator, Iterator, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, replace
 
 from aiohttp import web
@@ -14,6 +14,7 @@ from inventory_backend.config import Config
 from inventory_backend.door.front_door import FrontDoor
 from tests.fakes import FakeClock
 from tests.till import SIGNER
+from tests.wire import settle, until_quiet
 from waitroom.kernel.clock import SystemClock
 from waitroom.kernel.tokens import Pass
 
@@ -76,20 +77,7 @@ class Caller:
 
     async def until_quiet(self) -> tuple[bytes, bool]:
         """Return what comes until the connection ends, or until nobody is left who could say more; and which it was."""
-        raw, quiet = b"", 0
-        while quiet < 100:
-            with suppress(TimeoutError):
-                try:
-                    async with asyncio.timeout(0.002):
-                        piece = await self.reader.read(65536)
-                except ConnectionError:
-                    return raw, True
-                if not piece:
-                    return raw, True
-                raw, quiet = raw + piece, 0
-                continue
-            quiet += 10 if self.door.is_idle else 1
-        return raw, False
+        return await until_quiet(self.reader, lambda: 10 if self.door.is_idle else 1)
 
 
 @dataclass(frozen=True)
@@ -140,12 +128,6 @@ def sure(raw: bytes) -> bytes:
 def statuses(raw: bytes) -> list[int]:
     """Return the statuses of answers."""
     return [int(found) for found in re.findall(rb"HTTP/1\.[01] (\d{3}) ", raw)]
-
-
-async def settle(rounds: int = 4) -> None:
-    """Let what was sent arrive: both ends live in this loop."""
-    for _ in range(rounds):
-        await asyncio.sleep(0)
 
 
 @asynccontextmanager

@@ -3,6 +3,8 @@
 import asyncio
 import json
 import re
+from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -31,6 +33,33 @@ class Reply:
         """The slug of the problem, or nothing."""
         is_problem = self.content_type == "application/problem+json"
         return str(self.json()["type"]).removeprefix("urn:waitroom:problem:") if is_problem else ""
+
+
+async def settle(rounds: int = 4) -> None:
+    """Let what was sent arrive: both ends live in this loop."""
+    for _ in range(rounds):
+        await asyncio.sleep(0)
+
+
+async def until_quiet(reader: asyncio.StreamReader, waits: Callable[[], int]) -> tuple[bytes, bool]:
+    """Return what comes until the connection ends, or nobody is left who could say more; and which it was.
+
+    `waits` says how much of our patience each moment of silence takes, of 100.
+    """
+    raw, quiet = b"", 0
+    while quiet < 100:
+        with suppress(TimeoutError):
+            try:
+                async with asyncio.timeout(0.002):
+                    piece = await reader.read(65536)
+            except ConnectionError:
+                return raw, True
+            if not piece:
+                return raw, True
+            raw, quiet = raw + piece, 0
+            continue
+        quiet += waits()
+    return raw, False
 
 
 def request(line: str, *headers: str | bytes, body: bytes | None = None, host: str = "shop.example") -> bytes:

@@ -4,16 +4,16 @@ import asyncio
 import os
 import re
 from collections.abc import Iterator, Sequence
-from contextlib import suppress
 from dataclasses import dataclass
 
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
-from tests.doors import Client, Doors
-from tests.hot import HEALTHZ, NAVIGATION, Site, get, settle, site
+from tests.doors import Doors
+from tests.hot import HEALTHZ, NAVIGATION, Site, get, site
 from tests.matrix.wire import _head, read_body
 from tests.origin import Script, Seen, Writer
+from tests.wire import settle, until_quiet
 from waitroom.kernel.redis import ScriptRunner
 from waitroom.kernel.tokens import Keys
 
@@ -44,31 +44,17 @@ async def outcome(doors: Doors, site: Site, pieces: Sequence[bytes], *, pause: i
     for piece in pieces:
         client.send(piece)
         await settle(pause)
-    raw, is_closed = await until_quiet(doors, client)
+    raw, is_closed = await until_quiet(client.reader, lambda: waits(doors))
     client.close()
     methods = [seen.split(b" ")[0] for seen in b"".join(pieces).split(b"\r\n\r\n")]
     seen = [(one.head, one.body) for one in site.seen()]
     return Outcome(list(told(raw, methods)), is_closed, seen)
 
 
-async def until_quiet(doors: Doors, client: Client) -> tuple[bytes, bool]:
-    """Return what comes until the connection ends, or there is nobody left who could say more; and which it was."""
-    raw, quiet = b"", 0
-    while quiet < 100:
-        with suppress(TimeoutError):
-            try:
-                async with asyncio.timeout(0.002):
-                    piece = await client.reader.read(65536)
-            except ConnectionError:
-                return raw, True
-            if not piece:
-                return raw, True
-            raw, quiet = raw + piece, 0
-            continue
-        guests = [seat.guest for seat in doors.connections._seats]
-        # a connection that waits for a request says nothing more; any other may take its time on a busy machine
-        quiet += 3 if all(guest is not None and guest.is_idle for guest in guests) else 1
-    return raw, False
+def waits(doors: Doors) -> int:
+    """A connection that waits for a request says nothing more; any other may take its time on a busy machine."""
+    guests = [seat.guest for seat in doors.connections._seats]
+    return 3 if all(guest is not None and guest.is_idle for guest in guests) else 1
 
 
 def told(raw: bytes, methods: list[bytes]) -> Iterator[Told]:

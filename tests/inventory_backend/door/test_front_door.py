@@ -8,7 +8,8 @@ import pytest
 
 from inventory_backend.door.front_door import FrontDoor
 from tests.till import config
-from tests.till_doors import Door, TwoDoors, get, post, settle, statuses, sure, two_doors
+from tests.till_doors import Door, TwoDoors, get, post, statuses, sure, two_doors
+from tests.wire import settle
 from waitroom.kernel.errors import StoreUnavailable
 
 JSON = b"Content-Type: application/json"

@@ -10,8 +10,9 @@ import pytest
 from prometheus_client import REGISTRY
 
 from tests.doors import Client, Doors
-from tests.hot import EVENT, HEALTHZ, ROOMS, Held, Site, get, heard, settle, site, sure
+from tests.hot import EVENT, HEALTHZ, ROOMS, Held, Site, get, heard, site, sure
 from tests.origin import OK, Seen, Writer, hang_up
+from tests.wire import settle
 from waitroom.kernel.redis import ScriptRunner
 from waitroom.kernel.tokens import Keys
 from waitroom.rules.health import Circuit

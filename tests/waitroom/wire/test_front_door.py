@@ -8,7 +8,8 @@ import pytest
 from prometheus_client import REGISTRY
 
 from tests.doors import Client, Doors, cut
-from tests.hot import HEALTHZ, NAVIGATION, Held, Site, get, heard, settle, site
+from tests.hot import HEALTHZ, NAVIGATION, Held, Site, get, heard, site
+from tests.wire import settle
 from waitroom.kernel.redis import ScriptRunner
 from waitroom.kernel.tokens import Keys
 from waitroom.wire.front_door import FrontDoor

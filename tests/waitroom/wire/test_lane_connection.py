@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 
 import pytest
 
-from tests.hot import settle
 from tests.origin import OK, Origin, Seen, Writer, origin
+from tests.wire import settle
 from waitroom.kernel.errors import UpstreamUnavailable, WaitroomError
 from waitroom.wire.lane_connection import LaneConnection, RawHeaders
 from waitroom.wire.plain_answers import PlainAnswer
