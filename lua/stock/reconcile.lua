@@ -16,14 +16,8 @@
 local st, x = KEYS[1], KEYS[2]
 local epoch, seen, free, total, version = ARGV[1], tonumber(ARGV[2]), tonumber(ARGV[3]), ARGV[4], ARGV[5]
 -- @include shared/stock_life
+-- @include shared/stock_still
 
-if seen ~= mut then
-  return { 'moved', mut }
-end
--- a soft hold may stand in the ledger already or not yet: counting it would be wrong in one of the two cases
-if redis.call('ZCARD', x) > 0 then
-  return { 'busy', mut }
-end
 local drift = avail + total - redis.call('HGET', st, 'total') - free
 if free ~= avail or drift ~= 0 then
   redis.call('HSET', st, 'avail', free, 'mut', mut + 1, 'total', total, 'version', version)

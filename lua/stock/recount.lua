@@ -14,14 +14,8 @@
 local st, x, u = KEYS[1], KEYS[2], KEYS[3]
 local epoch, seen, counts = ARGV[1], tonumber(ARGV[2]), cjson.decode(ARGV[3])
 -- @include shared/stock_life
+-- @include shared/stock_still
 
-if seen ~= mut then
-  return { 'moved', mut }
-end
--- a soft hold counts here and may stand in the ledger already or not yet
-if redis.call('ZCARD', x) > 0 then
-  return { 'busy', mut }
-end
 for _, one in ipairs(counts) do
   local shopper, units = one[1], one[2]
   if units > 0 then
