@@ -3,20 +3,17 @@
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
 from functools import partial
 from http.client import HTTPConnection
 from pathlib import Path
 from statistics import median
 
-from bench.parts import answered, measured, python, running, wrk
+from bench.parts import SECRET, answered, event_in_an_hour, measured, running, worker, wrk
 from waitroom.kernel.clock import SystemClock
-from waitroom.kernel.embedded import server_binary
 from waitroom.kernel.ports import free_loopback
 from waitroom.kernel.tokens import Keys, Pass, PassSigner
 from waitroom.kernel.units import Address
 
-SECRET = "a-secret-for-measuring-of-32-characters"
 LARGE_BYTES = 100 * 1024 * 1024
 HTML = "text/html,application/xhtml+xml"
 _PULSE = "/.waitroom/drop/pulse"
@@ -34,11 +31,6 @@ url = "http://{store}"
 name = "drop"
 paths = ["/drop/"]
 queueing_method = "random"
-[[rooms.events]]
-name = "opening"
-prequeue_start_time = {before}
-event_start_time = {after}
-event_end_time = {end}
 """
 _NGINX = """
 worker_processes 1; daemon off; pid {folder}/{name}.pid; error_log /dev/null;
@@ -186,23 +178,15 @@ def servers(folder: Path) -> Iterator[Servers]:
     """Run a worker, the peers with the very bytes that it answers, and the store behind all of them."""
     names = ("ours", "ops", "store", "nginx", "haproxy")
     at = {name: free_loopback() for name in names}
-    now, files = datetime.now(UTC), folder / "files"
-    times = {"before": now - timedelta(hours=1), "after": now + timedelta(hours=1), "end": now + timedelta(hours=2)}
+    files = folder / "files"
     (files / "drop").mkdir(parents=True)
     for name, size in (("small", 2048), ("medium", 100 * 1024), ("large", LARGE_BYTES)):
         (files / "drop" / name).write_bytes(b"x" * size)
-    config, socket = folder / "waitroom.toml", folder / "valkey.sock"
-    config.write_text(_OURS.format(**at, **{name: when.isoformat() for name, when in times.items()}))
     with ExitStack() as stack:
         written = {"folder": folder, "store": at["store"], "etag": "x", "refusal": "{}"}
         (folder / "store.conf").write_text(_NGINX.format(**written, name="store", listen=at["store"], what=""))
         stack.enter_context(running(["nginx", "-c", str(folder / "store.conf")], cwd=folder))
-        valkey = [server_binary(), "--port", "0", "--unixsocket", str(socket), "--save", "", "--dir", str(folder)]
-        stack.enter_context(running(valkey, cwd=folder))
-        settings = {"WAITROOM_SECRET": SECRET, "REDIS_URL": f"unix://{socket}"}
-        serve = python("waitroom", "_worker", "-c", str(config))
-        worker = stack.enter_context(running(serve, cwd=folder, environment=settings))
-        answered(f"http://{at['ours']}/.waitroom/readyz")
+        ours = stack.enter_context(worker(folder, at["ours"], _OURS.format(**at) + event_in_an_hour()))
         (files / "pulse").write_bytes(answered(f"http://{at['ours']}{_PULSE}"))
         (files / "page").write_bytes(answered(f"http://{at['ours']}/drop/", accepts=HTML))
         refusal = '{"type": "urn:waitroom:problem:waiting", "detail": "' + "x" * 330 + '"}'
@@ -215,7 +199,7 @@ def servers(folder: Path) -> Iterator[Servers]:
         for name in ("nginx", "haproxy"):
             answered(f"http://{at[name]}/yes")
         nginx = int(Path(f"/proc/{master}/task/{master}/children").read_text().split()[0])
-        pids = {"waitroom": worker, "nginx": nginx, "haproxy": haproxy}
+        pids = {"waitroom": ours.pid, "nginx": nginx, "haproxy": haproxy}
         yield Servers({"waitroom": at["ours"], "nginx": at["nginx"], "haproxy": at["haproxy"]}, pids, _cases())
 
 

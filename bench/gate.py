@@ -2,18 +2,13 @@
 
 import json
 import urllib.request
-from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
-from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from statistics import median
 
-from bench.parts import Cost, answered, measured, python, running, send_all
-from waitroom.kernel.embedded import server_binary
+from bench.parts import Cost, event_in_an_hour, measured, send_all, worker
 from waitroom.kernel.ports import free_loopback
 from waitroom.rules.challenges import solve
 
-SECRET = "a-secret-for-measuring-of-32-characters"
 _SOLUTION_CHARS = 86  # of 16 steps
 _CONFIG = """
 [edge]
@@ -31,39 +26,16 @@ paths = ["/drop/"]
 queueing_method = "random"
 [rooms.challenge]
 difficulty = 8
-[[rooms.events]]
-name = "opening"
-prequeue_start_time = {before}
-event_start_time = {after}
-event_end_time = {end}
 """
-
-
-@contextmanager
-def worker(folder: Path) -> Iterator[tuple[str, dict[str, int]]]:
-    """Run Valkey and one worker; give the address and the pids."""
-    edge, ops = free_loopback(), free_loopback()
-    now = datetime.now(UTC)
-    times = {"before": now - timedelta(hours=1), "after": now + timedelta(hours=1), "end": now + timedelta(hours=2)}
-    written = {name: at.isoformat() for name, at in times.items()}
-    config = folder / "waitroom.toml"
-    config.write_text(_CONFIG.format(edge=edge, ops=ops, **written))
-    socket = folder / "valkey.sock"
-    valkey = [server_binary(), "--port", "0", "--unixsocket", str(socket), "--save", "", "--appendonly", "yes"]
-    settings = {"WAITROOM_SECRET": SECRET, "REDIS_URL": f"unix://{socket}"}
-    with ExitStack() as stack:
-        redis = stack.enter_context(running([*valkey, "--dir", str(folder)], cwd=folder))
-        serve = python("waitroom", "_worker", "-c", str(config))
-        pid = stack.enter_context(running(serve, cwd=folder, environment=settings))
-        answered(f"http://{edge}/.waitroom/readyz")
-        yield f"http://{edge}", {"worker": pid, "valkey": redis}
 
 
 def joins(folder: Path, *, rounds: int, count: int) -> dict[str, object]:
     """Return what joins of 16 steps, solved beforehand, cost end to end, and what bad solutions do."""
-    with worker(folder) as (url, pids):
-        host, _, port = url.removeprefix("http://").partition(":")
-        address = host, int(port)
+    edge = free_loopback()
+    config = _CONFIG.format(edge=edge, ops=free_loopback()) + event_in_an_hour()
+    with worker(folder, edge, config, appendonly=True) as found:
+        url, host, pids = f"http://{edge}", edge.host, {"worker": found.pid, "valkey": found.valkey}
+        address = edge.host, edge.port
         costs: dict[str, list[float]] = {name: [] for name in ("challenge", "join", "valkey a join", "bad solution")}
         ask = f"POST /.waitroom/drop/challenge HTTP/1.1\r\nHost: {host}\r\nContent-Length: 0\r\n\r\n".encode()
         for _ in range(rounds):

@@ -13,7 +13,7 @@ import asyncpg
 import uvloop
 from aiohttp import web
 
-from bench.till import SECRET
+from bench.parts import SECRET
 from waitroom.kernel.clock import SystemClock
 from waitroom.kernel.tokens import Keys, UpstreamPassSigner
 

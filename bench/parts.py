@@ -10,10 +10,15 @@ import urllib.request
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
+
+from waitroom.kernel.embedded import server_binary
+from waitroom.kernel.units import Address
 
 TICKS_PER_S = os.sysconf("SC_CLK_TCK")
 SERVER_CORE, LOAD_CORE = "0", "1"
+SECRET = "a-secret-for-measuring-of-32-characters"
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +58,46 @@ def running(arguments: Sequence[str], *, cwd: Path, environment: Mapping[str, st
     finally:
         process.send_signal(signal.SIGTERM)
         process.wait(20)
+
+
+@dataclass(frozen=True, slots=True)
+class OnValkey:
+    """A server of ours, and the Valkey that it works on."""
+
+    pid: int
+    valkey: int
+    environment: Mapping[str, str]
+
+
+@contextmanager
+def on_valkey(folder: Path, *arguments: str, appendonly: bool = False) -> Iterator[OnValkey]:
+    """Run a module of ours on a Valkey of its own in `folder`."""
+    socket = folder / "valkey.sock"
+    valkey = [server_binary(), "--port", "0", "--unixsocket", str(socket), "--save", "", "--dir", str(folder)]
+    valkey += ["--appendonly", "yes" if appendonly else "no"]
+    environment = {"WAITROOM_SECRET": SECRET, "REDIS_URL": f"unix://{socket}"}
+    with (
+        running(valkey, cwd=folder) as redis,
+        running(python(*arguments), cwd=folder, environment=environment) as pid,
+    ):
+        yield OnValkey(pid, redis, environment)
+
+
+@contextmanager
+def worker(folder: Path, edge: Address, config: str, *, appendonly: bool = False) -> Iterator[OnValkey]:
+    """Run a worker of the edge with these settings, as soon as it is ready."""
+    (folder / "waitroom.toml").write_text(config)
+    with on_valkey(folder, "waitroom", "_worker", "-c", "waitroom.toml", appendonly=appendonly) as found:
+        answered(f"http://{edge}/.waitroom/readyz")
+        yield found
+
+
+def event_in_an_hour() -> str:
+    """Return the settings of an event whose pre-queue is open, and which opens in an hour."""
+    now = datetime.now(UTC)
+    times = {"prequeue_start_time": -1, "event_start_time": 1, "event_end_time": 2}
+    lines = [f"{name} = {(now + timedelta(hours=hours)).isoformat()}\n" for name, hours in times.items()]
+    return f'[[rooms.events]]\nname = "opening"\n{"".join(lines)}'
 
 
 def answered(url: str, *, within_s: float = 30, accepts: str = "*/*") -> bytes:

@@ -14,15 +14,13 @@ import sys
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Iterator
-from contextlib import ExitStack
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from bench.parts import LOAD_CORE, answered, cpu_seconds, python, read_answer, running
-from bench.till import SECRET, post, reserve_request, shown
-from waitroom.kernel.embedded import server_binary
+from bench.parts import LOAD_CORE, SECRET, answered, cpu_seconds, on_valkey, python, read_answer, running
+from bench.till import post, reserve_request, shown
 from waitroom.kernel.ports import free_loopback
 from waitroom.kernel.tokens import Keys, UpstreamPassSigner
 from waitroom.kernel.units import Address
@@ -111,22 +109,16 @@ class Crowd:
 
 def sellout(folder: Path, *, units: int, buyers: int, connections: int) -> dict[str, object]:
     """Return how long it took, what it cost, and what the books say."""
-    till, gateway, socket = free_loopback(), free_loopback(), folder / "valkey.sock"
+    till, gateway = free_loopback(), free_loopback()
     config = folder / "inventory.toml"
     config.write_text(_CONFIG.format(till=till, gateway=gateway, units=units, price=PRICE))
-    valkey = [server_binary(), "--port", "0", "--unixsocket", str(socket), "--save", "", "--appendonly", "yes"]
-    settings = {"WAITROOM_SECRET": SECRET, "REDIS_URL": f"unix://{socket}"}
     charges = ["--listen", str(gateway), "--file", str(folder / "charges")]
-    with ExitStack() as stack:
-        pids = {
-            "valkey": stack.enter_context(running([*valkey, "--dir", str(folder)], cwd=folder)),
-            "gateway": stack.enter_context(
-                running(python("inventory_backend.payments.simulated_psp", *charges), cwd=folder)
-            ),
-            "till": stack.enter_context(
-                running(python("inventory_backend", "-c", str(config)), cwd=folder, environment=settings)
-            ),
-        }
+    psp = python("inventory_backend.payments.simulated_psp", *charges)
+    with (
+        running(psp, cwd=folder) as paid,
+        on_valkey(folder, "inventory_backend", "-c", str(config), appendonly=True) as found,
+    ):
+        pids = {"valkey": found.valkey, "gateway": paid, "till": found.pid}
         answered(f"http://{till}/readyz")
         crowd, start = Crowd(till), time.monotonic()
         before = {name: cpu_seconds(pid) for name, pid in pids.items()}
@@ -137,7 +129,7 @@ def sellout(folder: Path, *, units: int, buyers: int, connections: int) -> dict[
         paid_s = time.monotonic() - start
         os.sched_setaffinity(0, range(os.cpu_count() or 1))
         cpu_s = {name: round(cpu_seconds(pid) - before[name], 1) for name, pid in pids.items()}
-        books = _books(config, settings)
+        books = _books(config, found.environment)
     (sneaker,), (money,) = books["skus"], books["money"]
     return {
         "units": units,
@@ -155,7 +147,7 @@ def sellout(folder: Path, *, units: int, buyers: int, connections: int) -> dict[
     }
 
 
-def _books(config: Path, settings: dict[str, str]) -> dict[str, Any]:
+def _books(config: Path, settings: Mapping[str, str]) -> dict[str, Any]:
     done = subprocess.run(
         [*python("inventory_backend", "books"), "-c", str(config), "--json"],
         env={**os.environ, **settings},

@@ -14,20 +14,18 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from pathlib import Path
 from statistics import median
 
-from bench.parts import answered, cpu_seconds, python, running
+from bench.parts import SECRET, cpu_seconds, worker
 from waitroom.kernel.clock import SystemClock
-from waitroom.kernel.embedded import server_binary
 from waitroom.kernel.ports import free_loopback
 from waitroom.kernel.redis import RedisSettings, connected
 from waitroom.kernel.tokens import Keys
 from waitroom.rules.rooms import Change, ChangeKind, RoomRules
 from waitroom.store.rooms import Rooms
 
-_SECRET = "a-secret-for-measuring-of-32-characters"
 _SPARE_FILES = 600
 _SOURCES = 16
 _TO_SPARE = 64
@@ -96,18 +94,9 @@ class Crowd:
 @contextmanager
 def site(folder: Path, most: int) -> Iterator[tuple[int, int, str]]:
     """Run Valkey and a worker that takes so many; give its port, its pid and Redis's address."""
-    edge, store = free_loopback(), folder / "valkey.sock"
-    config = folder / "waitroom.toml"
-    config.write_text(_CONFIG.format(edge=edge, ops=free_loopback(), most=most))
-    url = f"unix://{store}"
-    with ExitStack() as stack:
-        valkey = [server_binary(), "--port", "0", "--unixsocket", str(store), "--save", "", "--dir", str(folder)]
-        stack.enter_context(running(valkey, cwd=folder))
-        serve = python("waitroom", "_worker", "-c", str(config))
-        environment = {"WAITROOM_SECRET": _SECRET, "REDIS_URL": url}
-        pid = stack.enter_context(running(serve, cwd=folder, environment=environment))
-        answered(f"http://{edge}/.waitroom/readyz")
-        yield edge.port, pid, url
+    edge = free_loopback()
+    with worker(folder, edge, _CONFIG.format(edge=edge, ops=free_loopback(), most=most)) as found:
+        yield edge.port, found.pid, found.environment["REDIS_URL"]
 
 
 def memory_bytes(pid: int) -> int:
@@ -155,7 +144,7 @@ def told(folder: Path, count: int, *, rounds: int) -> dict[str, float]:
 
 async def _change(url: str, text: str) -> None:
     async with connected(RedisSettings(url, max_connections=1, timeout_ms=5000)) as runner:
-        rooms = Rooms(runner, [RoomRules("drop")], Keys([_SECRET.encode()]), SystemClock())
+        rooms = Rooms(runner, [RoomRules("drop")], Keys([SECRET.encode()]), SystemClock())
         await rooms.control("drop", Change(ChangeKind.MESSAGE, text), who="bench")
 
 

@@ -13,19 +13,16 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
 
-from bench.parts import SERVER_CORE, answered, cpu_seconds, measured, python, running, send_all
+from bench.parts import SECRET, SERVER_CORE, answered, cpu_seconds, measured, on_valkey, python, running, send_all
 from tests import postgresql
-from waitroom.kernel.embedded import server_binary
 from waitroom.kernel.ports import free_loopback
 from waitroom.kernel.tokens import Keys, Pass, UpstreamPassSigner
 from waitroom.kernel.units import Address
 
-SECRET = "a-secret-for-measuring-of-32-characters"
 _CONFIG = """
 [server]
 listen = "{till}"
@@ -78,15 +75,10 @@ class Load:
 
 def reserves(folder: Path, load: Load, *, ledger: str = 'file = "ledger.sqlite"', database: int | None = None) -> Round:
     """Return what a reserve costs while there is stock, and what a refusal costs afterwards."""
-    till, socket = free_loopback(), folder / "valkey.sock"
+    till = free_loopback()
     (folder / "inventory.toml").write_text(_CONFIG.format(till=till, stock=load.stock, ledger=ledger))
-    valkey = [server_binary(), "--port", "0", "--unixsocket", str(socket), "--save", "", "--appendonly", "yes"]
-    settings = {"WAITROOM_SECRET": SECRET, "REDIS_URL": f"unix://{socket}"}
-    with ExitStack() as stack:
-        redis = stack.enter_context(running([*valkey, "--dir", str(folder)], cwd=folder))
-        serve = python("inventory_backend", "-c", str(folder / "inventory.toml"))
-        pid = stack.enter_context(running(serve, cwd=folder, environment=settings))
-        return _measured(till, load, {"till": pid, "valkey": redis}, database)
+    with on_valkey(folder, "inventory_backend", "-c", "inventory.toml", appendonly=True) as found:
+        return _measured(till, load, {"till": found.pid, "valkey": found.valkey}, database)
 
 
 def naive(folder: Path, load: Load, url: str, database: int) -> Round:
