@@ -42,6 +42,7 @@ from inventory_backend.stock.fence import Fence
 from inventory_backend.stock.rebuild import Rebuild
 from inventory_backend.stock.reconciler import Reconciler
 from inventory_backend.stock.restock import Restock
+from inventory_backend.stock.shards import Shards
 from inventory_backend.stock.stock import Stock
 from inventory_backend.stock_reports import StockReports, Way, way
 from inventory_backend.waitlist import Waitlist
@@ -100,17 +101,17 @@ async def built(config: Config, signer: UpstreamPassSigner, clock: Clock) -> Asy
         stock = Stock(scripts, fence=fence)
         rebuild = Rebuild(ledger, stock, sales)
         catalogue = Catalogue(ledger, sales)
-        counter = Counter(stock, rebuild)
+        counter = Counter(stock, rebuild, shards := Shards(ledger, stock, rebuild, sales))
         provider, name = config.payments.provider, await ledger.write(own_name)
         gateway = opening.gateway(config.payments, session, name, clock)
         saga = Saga(ledger, {provider: gateway}, _saga_settings(config))
         checkout = Checkout(ledger, counter, catalogue, saga, terms := _terms(config))
         waitlist = Waitlist(ledger, catalogue, terms.identities)
+        stack.push_async_callback(shards.close)
         stack.push_async_callback(counter.close)
         stack.push_async_callback(saga.close)
         guard = Guard(signer, (one.room for one in sales), clock)
-        app = web.Application(middlewares=[errors_become_answers, guard.middleware])
-        app.on_response_prepare.append(_name_no_software)
+        app = _guarded(guard)
         for part in (
             views := Views(checkout, waitlist, catalogue),
             Probes(rebuild, catalogue),
@@ -129,6 +130,7 @@ async def built(config: Config, signer: UpstreamPassSigner, clock: Clock) -> Asy
             rebuild=rebuild,
             reconciler=Reconciler(ledger, stock, rebuild, sales),
             restock=Restock(ledger, stock, rebuild, sales),
+            shards=shards,
             catalogue=catalogue,
             checkout=checkout,
             waitlist=waitlist,
@@ -164,6 +166,12 @@ async def run(config: Config, signer: UpstreamPassSigner, clock: Clock) -> None:
             log.info("till closing")
         finally:
             await runner.cleanup()
+
+
+def _guarded(guard: Guard) -> web.Application:
+    app = web.Application(middlewares=[errors_become_answers, guard.middleware])
+    app.on_response_prepare.append(_name_no_software)
+    return app
 
 
 async def _name_no_software(_request: web.Request, answer: web.StreamResponse) -> None:

@@ -10,6 +10,7 @@ from sqlalchemy import Connection
 
 from inventory_backend.ledger import supply, waitlist
 from inventory_backend.ledger.ledger import Ledger
+from inventory_backend.ledger.stock_changes import Name
 from inventory_backend.ledger.supply import Supply
 from inventory_backend.refusals import refused
 from inventory_backend.sales import Line, Money, Sale, SaleState, Sku
@@ -41,8 +42,8 @@ class Catalogue:
         """Know `sales`; their units come with `refresh`."""
         self._ledger = ledger
         self.sales: Mapping[str, Sale] = {one.name: one for one in sales}
-        self._supplies: Mapping[supply.Name, Supply] = {}
-        self._waiting: Mapping[supply.Name, int] = {}
+        self._supplies: Mapping[Name, Supply] = {}
+        self._waiting: Mapping[Name, int] = {}
         self._documents: dict[str, Prepared] = {}
         self._read_ms = 0
         self._gone: dict[str, Gone] = {}
@@ -182,6 +183,6 @@ class Catalogue:
         return self._supplies.get((name, sku), _NONE)
 
 
-def _counted(connection: Connection) -> tuple[Mapping[supply.Name, Supply], Mapping[supply.Name, int]]:
+def _counted(connection: Connection) -> tuple[Mapping[Name, Supply], Mapping[Name, int]]:
     """Return the units of every sku, and how many are waited for."""
-    return supply.supplies(connection), waitlist.counts(connection)
+    return supply.by_sku(supply.supplies(connection)), waitlist.counts(connection)

@@ -13,6 +13,7 @@ from inventory_backend import documents
 from inventory_backend.catalogue import Catalogue
 from inventory_backend.counters import HOLDS, HOLDS_EXPIRED
 from inventory_backend.identities import Identities
+from inventory_backend.ids import order_id, reservation_id
 from inventory_backend.ledger import holds, orders
 from inventory_backend.ledger.holds import Taken, Wanted
 from inventory_backend.ledger.idempotency import Answer, Asked, Replays
@@ -20,7 +21,7 @@ from inventory_backend.ledger.ledger import Ledger
 from inventory_backend.ledger.orders import Placed, Placing
 from inventory_backend.payments.saga import Saga
 from inventory_backend.refusals import refused
-from inventory_backend.sales import Line, Sale, order_id, reservation_id
+from inventory_backend.sales import Line, Sale
 from inventory_backend.stock.counter import Counter, Passed
 from inventory_backend.stock.stock import Hold
 from waitroom.kernel.errors import Refused, WaitroomError
@@ -159,22 +160,30 @@ class Checkout:
         sale, lines = self._catalogue.ordered(shopper.room, name, wanted)
         identity = self._identity(sale, shopper, token)
         rid = reservation_id(name, shopper.session_id, ask.key)
-        passed = await self._counter.hold(sale, lines, rid, shopper.session_id)
-        if passed.word in {Hold.SOLD_OUT, Hold.LIMIT_REACHED}:
-            raise _refused(passed.word, sale)
-        if passed.word is Hold.AGAIN and (before := await self._kept(sale, passed, rid, ask)) is not None:
-            return before
-        asked = self._wanted(sale, lines, rid, shopper.session_id, ask, identity)
-        match taken := await self._ledger.write_together(holds.take, asked):
+        for is_last in (False, True):
+            passed = await self._counter.hold(sale, lines, rid, shopper.session_id)
+            if passed.word in {Hold.SOLD_OUT, Hold.LIMIT_REACHED}:
+                raise _refused(passed.word, sale)
+            if passed.word is Hold.AGAIN and (before := await self._kept(sale, passed, rid, ask)) is not None:
+                return before
+            asked = self._wanted(sale, passed.lines, rid, shopper.session_id, ask, identity)
+            taken = await self._ledger.write_together(holds.take, asked)
+            if taken is Taken.SOLD_OUT and not is_last and await self._counter.gather(sale, passed.lines, rid):
+                continue  # they lay on another shard than Redis thought
+            return await self._answered(taken, sale, passed, asked, ask)
+        raise AssertionError("the last try returned or raised")
+
+    async def _answered(self, taken: Taken, sale: Sale, passed: Passed, asked: Wanted, ask: Asked) -> Answer:
+        match taken:
             case Taken.HELD:
-                self._counter.confirm(sale, lines, rid)
+                self._counter.confirm(sale, passed.lines, asked.rid)
                 return Answer(asked.kept.status, asked.kept.body)
             case Taken.KNOWN:  # another process was faster under this key, or its answer was forgotten after a day
-                if (before := await self._kept(sale, passed, rid, ask)) is not None:
+                if (before := await self._kept(sale, passed, asked.rid, ask)) is not None:
                     return before
                 raise refused("idempotency-key-reused")
             case Taken.SOLD_OUT | Taken.LIMIT_REACHED:
-                self._counter.release(sale, lines, rid)
+                self._counter.release(sale, passed.lines, asked.rid)
                 raise _refused(taken, sale)
 
     async def _kept(self, sale: Sale, passed: Passed, rid: str, ask: Asked) -> Answer | None:

@@ -141,6 +141,12 @@ class Sku(Settings):
         description="Units there are to begin with; where the number is changed, the difference is applied.",
     )
     waves: Many[Wave] = Field((), description="Units that come later.")
+    shards: int = Field(
+        1,
+        ge=1,
+        le=sales.MOST_SHARDS,
+        description="Parts it is counted in: as many as tills that sell it at full speed. It can only be raised.",
+    )
 
     @model_validator(mode="after")
     def _fits_together(self) -> Self:
@@ -154,7 +160,7 @@ class Sku(Settings):
     def as_rules(self) -> sales.Sku:
         """Return the stock line as the rules know it."""
         waves = tuple(sales.Wave(one.at, one.add) for one in self.waves)
-        return sales.Sku(self.sku, self.name, self.price, self.total, self.description, waves)
+        return sales.Sku(self.sku, self.name, self.price, self.total, self.description, waves, self.shards)
 
 
 class Sale(Settings):

@@ -15,6 +15,7 @@ from inventory_backend.payments.saga import Saga
 from inventory_backend.stock.rebuild import Rebuild
 from inventory_backend.stock.reconciler import Reconciler
 from inventory_backend.stock.restock import Restock
+from inventory_backend.stock.shards import Shards
 from inventory_backend.stock_reports import StockReports
 from inventory_backend.waitlist import Waitlist
 from waitroom.kernel.tasks import Loop
@@ -30,6 +31,7 @@ class Jobs:
     rebuild: Rebuild
     reconciler: Reconciler
     restock: Restock
+    shards: Shards
     catalogue: Catalogue
     checkout: Checkout
     waitlist: Waitlist
@@ -54,6 +56,7 @@ class Jobs:
             Loop("gateway", self.reconciliation.step, period_s=600, limit_s=300),
             Loop("time", self.ledger.ask_time, period_s=60, limit_s=30),
             Loop("forget", self.forget, period_s=1, limit_s=30),
+            *self.shards.loops(),
             *self.courier.loops(),
             *self.stock_reports.loops(),
         ]

@@ -8,13 +8,12 @@ from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
-from hashlib import sha1
 from typing import TypeVar
-from uuid import UUID
 
 from waitroom.kernel.errors import ForbiddenMove
 
-_NAMESPACE = UUID("6f0f8a5e-6a5b-5c52-9b57-0d2f3d9a7c11")
+SHARD = "#"
+"""Stands between a sku and the number of a shard; no sku has it in its name."""
 
 State = TypeVar("State", bound=StrEnum)
 
@@ -94,6 +93,8 @@ class WaitlistState(StrEnum):
 
 MOST_UNITS = 100_000_000
 """More than that of one sku is a slip of the finger."""
+MOST_SHARDS = 64
+"""As many tills are not run; a look at the stock reads each shard."""
 
 
 COUNTED = frozenset({HoldState.HELD, HoldState.PAYING, HoldState.CAPTURING, HoldState.PAID})
@@ -149,11 +150,23 @@ class Money:
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """So many units of one sku, at the price they were held for."""
+    """So many units of one sku, at the price they were held for; `shard` is where they are counted."""
 
     sku: str
     qty: int
     unit_amount: int
+    shard: int = 0
+
+    @classmethod
+    def counted(cls, name: str, qty: int, unit_amount: int) -> "Line":
+        """Return the line that is counted on the shard called `name`."""
+        sku, _, number = name.partition(SHARD)
+        return cls(sku, qty, unit_amount, int(number or 0))
+
+    @property
+    def shard_name(self) -> str:
+        """Return what the ledger and Redis call the shard."""
+        return shard_name(self.sku, self.shard)
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,7 +179,10 @@ class Wave:
 
 @dataclass(frozen=True, slots=True)
 class Sku:
-    """A stock line: one thing that is sold; `total` is how many there are to begin with, before waves and ops."""
+    """A stock line: one thing that is sold; `total` is how many there are to begin with, before waves and ops.
+
+    Its units lie on `shards`, each counted for itself: tills that sell from different ones do not wait for each other.
+    """
 
     sku: str
     name: str
@@ -174,6 +190,12 @@ class Sku:
     total: int
     description: str = ""
     waves: tuple[Wave, ...] = ()
+    shards: int = 1
+
+    @property
+    def shard_names(self) -> tuple[str, ...]:
+        """Return what the ledger and Redis call its shards, the first by the name of the sku."""
+        return tuple(shard_name(self.sku, number) for number in range(self.shards))
 
     def next_wave_ms(self, now_ms: int) -> int | None:
         """Return when more units come; None when none are to come."""
@@ -196,6 +218,11 @@ class Sale:
     limit_per_identity: int | None = None
     max_waitlist: int = 1000
     offer_ms: int = 300_000
+
+    @property
+    def shard_names(self) -> tuple[str, ...]:
+        """Return all shards of all its skus."""
+        return tuple(name for each in self.skus.values() for name in each.shard_names)
 
     def is_open(self, now_ms: int) -> bool:
         """Tell whether holds may be taken at `now_ms`."""
@@ -229,29 +256,14 @@ class Sale:
         return Money(sum(line.qty * line.unit_amount for line in lines), self.currency)
 
 
-def reservation_id(sale: str, shopper: str, idempotency_key: str) -> str:
-    """Return the id of a hold: the same request, sent again after any crash, meets the same row."""
-    return _named(f"hold\n{sale}\n{shopper}\n{idempotency_key}")
+def shard_name(sku: str, number: int) -> str:
+    """Return what a shard is called: the first is called like the sku."""
+    return f"{sku}{SHARD}{number}" if number else sku
 
 
-def offer_id(sale: str, seq: int) -> str:
-    """Return the id of the hold that is offered for the wish `seq` of the waitlist: one wish, one offer."""
-    return _named(f"offer\n{sale}\n{seq}")
-
-
-def order_id(reservation: str) -> str:
-    """Return the id of the order that a hold becomes: one hold, one order, however often it is paid for."""
-    return _named(f"order\n{reservation}")
-
-
-def _named(name: str) -> str:
-    """Return the UUID of version 5 for `name`, as `uuid.uuid5` spells it, in a quarter of the time.
-
-    Source: RFC 9562 §5.5.
-    """
-    digest = sha1(_NAMESPACE.bytes + name.encode(), usedforsecurity=False).digest()
-    text = digest[:16].hex()
-    return f"{text[:8]}-{text[8:12]}-5{text[13:16]}-{'89ab'[digest[8] >> 4 & 3]}{text[17:20]}-{text[20:]}"
+def sku_of(shard: str) -> str:
+    """Return the sku that the shard called `shard` is a part of."""
+    return shard.partition(SHARD)[0]
 
 
 def check_move(moves: Mapping[State, frozenset[State]], before: State, after: State) -> None:

@@ -15,8 +15,9 @@ from inventory_backend.app import ledger_settings
 from inventory_backend.config import Config, read
 from inventory_backend.ledger import supply
 from inventory_backend.ledger.ledger import opened
-from inventory_backend.ledger.supply import Change, Entry, Name, Origin, Supply
-from inventory_backend.sales import MOST_UNITS
+from inventory_backend.ledger.stock_changes import Change, Name, Origin
+from inventory_backend.ledger.supply import Entry, Supply
+from inventory_backend.sales import MOST_UNITS, SHARD
 from waitroom.kernel.clock import Clock, SystemClock
 from waitroom.kernel.errors import ConfigFault, StoreUnavailable
 from waitroom.kernel.units import spell_instant
@@ -104,15 +105,16 @@ def _changed(connection: Connection, name: Name, asked: Change, total: int | Non
 
 
 def _standings(connection: Connection) -> dict[Name, Standing]:
-    return {name: _standing(connection, name) for name in sorted(supply.supplies(connection))}
+    return {name: _standing(connection, name) for name in supply.by_sku(supply.supplies(connection))}
 
 
 def _standing(connection: Connection, name: Name) -> Standing:
-    return Standing(name, supply.supplies(connection)[name], *supply.taken(connection, name))
+    return Standing(name, supply.by_sku(supply.supplies(connection))[name], *supply.taken(connection, name))
 
 
 def _line(one: Entry) -> str:
-    return f"  {spell_instant(one.at_ms)}  {one.delta:+}  {one.origin} by {one.actor}: {one.why}\n"
+    where = f" on {one.shard}" if SHARD in one.shard else ""
+    return f"  {spell_instant(one.at_ms)}  {one.delta:+}{where}  {one.origin} by {one.actor}: {one.why}\n"
 
 
 def _units(text: str) -> int:

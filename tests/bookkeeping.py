@@ -1,15 +1,16 @@
 """Look into the books of the till: every count must say the same (I1, I3, I4), whatever happened before."""
 
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from sqlalchemy import Connection, select
 
+from inventory_backend.ids import reservation_id
 from inventory_backend.ledger.holds import Wanted, lines_of
 from inventory_backend.ledger.idempotency import Kept
 from inventory_backend.ledger.ledger import Ledger
 from inventory_backend.ledger.schema import audit, payment, reservation, shopper_qty, sku, wish_line
-from inventory_backend.sales import COUNTED, HoldState, PaymentState, reservation_id
+from inventory_backend.sales import COUNTED, HoldState, PaymentState
 from tests.till import sale
 
 NOW_MS = 1_700_000_000_000
@@ -36,7 +37,7 @@ def _balanced(connection: Connection) -> Books:
     counted, has = Counter[str](), Counter[str]()
     for row in rows:
         for line in lines[row.rid] if row.state in COUNTED else ():
-            counted[line.sku] += line.qty
+            counted[line.shard_name] += line.qty
             has[row.shopper] += line.qty
             if row.identity is not None:
                 has[row.identity] += line.qty
@@ -63,9 +64,9 @@ def _balanced(connection: Connection) -> Books:
     )
 
 
-def wanted(shopper: str, *lines: tuple[str, int], key: str = "k", limit: int = 2) -> Wanted:
-    """Return a hold that Redis let through; by default one sneaker."""
-    priced = sale().priced(lines or [("sneaker", 1)])
+def wanted(shopper: str, *lines: tuple[str, int], key: str = "k", limit: int = 2, shard: int = 0) -> Wanted:
+    """Return a hold that Redis let through, on the shard of that number; by default one sneaker."""
+    priced = tuple(replace(one, shard=shard) for one in sale().priced(lines or [("sneaker", 1)]))
     return Wanted(
         rid=reservation_id("drop", shopper, key),
         sale="drop",

@@ -17,12 +17,13 @@ from sqlalchemy import Connection, select
 
 from inventory_backend.catalogue import Catalogue
 from inventory_backend.checkout import Checkout, Paying, Terms
+from inventory_backend.ids import order_id
 from inventory_backend.ledger import deliveries, supply
 from inventory_backend.ledger.idempotency import Answer, asked
 from inventory_backend.ledger.ledger import Ledger, LedgerSettings, opened
-from inventory_backend.ledger.schema import audit, line, payment, reservation
+from inventory_backend.ledger.schema import audit, line, payment, reservation, stock_change
 from inventory_backend.ledger.schema import sale as sale_table
-from inventory_backend.ledger.supply import Change, Origin
+from inventory_backend.ledger.stock_changes import Change, Origin
 from inventory_backend.outbox import Outbox
 from inventory_backend.payments.saga import Saga, SagaSettings
 from inventory_backend.payments.simulated_books import Books as Charges
@@ -31,12 +32,13 @@ from inventory_backend.payments.simulated_events import Event
 from inventory_backend.payments.simulated_gateway import SimulatedGateway
 from inventory_backend.payments.simulated_journal import Journal
 from inventory_backend.payments.simulated_psp import SimulatedGatewayServer
-from inventory_backend.sales import COUNTED, HoldState, PaymentState, order_id
+from inventory_backend.sales import COUNTED, HoldState, PaymentState, Sale, sku_of
 from inventory_backend.stock import shoppers
 from inventory_backend.stock.counter import Counter
 from inventory_backend.stock.rebuild import Rebuild
 from inventory_backend.stock.reconciler import Reconciler
 from inventory_backend.stock.restock import Restock
+from inventory_backend.stock.shards import Shards
 from inventory_backend.stock.stock import Stock
 from inventory_backend.waitlist import Waitlist
 from tests.bookkeeping import books
@@ -50,9 +52,8 @@ from waitroom.kernel.redis import RedisSettings, ScriptRunner, connected
 from waitroom.kernel.tokens import Pass
 
 TOTAL, LIMIT = 3, 2
-SALE = sale(TOTAL, LIMIT, hold_ms=60_000, offer_ms=45_000)
 WINDOW_MS, GRACE_MS = 20_000, 5_000
-SKUS = tuple(SALE.skus)
+SKUS = ("laces", "sneaker")
 SAGA = SagaSettings(poll_ms=1000)
 AT_ONCE = SagaSettings(poll_ms=1000, call_ms=0, write_ms=0, spare_ms=0)
 """What a till claimed that dies is free in the same millisecond: the next one goes on at once."""
@@ -98,6 +99,7 @@ class Till:
         scripts: ScriptRunner,
         gateway: SimulatedGateway,
         settings: SagaSettings,
+        one: Sale,
         closing: AsyncExitStack,
     ) -> None:
         self.life = Life()
@@ -105,17 +107,19 @@ class Till:
         self._closing = closing
         self.ledger = MortalLedger(ledger, self.life)
         self.stock = Stock(MortalScripts(scripts, self.life))
-        self.catalogue = Catalogue(self.ledger, [SALE])
-        self.rebuild = Rebuild(self.ledger, self.stock, [SALE])
-        self.counter = Counter(self.stock, self.rebuild)
+        self.catalogue = Catalogue(self.ledger, [one])
+        self.rebuild = Rebuild(self.ledger, self.stock, [one])
+        self.shards = Shards(self.ledger, self.stock, self.rebuild, [one], least=1)
+        self.counter = Counter(self.stock, self.rebuild, self.shards)
         self.psp = MortalGateway(gateway, self.life)
         self.saga = Saga(self.ledger, {"simulated": self.psp}, settings)
         self.outbox = Outbox(self.ledger, self.stock, self.rebuild)
-        self.reconciler = Reconciler(self.ledger, self.stock, self.rebuild, [SALE])
-        self.restock = Restock(self.ledger, self.stock, self.rebuild, [SALE])
+        self.reconciler = Reconciler(self.ledger, self.stock, self.rebuild, [one])
+        self.restock = Restock(self.ledger, self.stock, self.rebuild, [one])
         terms = Terms(window_ms=WINDOW_MS, grace_ms=GRACE_MS, providers=frozenset({"simulated"}))
         self.checkout = Checkout(self.ledger, self.counter, self.catalogue, self.saga, terms)
         self.waitlist = Waitlist(self.ledger, self.catalogue, terms.identities)
+        self.errands = (self.saga._errands, self.counter._errands, self.shards._errands)
         self.url = ""
 
     async def spread(self) -> None:
@@ -135,19 +139,20 @@ class Till:
             "catalogue": self.catalogue.refresh,
             "restock": self.restock.step,
             "waitlist": self.waitlist.give_up,
+            "home": self.shards.step,
         }
 
     async def quiet(self) -> None:
         """Wait until nothing is between two steps."""
         self.counter._tell()
         async with asyncio.timeout(60):
-            while under_way := self.saga._errands._tasks | self.counter._errands._tasks:
+            while under_way := set[asyncio.Task[Any]]().union(*(one._tasks for one in self.errands)):
                 await asyncio.wait(under_way)
 
     async def bury(self) -> None:
         """Let go of what the process had open."""
         self.life.is_over = True
-        for errands in (self.saga._errands, self.counter._errands):
+        for errands in self.errands:
             await errands.close(0)
         await self._closing.aclose()
 
@@ -166,6 +171,7 @@ class World:
     set_time: SetTime | None
     saga: SagaSettings
     hands: list[Hands]
+    sale: Sale
     tills: list[Till] = field(default_factory=list)
     reserved: dict[str, Asked] = field(default_factory=dict)
     committed: dict[str, Asked] = field(default_factory=dict)
@@ -182,9 +188,9 @@ class World:
         if self.set_time:
             await self.set_time(self.clock.now_ms())
         stack = AsyncExitStack()
-        settings = LedgerSettings(self.ledger_url, group_delay_ms=0, readers=2)
+        settings = LedgerSettings(self.ledger_url, group_delay_ms=0, timeout_ms=60_000, readers=2)
         ledger = await stack.enter_async_context(opened(settings, self.hands[place]))
-        till = Till(ledger, self.scripts, self.gateway, self.saga, stack)
+        till = Till(ledger, self.scripts, self.gateway, self.saga, self.sale, stack)
         app = doors(till.ledger, till.psp, till.saga)
         till.url = await stack.enter_async_context(serving(app))
         self.tills[place : place + 1] = [till]
@@ -317,9 +323,9 @@ class World:
 
     async def soft_holds_lapse(self) -> None:
         """Let ten seconds pass in Redis, whose clock no test can turn."""
-        for sku in SKUS:
-            st, epoch = f"inv:{{drop:{sku}}}:st", await self.scripts.client.hget(f"inv:{{drop:{sku}}}:st", "epoch")
-            names = [st, *(f"inv:{{drop:{sku}}}:{part}" for part in "hxu")]
+        for shard in self.sale.shard_names:
+            st, epoch = f"inv:{{drop:{shard}}}:st", await self.scripts.client.hget(f"inv:{{drop:{shard}}}:st", "epoch")
+            names = [st, *(f"inv:{{drop:{shard}}}:{part}" for part in "hxu")]
             if epoch is not None:
                 await self.scripts.run("stock/sweep", keys=names, args=(epoch, 100, 2**52))
 
@@ -401,10 +407,12 @@ class World:
         found = await books(ledger)
         self.journal.look()
         units = await ledger.read(supply.supplies)
-        assert all(0 <= found.allocated[sku] <= units["drop", sku].total for sku in SKUS), "I1"
+        shards = self.sale.shard_names
+        assert all(0 <= found.allocated[shard] <= units["drop", shard].total for shard in shards), "I1"
         await ledger.read(self._in_order)
-        for sku in SKUS:
-            epoch = await self.scripts.client.hget(f"inv:{{drop:{sku}}}:st", "epoch")
+        await ledger.read(self._units_are_on_record)
+        for shard in shards:
+            epoch = await self.scripts.client.hget(f"inv:{{drop:{shard}}}:st", "epoch")
             known = await ledger.read(lambda connection: connection.execute(select(sale_table.c.epoch)).scalar_one())
             assert int(str(epoch or 0).replace("?", "0")) <= known, "W10: the ledger knows of every life of the stock"
 
@@ -422,6 +430,15 @@ class World:
         for one in payments.values():
             assert rows[one.rid].state != HoldState.PAYING or rows[one.rid].expires_ms >= one.deadline_ms, "W4"
         self._money_follows_paper(rows, payments)
+
+    def _units_are_on_record(self, connection: Connection) -> None:
+        changed, moved = Counts[str](), Counts[str]()
+        for row in connection.execute(select(stock_change)):
+            changed[row.sku] += row.delta
+            moved[sku_of(row.sku)] += row.delta if row.origin == Origin.SHARDS else 0
+        totals = {shard: units.total for (_, shard), units in supply.supplies(connection).items()}
+        assert +changed == +Counts(totals), "I1: a shard has what was brought to it, no more"
+        assert not any(moved.values()), "what shards give to each other is neither more nor less"
 
     def _no_hold_ends_early(self, connection: Connection, rows: dict[str, Any]) -> None:
         ended = select(audit.c.rid, audit.c.at_ms).where(audit.c.to_state == HoldState.EXPIRED)
@@ -449,7 +466,8 @@ class World:
             hands.off_ms = 0
         for till in self.tills:  # somebody looks whether there is anything left: what Redis lost is found out
             for sku in SKUS:
-                await self.happens(till.counter.hold(SALE, SALE.priced([(sku, 1)]), f"a look at {sku}", "zoe"))
+                look = till.counter.hold(self.sale, self.sale.priced([(sku, 1)]), f"a look at {sku}", "zoe")
+                await self.happens(look)
         for _ in range(rounds):
             await self.passes(60)
             for place in range(len(self.tills)):
@@ -478,10 +496,10 @@ class World:
     async def _redis_agrees(self) -> None:
         till, ledger = self.tills[0], self.tills[0].real_ledger
         units = await ledger.read(supply.supplies)
-        for sku in SKUS:
-            avail = await self.scripts.client.hget(f"inv:{{drop:{sku}}}:st", "avail")
-            assert int(avail or 0) == units["drop", sku].free, "Redis agrees, to the unit"
-            differ = await shoppers.differing(ledger, till.stock, till.rebuild.key("drop", sku))
+        for shard in self.sale.shard_names:
+            avail = await self.scripts.client.hget(f"inv:{{drop:{shard}}}:st", "avail")
+            assert int(avail or 0) == units["drop", shard].free, "Redis agrees, to the unit"
+            differ = await shoppers.differing(ledger, till.stock, till.rebuild.key("drop", shard))
             assert not differ.shoppers, f"and on who has how many: {differ}"
 
 
@@ -491,12 +509,14 @@ async def open_world(
     redis_url: str,
     *,
     tills: int = 1,
+    shards: int = 1,
     set_time: SetTime | None = None,
     pause_ms: int = 3000,
     saga: SagaSettings = SAGA,
 ) -> AsyncIterator[World]:
     """Give a world with an empty ledger at `ledger_url`, and its tills open."""
     clock = FakeClock()
+    one = sale(TOTAL, LIMIT, shards=shards, hold_ms=60_000, offer_ms=45_000)
     async with AsyncExitStack() as stack:
         scripts = await stack.enter_async_context(connected(RedisSettings(redis_url, timeout_ms=5000)))
         await scripts.client.flushdb()
@@ -507,7 +527,9 @@ async def open_world(
         gateway = SimulatedGateway(session, url, timeout_ms=5000)
         hands = [Hands(clock) for _ in range(tills)]
         outsiders = Outsiders(session)
-        world = World(ledger_url, scripts, gateway, charges, server.journal, outsiders, clock, set_time, saga, hands)
+        world = World(
+            ledger_url, scripts, gateway, charges, server.journal, outsiders, clock, set_time, saga, hands, one
+        )
         stack.push_async_callback(world.close)
         for place in range(tills):
             await world.start(place)

@@ -29,9 +29,12 @@ QUICK = Behaviour(slow_ms=200, pause_ms=200, late_ms=200)
 """Cards that take a fifth of a second instead of seconds."""
 
 
-def sale(total: int = 10, limit: int = 2, **terms: Any) -> Sale:
-    """Return a sale of sneakers and laces."""
-    skus = {"laces": Sku("laces", "Laces", 500, total), "sneaker": Sku("sneaker", "Sneaker", 12900, total)}
+def sale(total: int = 10, limit: int = 2, *, shards: int = 1, **terms: Any) -> Sale:
+    """Return a sale of sneakers and laces, each split into `shards`."""
+    skus = {
+        "laces": Sku("laces", "Laces", 500, total, shards=shards),
+        "sneaker": Sku("sneaker", "Sneaker", 12900, total, shards=shards),
+    }
     facts: dict[str, Any] = {"starts_ms": None, "ends_ms": None, "hold_ms": 600_000, "skus": skus} | terms
     return Sale(name="drop", title="Drop", room="drop", currency="EUR", limit_per_shopper=limit, **facts)
 
@@ -46,9 +49,10 @@ def config(
     folder: Path, redis_url: str, gateway_url: str = "http://127.0.0.1:9", *, total: int = 10, **terms: Any
 ) -> Config:
     """Return the settings of a till; `terms` are those of its sale."""
+    shards = terms.pop("shards", 1)
     skus = [
-        {"sku": "laces", "name": "Laces", "price": 500, "total": total},
-        {"sku": "sneaker", "name": "Sneaker", "price": 12900, "total": total},
+        {"sku": "laces", "name": "Laces", "price": 500, "total": total, "shards": shards},
+        {"sku": "sneaker", "name": "Sneaker", "price": 12900, "total": total, "shards": shards},
     ]
     written = {
         "ledger": {"url": ledger_url(folder), "readers": 2, "group_delay": "0s"},

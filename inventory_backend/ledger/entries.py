@@ -37,7 +37,7 @@ _ADDED = {"postgresql": _added(postgresql.insert(shopper_qty)), "sqlite": _added
 
 
 def allocate(connection: Connection, units: Counter[tuple[str, str]]) -> bool:
-    """Count `units` of (sale, sku) as allocated; False when a sku has not that many: the guard against oversale.
+    """Count `units` of (sale, shard) as allocated; False when a shard has not that many: the guard against oversale.
 
     The caller rolls its savepoint back on False. Rows are locked in the order of their names, so that no two callers
     lock each other out.
@@ -85,5 +85,5 @@ def lines_of(connection: Connection, rids: Sequence[str]) -> dict[str, list[Line
     """Return the lines of each of `rids`."""
     lines: dict[str, list[Line]] = {rid: [] for rid in rids}
     for row in connection.execute(select(line).where(line.c.rid.in_(rids)).order_by(line.c.rid, line.c.sku)):
-        lines[row.rid].append(Line(row.sku, row.qty, row.unit_amount))
+        lines[row.rid].append(Line.counted(row.sku, row.qty, row.unit_amount))
     return lines

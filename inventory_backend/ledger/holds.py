@@ -20,6 +20,7 @@ from inventory_backend.ledger.idempotency import Kept, keep
 from inventory_backend.ledger.offers import hand_out
 from inventory_backend.ledger.rows import Row, write_rows
 from inventory_backend.ledger.schema import line, outbox, reservation, shopper_qty, sku
+from inventory_backend.ledger.shards import locked
 from inventory_backend.sales import COUNTED, HOLD_MOVES, HoldState, Line, Money, check_move
 
 __all__ = [
@@ -108,6 +109,9 @@ def release(connection: Connection, rids: Sequence[str], before: HoldState, afte
     if not released:
         return []
     lines = lines_of(connection, released)
+    for name in sorted({row.sale for row in found}):  # whole skus, as what comes free may go to who waits
+        wanted = {one.sku for row in found if row.sale == name for one in lines[row.rid]}
+        connection.execute(locked(name, wanted)).all()
     connection.execute(
         update(reservation)
         .where(reservation.c.rid.in_(released))
@@ -116,7 +120,7 @@ def release(connection: Connection, rids: Sequence[str], before: HoldState, afte
     units = Counter[tuple[str, str]]()
     for row in found:
         for one in lines[row.rid]:
-            units[row.sale, one.sku] += one.qty
+            units[row.sale, one.shard_name] += one.qty
     for (sale, name), qty in sorted(units.items()):
         given_back = update(sku).where(sku.c.sale == sale, sku.c.sku == name)
         connection.execute(given_back.values(allocated=sku.c.allocated - qty, version=sku.c.version + 1))
@@ -170,7 +174,7 @@ def _write(connection: Connection, wanted: Sequence[Wanted]) -> Taken:
     units = Counter[tuple[str, str]]()
     for one in wanted:
         for each in one.lines:
-            units[one.sale, each.sku] += each.qty
+            units[one.sale, each.shard_name] += each.qty
     if not allocate(connection, units):
         return Taken.SOLD_OUT
     if not count_for_shopper(connection, [row for one in wanted for row in _counted(one)]):
@@ -210,7 +214,7 @@ def _row(one: Wanted) -> Row:
 
 
 def _line(rid: str, each: Line) -> Row:
-    return rid, each.sku, each.qty, each.unit_amount
+    return rid, each.shard_name, each.qty, each.unit_amount
 
 
 def _told(
@@ -219,9 +223,10 @@ def _told(
     """Return what Redis shall hear of one hold: units that are `spoken_for` do not become free there."""
     kept = {}
     for each in lines:
-        if keeps := min(each.qty, spoken_for[row.sale, each.sku]):
-            kept[each.sku] = keeps
-            spoken_for[row.sale, each.sku] -= keeps
-    payload = json.dumps({"sale": row.sale, "skus": [each.sku for each in lines], "kept": kept})
+        name = each.shard_name
+        if keeps := min(each.qty, spoken_for[row.sale, name]):
+            kept[name] = keeps
+            spoken_for[row.sale, name] -= keeps
+    payload = json.dumps({"sale": row.sale, "skus": [each.shard_name for each in lines], "kept": kept})
     version = row.version + 1
     return {"kind": "release", "rid": row.rid, "version": version, "payload": payload, "tries": 0, "next_ms": now_ms}

@@ -9,12 +9,14 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from sqlalchemy import Connection, Row, Select, delete, or_, select, update
+from sqlalchemy import Connection, Row, delete, or_, select, update
 
+from inventory_backend.ids import offer_id
 from inventory_backend.ledger.entries import Note, count_for_shopper, record
 from inventory_backend.ledger.news import News, tell
 from inventory_backend.ledger.schema import line, outbox, reservation, sku, wish, wish_line
-from inventory_backend.sales import HoldState, offer_id
+from inventory_backend.ledger.shards import gather
+from inventory_backend.sales import MOST_UNITS, HoldState, sku_of
 from inventory_backend.sharing import Share, Wish, shared
 from waitroom.kernel.units import spell_instant
 
@@ -28,16 +30,18 @@ Waiting = tuple["Row[tuple[Any, ...]]", list["Row[tuple[Any, ...]]"]]
 def hand_out(connection: Connection, sale: str, unseen: Counter[str], now_ms: int) -> Counter[str]:
     """Share out what is free of the skus in `unseen`, and return how many of those units are spoken for now.
 
-    `unseen` units of each sku were given back in this transaction, and Redis does not know it yet: it is to be told of
-    those only that are not spoken for. Who raises a total, of which Redis hears in another way, says 0: what is offered
-    of that is taken off there by the offer. The caller has changed, and so locked, the rows of these skus.
+    `unseen` units of each shard were given back in this transaction, and Redis does not know it yet: it is to be told
+    of those only that are not spoken for. Who raises a total, of which Redis hears in another way, says 0: what is
+    offered of that is taken off there by the offer; so it is with units that come over from another shard to the first.
+    The caller has locked the rows of these skus.
     """
-    if not (found := _waiting(connection, sale, unseen, now_ms, after=0)):
+    skus = {sku_of(name) for name in unseen}
+    if not (found := _waiting(connection, sale, skus, now_ms, after=0)):
         return Counter()
-    free = _free(connection, sale, {*unseen, *_wanted(found)})
+    free = _free(connection, sale, skus | _wanted(found), now_ms)
     before, offered = dict(free), list[Row[tuple[Any, ...]]]()
     while found:
-        free |= _free(connection, sale, _wanted(found) - free.keys())
+        free |= _free(connection, sale, _wanted(found) - free.keys(), now_ms)
         before |= {name: free[name] for name in free.keys() - before.keys()}
         changes, free = shared([_as_wish(one) for one in found], free, now_ms)
         rows, back = _written(connection, changes, found, now_ms)
@@ -46,7 +50,7 @@ def hand_out(connection: Connection, sale: str, unseen: Counter[str], now_ms: in
             free[name] += qty
         if not any(free.values()):
             break
-        found = _waiting(connection, sale, unseen, now_ms, after=found[-1][0].seq)
+        found = _waiting(connection, sale, skus, now_ms, after=found[-1][0].seq)
     taken = Counter({name: before[name] - left for name, left in free.items()})
     for name, qty in sorted(taken.items()):
         if qty:
@@ -92,13 +96,9 @@ def lines_by_wish(connection: Connection, seqs: Sequence[int]) -> dict[int, "lis
     return found
 
 
-def locked_skus(sale: str, skus: Iterable[str]) -> "Select[Any]":
-    """Return the query for stock lines, to be read as they stand and changed by nobody else until the end."""
-    return select(sku).where(sku.c.sale == sale, sku.c.sku.in_(list(skus))).order_by(sku.c.sku).with_for_update()
-
-
-def _free(connection: Connection, sale: str, skus: Iterable[str]) -> dict[str, int]:
-    return {row.sku: row.total - row.allocated for row in connection.execute(locked_skus(sale, skus))}
+def _free(connection: Connection, sale: str, skus: Iterable[str], now_ms: int) -> dict[str, int]:
+    """Return what is free of `skus`, which lies on the first shard of each from now on: there it is handed out."""
+    return gather(connection, sale, dict.fromkeys(skus, MOST_UNITS), now_ms)
 
 
 def _wanted(found: Iterable[Waiting]) -> set[str]:

@@ -9,12 +9,13 @@ from uuid import uuid4
 from sqlalchemy import Connection, Row, func, select
 from sqlalchemy.exc import IntegrityError
 
+from inventory_backend.ids import order_id
 from inventory_backend.ledger import contacts
 from inventory_backend.ledger.holds import Note, lines_of, move, record, release
 from inventory_backend.ledger.idempotency import Kept, keep
 from inventory_backend.ledger.schema import payment, reservation
 from inventory_backend.refusals import refused
-from inventory_backend.sales import HoldState, Line, Money, PaymentState, order_id
+from inventory_backend.sales import HoldState, Line, Money, PaymentState
 
 MOST_ATTEMPTS = 10
 """How often one hold may be tried to pay: who tries stolen cards stops here."""

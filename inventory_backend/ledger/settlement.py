@@ -12,6 +12,7 @@ from sqlalchemy import Connection, select, update
 
 from inventory_backend.ledger.holds import Note, allocate, count_for_shopper, lines_of, move, names_of, record, release
 from inventory_backend.ledger.schema import payment, reservation, shopper_qty
+from inventory_backend.ledger.shards import gather
 from inventory_backend.sales import PAYMENT_MOVES, HoldState, Money, PaymentState, check_move
 
 UNEXPECTED = frozenset({PaymentState.DECLINED, PaymentState.CANCELLED, PaymentState.VOIDED})
@@ -223,7 +224,8 @@ def _allocated_again(connection: Connection, rid: str, note: Note) -> bool:
     qty = sum(each.qty for each in lines)
     has = (shopper_qty.c.sale == row.sale, shopper_qty.c.shopper.in_(names_of(row)))
     counted = connection.execute(select(shopper_qty.c.shopper, shopper_qty.c.cap).where(*has)).all()
-    if not allocate(connection, Counter({(row.sale, each.sku): each.qty for each in lines})):
+    gather(connection, row.sale, {each.shard_name: each.qty for each in lines}, note.now_ms)
+    if not allocate(connection, Counter({(row.sale, each.shard_name): each.qty for each in lines})):
         return False
     counts = [(row.sale, one.shopper, qty, one.cap) for one in counted]
     if not count_for_shopper(connection, counts):

@@ -6,32 +6,22 @@ has changed since it was last read, the difference is applied, so that no start 
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from enum import StrEnum
+from dataclasses import dataclass, replace
 
-from sqlalchemy import ColumnElement, Connection, Table, and_, func, select, update
+from sqlalchemy import Connection, Table, func, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 
 from inventory_backend.ledger.offers import hand_out
 from inventory_backend.ledger.schema import line, reservation, sale, shopper_qty, sku, stock_change
-from inventory_backend.sales import COUNTED, MOST_UNITS, HoldState, Sale, Wave
+from inventory_backend.ledger.shards import free_units, is_of, locked, parts
+from inventory_backend.ledger.stock_changes import Change, Name, Origin, write_down
+from inventory_backend.sales import COUNTED, MOST_UNITS, HoldState, Sale, Sku, Wave, sku_of
 from waitroom.kernel.errors import ConfigFault
-
-Name = tuple[str, str]
-"""Sale and sku."""
-
-
-class Origin(StrEnum):
-    """Where a change of stock comes from."""
-
-    CONFIGURATION = "configuration"
-    WAVE = "wave"
-    OPS = "ops"
 
 
 @dataclass(frozen=True, slots=True)
 class Supply:
-    """The units of one sku; `version` grows with every change of the row."""
+    """The units of one shard, or of a whole sku; `version` grows with every change."""
 
     total: int
     allocated: int
@@ -42,23 +32,16 @@ class Supply:
         """Return how many nobody has."""
         return self.total - self.allocated
 
-
-@dataclass(frozen=True, slots=True)
-class Change:
-    """So many units more, or fewer, on whose word, and why; `wave_ms` is the time of a wave."""
-
-    delta: int
-    origin: Origin
-    actor: str
-    why: str
-    now_ms: int
-    wave_ms: int | None = None
+    def __add__(self, other: "Supply") -> "Supply":
+        """Return both together; also this version grows with every change of either."""
+        return Supply(self.total + other.total, self.allocated + other.allocated, self.version + other.version)
 
 
 @dataclass(frozen=True, slots=True)
 class Entry:
     """A change on record."""
 
+    shard: str
     at_ms: int
     delta: int
     origin: str
@@ -67,9 +50,18 @@ class Entry:
 
 
 def supplies(connection: Connection) -> dict[Name, Supply]:
-    """Return the units of every sku."""
-    found = connection.execute(select(sku))
+    """Return the units of every shard."""
+    found = connection.execute(select(sku).order_by(sku.c.sale, sku.c.sku))
     return {(row.sale, row.sku): Supply(row.total, row.allocated, row.version) for row in found}
+
+
+def by_sku(shards: Mapping[Name, Supply]) -> dict[Name, Supply]:
+    """Return the units of every sku, those of all its `shards` together."""
+    found: dict[Name, Supply] = {}
+    for (sale_name, shard), units in shards.items():
+        name = (sale_name, sku_of(shard))
+        found[name] = units + found[name] if name in found else units
+    return found
 
 
 def taken(connection: Connection, name: Name) -> tuple[int, int]:
@@ -77,7 +69,7 @@ def taken(connection: Connection, name: Name) -> tuple[int, int]:
     wanted = (
         select(reservation.c.state, func.sum(line.c.qty))
         .select_from(line.join(reservation))
-        .where(reservation.c.sale == name[0], line.c.sku == name[1], reservation.c.state.in_(COUNTED))
+        .where(reservation.c.sale == name[0], is_of(line.c.sku, [name[1]]), reservation.c.state.in_(COUNTED))
         .group_by(reservation.c.state)
     )
     counted = {state: int(qty) for state, qty in connection.execute(wanted)}
@@ -93,47 +85,35 @@ def had_some(connection: Connection, sale_name: str) -> frozenset[str]:
 
 def entries(connection: Connection, name: Name) -> list[Entry]:
     """Return the changes of a sku, oldest first."""
-    wanted = select(stock_change).where(stock_change.c.sale == name[0], stock_change.c.sku == name[1])
+    wanted = select(stock_change).where(stock_change.c.sale == name[0], is_of(stock_change.c.sku, [name[1]]))
     rows = connection.execute(wanted.order_by(stock_change.c.seq))
-    return [Entry(row.at_ms, row.delta, row.origin, row.actor, row.why) for row in rows]
+    return [Entry(row.sku, row.at_ms, row.delta, row.origin, row.actor, row.why) for row in rows]
 
 
 def change(connection: Connection, name: Name, asked: Change) -> bool:
-    """Change a total; False when fewer would be left than are held or sold, or more than can be counted."""
-    total = sku.c.total + asked.delta
-    guarded = (
-        update(sku)
-        .where(_is(name), sku.c.allocated <= total, total <= MOST_UNITS)
-        .values(total=total, version=sku.c.version + 1)
-    )
-    if connection.execute(guarded).rowcount != 1:
+    """Change the total of a sku; False when fewer would be left than are held or sold, or more than can be counted."""
+    shards = connection.execute(locked(name[0], [name[1]])).all()
+    total = sum(row.total for row in shards) + asked.delta
+    if not sum(row.allocated for row in shards) <= total <= MOST_UNITS:
         return False
-    connection.execute(stock_change.insert(), _row(name, asked))
-    _offer(connection, name, asked.now_ms)
+    _share_out(connection, name, asked, {row.sku: row.total - row.allocated for row in shards})
     return True
 
 
 def set_total(connection: Connection, name: Name, total: int, asked: Change) -> bool:
     """Make a total what it shall be, whatever it is; `asked.delta` is not looked at."""
-    standing = connection.execute(select(sku.c.total).where(_is(name)).with_for_update()).scalar_one()
-    delta = total - standing
-    return change(connection, name, Change(delta, asked.origin, asked.actor, asked.why, asked.now_ms))
-
-
-def arrived(connection: Connection, name: Name) -> set[int]:
-    """Return the times of the waves that have arrived."""
-    wanted = select(stock_change.c.wave_ms).where(stock_change.c.sale == name[0], stock_change.c.sku == name[1])
-    return set(connection.execute(wanted.where(stock_change.c.wave_ms.is_not(None))).scalars())
+    standing = sum(row.total for row in connection.execute(locked(name[0], [name[1]])))
+    return change(connection, name, replace(asked, delta=total - standing))
 
 
 def arrive(connection: Connection, name: Name, wave: Wave, now_ms: int) -> bool:
     """Let a wave arrive; False when it did before, for whichever till was first."""
     asked = Change(wave.units, Origin.WAVE, "wave", "its time has come", now_ms, wave.at_ms)
-    if not _insert_new(connection, stock_change, _row(name, asked)):
+    free = free_units(connection, name[0], [name[1]])
+    known = select(stock_change.c.wave_ms).where(stock_change.c.sale == name[0], stock_change.c.sku == name[1])
+    if wave.at_ms in connection.execute(known).scalars():
         return False
-    more = update(sku).where(_is(name)).values(total=sku.c.total + wave.units, version=sku.c.version + 1)
-    connection.execute(more)
-    _offer(connection, name, now_ms)
+    _share_out(connection, name, asked, free)
     return True
 
 
@@ -141,24 +121,25 @@ def seed(connection: Connection, sales: Sequence[Sale], now_ms: int) -> None:
     """Write sales and skus into the ledger, and apply what changed in the configuration since it was last read.
 
     Raises:
-        ConfigFault: fewer would be left than are held or sold.
+        ConfigFault: fewer would be left than are held or sold, or a sku would have fewer shards.
     """
     for one in sales:
         _insert_new(connection, sale, {"sale": one.name, "epoch": 0})
-        for each in one.skus.values():
-            fresh = {"sale": one.name, "sku": each.sku, "total": each.total, "allocated": 0, "version": 0}
-            if _insert_new(connection, sku, fresh):
-                connection.execute(stock_change.insert(), _row((one.name, each.sku), _written(each.total, now_ms)))
+        for shard in one.shard_names:
+            _insert_new(connection, sku, {"sale": one.name, "sku": shard, "total": 0, "allocated": 0, "version": 0})
     ordered = select(sku).order_by(sku.c.sale, sku.c.sku).with_for_update()
-    known = {(row.sale, row.sku): Supply(row.total, row.allocated, row.version) for row in connection.execute(ordered)}
-    before = _configured(connection)
-    wanted = {(one.name, each.sku): each.total for one in sales for each in one.skus.values()}
-    deltas = {name: total - before.get(name, 0) for name, total in wanted.items()}
-    if faults := [_fault(name, known[name], delta) for name, delta in deltas.items() if known[name].free + delta < 0]:
+    shards = {(row.sale, row.sku): Supply(row.total, row.allocated, row.version) for row in connection.execute(ordered)}
+    known, before = by_sku(shards), _configured(connection)
+    wanted = {(one.name, each.sku): each for one in sales for each in one.skus.values()}
+    deltas = {name: each.total - before.get(name, 0) for name, each in wanted.items()}
+    faults = [_fault(name, known[name], delta) for name, delta in deltas.items() if known[name].free + delta < 0]
+    counts = Counter((sale_name, sku_of(shard)) for sale_name, shard in shards)
+    faults += [_unshared(name, counts[name], each) for name, each in wanted.items() if counts[name] > each.shards]
+    if faults:
         raise ConfigFault(faults)
     for name, delta in deltas.items():
-        if delta:
-            change(connection, name, _written(delta, now_ms))
+        if delta or name not in before:
+            change(connection, name, Change(delta, Origin.CONFIGURATION, "configuration", "as written", now_ms))
 
 
 def _fault(name: Name, units: Supply, delta: int) -> str:
@@ -166,8 +147,19 @@ def _fault(name: Name, units: Supply, delta: int) -> str:
     return f"sales.{name[0]}.{name[1]}: {told}"
 
 
-def _written(delta: int, now_ms: int) -> Change:
-    return Change(delta, Origin.CONFIGURATION, "configuration", "as written", now_ms)
+def _unshared(name: Name, count: int, each: Sku) -> str:
+    return f"sales.{name[0]}.{name[1]}: shards would be {each.shards}, but there are {count}; they can only be raised"
+
+
+def _share_out(connection: Connection, name: Name, asked: Change, free: Mapping[str, int]) -> None:
+    """Apply a change to shards with so many `free` units, and hand out what is new."""
+    shares = parts(asked.delta, free)
+    for shard, delta in shares.items():
+        if delta or shard == name[1]:  # the first has a row for each, by which a wave is known
+            changed = update(sku).where(sku.c.sale == name[0], sku.c.sku == shard)
+            connection.execute(changed.values(total=sku.c.total + delta, version=sku.c.version + 1))
+            write_down(connection, (name[0], shard), replace(asked, delta=delta))
+    _offer(connection, name, asked.now_ms)
 
 
 def _offer(connection: Connection, name: Name, now_ms: int) -> None:
@@ -178,24 +170,10 @@ def _offer(connection: Connection, name: Name, now_ms: int) -> None:
 def _configured(connection: Connection) -> Mapping[Name, int]:
     c = stock_change.c
     wanted = select(c.sale, c.sku, func.sum(c.delta)).where(c.origin == Origin.CONFIGURATION).group_by(c.sale, c.sku)
-    return {(sale_, sku_): int(total) for sale_, sku_, total in connection.execute(wanted)}
-
-
-def _is(name: Name) -> ColumnElement[bool]:
-    return and_(sku.c.sale == name[0], sku.c.sku == name[1])
-
-
-def _row(name: Name, asked: Change) -> dict[str, object]:
-    return {
-        "sale": name[0],
-        "sku": name[1],
-        "delta": asked.delta,
-        "origin": asked.origin,
-        "wave_ms": asked.wave_ms,
-        "actor": asked.actor,
-        "why": asked.why,
-        "at_ms": asked.now_ms,
-    }
+    found = Counter[Name]()
+    for sale_name, shard, total in connection.execute(wanted):
+        found[sale_name, sku_of(shard)] += int(total)
+    return found
 
 
 def _insert_new(connection: Connection, table: Table, row: dict[str, object]) -> bool:

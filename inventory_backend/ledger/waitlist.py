@@ -12,9 +12,10 @@ from typing import Any
 
 from sqlalchemy import Connection, Row, and_, func, or_, select, update
 
-from inventory_backend.ledger.offers import drop, hand_out, lines_by_wish, locked_skus, put_back
+from inventory_backend.ledger.offers import drop, hand_out, lines_by_wish, put_back
 from inventory_backend.ledger.schema import line, reservation, sale, shopper_qty, wish, wish_line
-from inventory_backend.sales import COUNTED, HoldState, Line, Sale, WaitlistState
+from inventory_backend.ledger.shards import free_units, locked
+from inventory_backend.sales import COUNTED, HoldState, Line, Sale, WaitlistState, sku_of
 
 _NO_LIMIT = 2**31 - 1
 
@@ -57,7 +58,7 @@ class Standing:
 def join(connection: Connection, asked: Joining) -> Joined:
     """Give the shopper a place at the end, once: who joins again keeps the first."""
     # stock lines first, as everywhere, until the place is written: what comes free after this look meets who waits
-    found = connection.execute(locked_skus(asked.sale.name, [each.sku for each in asked.lines])).all()
+    shards = free_units(connection, asked.sale.name, [each.sku for each in asked.lines])
     connection.execute(select(sale.c.sale).where(sale.c.sale == asked.sale.name).with_for_update())  # one after another
     if (known := _latest(connection, asked.sale.name, asked.shopper)) is not None:
         row, state = known
@@ -69,7 +70,9 @@ def join(connection: Connection, asked: Joining) -> Joined:
             return Joined.KNOWN
     if not _may_have(connection, asked):
         return Joined.LIMIT_REACHED
-    free = {row.sku: row.total - row.allocated for row in found}
+    free = Counter[str]()
+    for name, units in shards.items():
+        free[sku_of(name)] += units
     if all(free[each.sku] >= each.qty for each in asked.lines):
         return Joined.NOT_SOLD_OUT
     waiting = select(func.count()).select_from(wish).where(wish.c.sale == asked.sale.name, wish.c.rid.is_(None))
@@ -86,7 +89,7 @@ def leave(connection: Connection, sale_name: str, shopper: str, now_ms: int) -> 
     if seq is None:
         return False
     wanted = {each.sku for each in lines_by_wish(connection, [seq])[seq]}
-    connection.execute(locked_skus(sale_name, wanted)).all()  # before the wish, as everywhere
+    connection.execute(locked(sale_name, wanted)).all()  # before the wish, as everywhere
     if connection.execute(mine.with_for_update()).scalar_one_or_none() is None:
         return False
     units = put_back(connection, sale_name, [seq])
@@ -115,7 +118,7 @@ def give_up(connection: Connection, now_ms: int) -> None:
     for name in sorted({sale_name for sale_name, _ in late}):
         seqs = [seq for sale_name, seq in late if sale_name == name]
         wanted = {each.sku for lines in lines_by_wish(connection, seqs).values() for each in lines}
-        connection.execute(locked_skus(name, wanted)).all()
+        connection.execute(locked(name, wanted)).all()
         hand_out(connection, name, put_back(connection, name, seqs), now_ms)
 
 
@@ -149,7 +152,9 @@ class _List:
             self._all = self._all + Counter({row.sku: row.qty for row in rows})
         held = select(line.c.sku, func.sum(line.c.qty).label("units")).join(reservation)
         unpaid = held.where(reservation.c.sale == name, reservation.c.state.in_(COUNTED - {HoldState.PAID}))
-        self._held = {row.sku: int(row.units) for row in connection.execute(unpaid.group_by(line.c.sku))}
+        self._held = Counter[str]()
+        for row in connection.execute(unpaid.group_by(line.c.sku)):
+            self._held[sku_of(row.sku)] += int(row.units)
 
     def standing(self, connection: Connection, shopper: str) -> Standing | None:
         found = _latest(connection, self._name, shopper)
@@ -164,7 +169,7 @@ class _List:
             currency=row.currency,
             joined_ms=row.joined_ms,
             units_ahead=sum(ahead[each.sku] for each in lines),
-            may_return=sum(self._held.get(each.sku, 0) for each in lines) if row.rid is None else 0,
+            may_return=sum(self._held[each.sku] for each in lines) if row.rid is None else 0,
             rid=row.rid,
         )
 

@@ -25,7 +25,7 @@ async def compared(
     """
     found = []
     for one in sales:
-        for name in one.skus:
+        for name in one.shard_names:
             for compare in (_compared, _shoppers):
                 difference = await compare(ledger, stock, one.name, name, is_mended=is_mended)
                 if difference is not None:

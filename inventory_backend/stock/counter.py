@@ -7,10 +7,11 @@ itself when this process dies in between.
 import asyncio
 import logging
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from inventory_backend.sales import Line, Sale
 from inventory_backend.stock.rebuild import Rebuild
+from inventory_backend.stock.shards import Shards
 from inventory_backend.stock.stock import Hold, Stock, StockKey, StockNotLoaded
 from waitroom.kernel.errors import StoreUnavailable
 from waitroom.kernel.tasks import Errands
@@ -26,19 +27,24 @@ _CHUNK = 200
 
 @dataclass(frozen=True, slots=True)
 class Passed:
-    """What Redis says: all lines HELD, or AGAIN where it knew some of them; `fresh` are those it did not know."""
+    """What Redis says: all lines HELD, or AGAIN where it knew some of them.
+
+    `lines` name the shards where they are held; `fresh` are those of them that Redis did not know.
+    """
 
     word: Hold
-    fresh: tuple[Line, ...]
+    lines: tuple[Line, ...] = ()
+    fresh: tuple[Line, ...] = ()
 
 
 class Counter:
     """Soft holds over all the lines of one request."""
 
-    def __init__(self, stock: Stock, rebuild: Rebuild) -> None:
-        """Hold in `stock`, in the life of it that `rebuild` knows."""
+    def __init__(self, stock: Stock, rebuild: Rebuild, shards: Shards) -> None:
+        """Hold in `stock`, in the life of it that `rebuild` knows; `shards` say where to look first."""
         self._stock = stock
         self._rebuild = rebuild
+        self._shards = shards
         self._errands = Errands()
         self._promised: dict[StockKey, list[str]] = {}
 
@@ -48,19 +54,34 @@ class Counter:
         Raises:
             StoreUnavailable: Redis is gone, or is being loaded.
         """
+        held: list[Line] = []
         fresh: list[Line] = []
         try:
             for line in lines:
-                word = await self._hold(sale, line, rid, shopper)
+                word, where = await self._hold(sale, line, rid, shopper)
                 if word in {Hold.SOLD_OUT, Hold.LIMIT_REACHED}:
                     self.release(sale, fresh, rid)
-                    return Passed(word, ())
+                    return Passed(word)
+                held.append(where)
                 if word is Hold.HELD:
-                    fresh.append(line)
+                    fresh.append(where)
         except StoreUnavailable:
             self.release(sale, fresh, rid)
             raise
-        return Passed(Hold.HELD if len(fresh) == len(lines) else Hold.AGAIN, tuple(fresh))
+        return Passed(Hold.HELD if len(fresh) == len(held) else Hold.AGAIN, tuple(held), tuple(fresh))
+
+    async def gather(self, sale: Sale, lines: Sequence[Line], rid: str) -> bool:
+        """Give soft holds back that the ledger has no units for, and let some come; False when there are none.
+
+        Redis counted more on a shard than there are, and the units may lie on another.
+
+        Raises:
+            StoreUnavailable: Redis or the ledger does not answer.
+        """
+        if all(sale.skus[line.sku].shards == 1 for line in lines):
+            return False
+        await self._release(self._keys(sale, lines), rid)
+        return await self._shards.gather(sale, lines)
 
     def confirm(self, sale: Sale, lines: Sequence[Line], rid: str) -> None:
         """Make the soft holds durable, in a moment: the ledger has them.
@@ -81,8 +102,31 @@ class Counter:
         self._tell()
         await self._errands.close(_CLOSE_LIMIT_S)
 
-    async def _hold(self, sale: Sale, line: Line, rid: str, shopper: str) -> Hold:
-        key = self._rebuild.key(sale.name, line.sku)
+    async def _hold(self, sale: Sale, line: Line, rid: str, shopper: str) -> tuple[Hold, Line]:
+        """Hold on the first shard that has enough; where none has, what lies scattered is gathered."""
+        sku = sale.skus[line.sku]
+        if sku.shards == 1:
+            return await self._hold_here(sale, line, rid, shopper), line
+        home, *others = [replace(line, shard=number) for number in self._shards.in_order(sku)]
+        if (word := await self._hold_here(sale, home, rid, shopper)) is not Hold.SOLD_OUT:
+            return word, home
+        for where in others:
+            if (word := await self._hold_here(sale, where, rid, shopper)) is not Hold.SOLD_OUT:
+                self._shards.runs_dry(sale, line.sku)
+                return word, where
+        if line.qty > 1 and await self._has_scattered(sale, line) and await self._shards.gather(sale, [line]):
+            return await self._hold_here(sale, home, rid, shopper), home
+        return Hold.SOLD_OUT, line
+
+    async def _has_scattered(self, sale: Sale, line: Line) -> bool:
+        free = 0
+        for name in sale.skus[line.sku].shard_names:
+            here, _ = await self._stock.look(self._rebuild.key(sale.name, name))
+            free += max(0, here)
+        return free >= line.qty
+
+    async def _hold_here(self, sale: Sale, line: Line, rid: str, shopper: str) -> Hold:
+        key = self._rebuild.key(sale.name, line.shard_name)
         limit = sale.limit_per_shopper
         try:
             return await self._stock.hold(key, rid=rid, shopper=shopper, qty=line.qty, limit=limit)
@@ -92,7 +136,7 @@ class Counter:
 
     def _keys(self, sale: Sale, lines: Sequence[Line]) -> list[StockKey]:
         try:
-            return [self._rebuild.key(sale.name, line.sku) for line in lines]
+            return [self._rebuild.key(sale.name, line.shard_name) for line in lines]
         except StockNotLoaded:  # being put back from the ledger, which knows
             return []
 

@@ -115,7 +115,7 @@ class Rebuild:
 
     async def _is_open(self, one: Sale, epoch: int) -> bool:
         try:
-            for name in one.skus:
+            for name in one.shard_names:
                 await self._stock.mutations(StockKey(one.name, name, epoch))
         except StockNotLoaded:
             return False

@@ -37,7 +37,7 @@ class Reconciler:
         if not self._rebuild.is_loaded:
             return
         for one in self._sales:
-            for name in one.skus:
+            for name in one.shard_names:
                 key = self._rebuild.key(one.name, name)
                 try:
                     await self._stock.sweep(key)

@@ -5,7 +5,7 @@ from collections.abc import Collection
 
 from inventory_backend.ledger import supply
 from inventory_backend.ledger.ledger import Ledger
-from inventory_backend.ledger.supply import Name
+from inventory_backend.ledger.stock_changes import Name
 from inventory_backend.sales import Sale, Wave
 from inventory_backend.stock.rebuild import Rebuild
 from inventory_backend.stock.stock import Stock, StockKey, StockNotLoaded
@@ -43,7 +43,7 @@ class Restock:
     async def _tell(self) -> None:
         found = await self._ledger.read(supply.supplies)
         for one in self._sales:
-            for sku in one.skus:
+            for sku in one.shard_names:
                 key, units = self._rebuild.key(one.name, sku), found[one.name, sku]
                 if self._told.get(key) == units.total:
                     continue

@@ -49,6 +49,47 @@ async def test_a_thousand_buyers_for_a_hundred_units(tmp_path: Path, redis_url: 
         assert await drop.available() == 0
 
 
+async def test_a_split_sku_is_sold_to_the_last_unit_and_nobody_sees_that_it_is_split(
+    tmp_path: Path, redis_url: str
+) -> None:
+    async with gateway() as url, shop(config(tmp_path, redis_url, url, total=50, shards=4)) as drop:
+        two = await asyncio.gather(*(drop.shopper(f"t{n}").reserve(2) for n in range(15)))
+        found = await asyncio.gather(*(buy(drop, f"s{n}") for n in range(200)))
+        for one in two:
+            assert (one.status, [each["sku"] for each in one.body["lines"]]) == (201, ["sneaker"])
+        order = await drop.shopper("t0").commit(two[0].body["reservation_id"])
+        paid = await drop.shopper("t0").settled(order.body["order_id"])
+        shown = (await drop.shopper().get("/sales/drop")).body
+
+        assert outcomes(found) == {"paid": 20, "sold-out": 180}
+        assert paid["lines"] == [{"sku": "sneaker", "qty": 2, "price": {"amount": 12900, "currency": "EUR"}}]
+        assert [(each["sku"], each["total"]) for each in shown["skus"]] == [("laces", 50), ("sneaker", 50)]
+        kept = (await balanced(drop)).allocated
+        assert sum(units for name, units in kept.items() if name.startswith("sneaker")) == 50
+
+
+async def test_who_waits_for_a_split_sku_is_offered_what_any_shard_gets_back(
+    tmp_path: Path, redis_url: str, redis: ScriptRunner
+) -> None:
+    async with shop(config(tmp_path, redis_url, total=4, shards=2), with_jobs=False) as drop:
+        jobs, ann = drop.till.jobs, drop.shopper("ann")
+        owners = [drop.shopper(name) for name in ("o1", "o2")]
+        held = [await one.reserve(2) for one in owners]
+        assert (await drop.shopper("late").reserve()).kind == "sold-out"
+        assert (await ann.post("/sales/drop/waitlist", {"lines": [{"sku": "sneaker", "qty": 2}]})).status == 201
+
+        assert (await owners[1].cancel(held[1].body["reservation_id"])).status == 200
+        for step in (jobs.restock.step, jobs.outbox.deliver, jobs.reconciler.step):
+            await step()
+
+        offered = (await ann.get("/sales/drop/waitlist")).body
+        assert (offered["status"], offered["offer"]["lines"][0]["sku"]) == ("offered", "sneaker")
+        avail = [await redis.client.hget(f"inv:{{drop:{name}}}:st", "avail") for name in ("sneaker", "sneaker#1")]
+        assert avail == ["0", "0"]
+        assert (await drop.shopper("late").reserve(key="again")).kind == "sold-out"
+        assert sorted((await balanced(drop)).allocated.items())[2:] == [("sneaker", 4), ("sneaker#1", 0)]
+
+
 async def test_redis_that_knows_nothing_right_oversells_nothing(
     tmp_path: Path, redis_url: str, redis: ScriptRunner
 ) -> None:

@@ -7,11 +7,11 @@ corrupted, robbed of a key; deliveries doubled; charges moved by hand at the gat
 
 import asyncio
 import os
-from collections.abc import Coroutine
+from collections.abc import Coroutine, Sequence
 from contextlib import AsyncExitStack
 from functools import partial
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any, ClassVar, TypeVar
 
 from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
@@ -21,23 +21,32 @@ from sqlalchemy import update
 from inventory_backend.ledger.schema import outbox
 from inventory_backend.payments.simulated_cards import Card
 from inventory_backend.payments.simulated_events import Event
+from inventory_backend.sales import shard_name
 from tests import postgresql
 from tests.faulty_sale import SKUS, SetTime, World, open_world
 from tests.mortal import Cut
 from waitroom.kernel.errors import WaitroomError
 
+T = TypeVar("T")
 SHOPPERS = st.sampled_from(["alice", "bob", "eve"])
 LINES = st.lists(st.tuples(st.sampled_from(SKUS), st.integers(1, 2)), min_size=1, max_size=3)
 ONE = st.sampled_from(SKUS).map(lambda sku: [(sku, 1)])
+SHARDS = st.sampled_from([shard_name(sku, number) for number in range(3) for sku in SKUS])
 CARDS = st.sampled_from([Card.OK, Card.OK, Card.DECLINED, Card.THREE_DS, Card.ERROR, Card.LATE])
 PLACES = st.integers(0, 1)
 CUTS = st.none() | st.builds(Cut, st.integers(0, 14), st.sampled_from(["before", "after"]), st.booleans())
 JOBS = st.sampled_from(
-    ["rebuild", "expire", "payments", "outbox", "spread", "reconcile", "catalogue", "restock", "waitlist"]
+    ["rebuild", "expire", "payments", "outbox", "spread", "reconcile", "catalogue", "restock", "waitlist", "home"]
 )
-EXAMPLES = int(os.environ.get("FAULTY_SALES", "16"))
+EXAMPLES = int(os.environ.get("FAULTY_SALES", "20"))
 """How many sales; `make soak` plays many more, and other ones each time."""
 STEPS_S = st.sampled_from([0, 1, 4, 21, 60, 1200])
+
+
+def drawn(data: st.DataObject, among: Sequence[T]) -> T | None:
+    """Draw one of what there is, by its place: how many there are depends on how tills race, what is drawn may not."""
+    place = data.draw(st.integers(0, 2**16))
+    return among[place % len(among)] if among else None
 
 
 class Sales(RuleBasedStateMachine):
@@ -63,10 +72,10 @@ class Sales(RuleBasedStateMachine):
     def at(self, place: int) -> int:
         return place % self.tills
 
-    @initialize()
-    def open(self) -> None:
+    @initialize(shards=st.sampled_from([1, 2, 3]))
+    def open(self, shards: int) -> None:
         url, set_time = self.run(self.ledgers())
-        opening = open_world(url, self.redis_url, tills=self.tills, set_time=set_time)
+        opening = open_world(url, self.redis_url, tills=self.tills, shards=shards, set_time=set_time)
         self.world: World = self.run(self.stack.enter_async_context(opening))
 
     # Shoppers
@@ -77,8 +86,7 @@ class Sales(RuleBasedStateMachine):
 
     @rule(data=st.data(), place=PLACES, cut=CUTS)
     def reserve_again(self, data: st.DataObject, place: int, cut: Cut | None) -> None:
-        if self.world.reserved:
-            key = data.draw(st.sampled_from(sorted(self.world.reserved)))
+        if (key := drawn(data, sorted(self.world.reserved))) is not None:
             said = self.world.reserved[key]
             self.happens(self.world.reserve(self.at(place), said.name, said.body, key), place, cut)
 
@@ -102,21 +110,18 @@ class Sales(RuleBasedStateMachine):
 
     @rule(data=st.data(), place=PLACES, card=CARDS, cut=CUTS)
     def pay(self, data: st.DataObject, place: int, card: Card, cut: Cut | None) -> None:
-        if self.world.promised:
-            rid = data.draw(st.sampled_from(sorted(self.world.promised)))
+        if (rid := drawn(data, sorted(self.world.promised))) is not None:
             self.happens(self.world.commit(self.at(place), rid, card), place, cut)
 
     @rule(data=st.data(), place=PLACES, cut=CUTS)
     def pay_again(self, data: st.DataObject, place: int, cut: Cut | None) -> None:
-        if self.world.committed:
-            key = data.draw(st.sampled_from(sorted(self.world.committed)))
+        if (key := drawn(data, sorted(self.world.committed))) is not None:
             rid, card = self.world.committed[key].body
             self.happens(self.world.commit(self.at(place), rid, card, key), place, cut)
 
     @rule(data=st.data(), place=PLACES, cut=CUTS)
     def cancel(self, data: st.DataObject, place: int, cut: Cut | None) -> None:
-        if self.world.promised:
-            rid = data.draw(st.sampled_from(sorted(self.world.promised)))
+        if (rid := drawn(data, sorted(self.world.promised))) is not None:
             self.happens(self.world.cancel(self.at(place), rid), place, cut)
 
     @rule(name=SHOPPERS, lines=ONE, others=st.booleans(), late_s=st.sampled_from([65, 66, 67]))
@@ -173,15 +178,15 @@ class Sales(RuleBasedStateMachine):
     def redis_is_flushed(self) -> None:
         self.run(self.world.lose("*"))
 
-    @rule(sku=st.sampled_from(SKUS), by=st.integers(-2, 5))
+    @rule(sku=SHARDS, by=st.integers(-2, 5))
     def a_counter_is_corrupted(self, sku: str, by: int) -> None:
         self.run(self.world.corrupt(sku, by))
 
-    @rule(sku=st.sampled_from(SKUS), name=st.sampled_from(["avail", "mut", "epoch", "state"]))
+    @rule(sku=SHARDS, name=st.sampled_from(["avail", "mut", "epoch", "state"]))
     def a_field_is_garbage(self, sku: str, name: str) -> None:
         self.run(self.world.scribble(sku, name))
 
-    @rule(sku=st.sampled_from(SKUS), part=st.sampled_from(["st", "h", "x", "u"]))
+    @rule(sku=SHARDS, part=st.sampled_from(["st", "h", "x", "u"]))
     def a_key_is_lost(self, sku: str, part: str) -> None:
         self.run(self.world.lose(f"inv:{{drop:{sku}}}:{part}"))
 
@@ -215,21 +220,18 @@ class Sales(RuleBasedStateMachine):
     @rule(data=st.data(), place=PLACES)
     def strangers_speak_for_the_gateway_and_for_ops(self, data: st.DataObject, place: int) -> None:
         """Forged, altered, stale and early webhooks, and refunds without the token: nothing moves."""
-        rid = data.draw(st.sampled_from(sorted(self.world.promised))) if self.world.promised else None
+        rid = drawn(data, sorted(self.world.promised))
         self.happens(self.world.strangers(self.at(place), self.news(data), rid))
 
     def news(self, data: st.DataObject) -> Event | None:
-        """Draw one of all events, which have random names, by its place."""
-        known = self.world.news()
-        return known[data.draw(st.integers(0, len(known) - 1))] if known else None
+        return drawn(data, self.world.news())
 
     @rule(data=st.data(), place=PLACES, times=st.sampled_from([1, 10]), is_one_key=st.booleans(), cut=CUTS)
     def ops_send_money_back(
         self, data: st.DataObject, place: int, times: int, is_one_key: bool, cut: Cut | None
     ) -> None:
         """Ten at once are a storm, at all tills."""
-        if self.world.promised:
-            rid = data.draw(st.sampled_from(sorted(self.world.promised)))
+        if (rid := drawn(data, sorted(self.world.promised))) is not None:
             keys = [f"refund {rid} {0 if is_one_key else n}" for n in range(times)]
             self.happens(self.world.refund(self.at(place), rid, keys), place, cut)
 

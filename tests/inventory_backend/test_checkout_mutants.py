@@ -13,13 +13,17 @@ from inventory_backend import money_back
 from inventory_backend.checkout import Checkout
 from inventory_backend.door.callbacks import Callbacks
 from inventory_backend.door.ops import Ops
-from inventory_backend.ledger import engines, holds, orders, settlement
+from inventory_backend.ledger import engines, holds, orders, settlement, shards
 from inventory_backend.payments import signatures
 from inventory_backend.payments.saga import Saga
+from inventory_backend.stock.counter import Counter as HoldCounter
 from tests.inventory_backend.test_checkout_crashes import told
 
 GREED = "redis counts too many, and shoppers take what they can"
 LATE_LOST = "late money, others have them"
+SCATTERED = "units lie scattered"
+MISLED = "redis thinks units here that lie there"
+LATE_ELSEWHERE = "late money, units lie on another shard"
 REFUNDED = "a refund that everybody asks for"
 STRANGERS = "the bank's page is left, and strangers say that it is paid"
 UNCHECKED = (engines._prepare_sqlite, '"journal_mode=WAL"', '"ignore_check_constraints=ON", "journal_mode=WAL"')
@@ -66,8 +70,8 @@ MUTANTS = {
         (
             (
                 Checkout._reserve,
-                "taken := await self._ledger.write_together(holds.take, asked)",
-                "taken := (self._counter._errands.begin(self._ledger.write_together(holds.take, asked), name='take')"
+                "taken = await self._ledger.write_together(holds.take, asked)",
+                "taken = (self._counter._errands.begin(self._ledger.write_together(holds.take, asked), name='take')"
                 " and Taken.HELD)",
             ),
         ),
@@ -114,6 +118,23 @@ MUTANTS = {
     ),
     "a refund is told and not written down": Mutant(
         ((money_back._begun, "refunds.refund(connection, order, note)", "(Refunding.BEGUN, '')"),), REFUNDED
+    ),
+    "a shard gives and keeps": Mutant(((shards._move, "deltas[giver] -= qty", "pass"),), SCATTERED),
+    "what lies scattered is not gathered": Mutant(
+        ((HoldCounter._hold, "await self._shards.gather(sale, [line])", "False"),), SCATTERED
+    ),
+    "units are taken where they are not": Mutant(
+        ((Checkout._reserve, "await self._counter.gather(sale, passed.lines, rid)", "False"),), MISLED
+    ),
+    "late money does not look at the other shards": Mutant(
+        (
+            (
+                settlement._allocated_again,
+                "gather(connection, row.sale, {each.shard_name: each.qty for each in lines}, note.now_ms)",
+                "pass",
+            ),
+        ),
+        LATE_ELSEWHERE,
     ),
     "an answer is not kept with its effect": Mutant(
         ((holds._write, "keep(connection, [one.kept for one in wanted], wanted[0].now_ms)", "pass"),),

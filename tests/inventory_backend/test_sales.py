@@ -2,25 +2,21 @@
 
 from enum import StrEnum
 from itertools import product
-from uuid import uuid5
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from inventory_backend.sales import (
-    _NAMESPACE,
     COUNTED,
     HOLD_MOVES,
     PAYMENT_MOVES,
     HoldState,
+    Line,
     OrderStatus,
     PaymentState,
     SaleState,
     check_move,
-    order_id,
     order_status,
-    reservation_id,
+    sku_of,
 )
 from tests.till import sale
 from waitroom.kernel.errors import ForbiddenMove
@@ -81,19 +77,13 @@ def test_equal_skus_are_summed_and_priced_in_the_order_of_locking() -> None:
     assert sale().cost(lines).as_json() == {"amount": 26_800, "currency": "EUR"}
 
 
-def test_the_same_request_meets_the_same_row() -> None:
-    mine = reservation_id("drop", "alice", "k1")
+def test_a_shard_is_called_like_its_sku_and_the_first_is_it() -> None:
+    one = sale(shards=2)
 
-    assert mine == reservation_id("drop", "alice", "k1")
-    others = [("drop", "alice", "k2"), ("drop", "bob", "k1"), ("next", "alice", "k1"), ("drop\nalice", "", "k1")]
-    assert len({mine, *(reservation_id(*other) for other in others)}) == 5
-    assert order_id(mine) not in {mine, order_id("another")}
-
-
-@given(st.text(), st.text(), st.text())
-def test_an_id_is_the_one_that_the_library_would_make(of: str, shopper: str, key: str) -> None:
-    assert reservation_id(of, shopper, key) == str(uuid5(_NAMESPACE, f"hold\n{of}\n{shopper}\n{key}"))
-    assert order_id(of) == str(uuid5(_NAMESPACE, f"order\n{of}"))
+    assert one.shard_names == ("laces", "laces#1", "sneaker", "sneaker#1")
+    for number, name in enumerate(one.skus["sneaker"].shard_names):
+        line = Line.counted(name, 2, 500)
+        assert (line.sku, line.shard, line.shard_name, sku_of(name)) == ("sneaker", number, name, "sneaker")
 
 
 @pytest.mark.parametrize(

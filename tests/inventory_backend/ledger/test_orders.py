@@ -5,13 +5,14 @@ from functools import partial
 
 import pytest
 
+from inventory_backend.ids import order_id
 from inventory_backend.ledger import holds, orders
 from inventory_backend.ledger.holds import Note
 from inventory_backend.ledger.idempotency import Kept
 from inventory_backend.ledger.ledger import Ledger
 from inventory_backend.ledger.orders import MOST_ATTEMPTS, Order, Placed, Placing
 from inventory_backend.ledger.settlement import Attempt, attempt, authorised, captured, declined
-from inventory_backend.sales import HoldState, Money, PaymentState, order_id
+from inventory_backend.sales import HoldState, Money, PaymentState
 from tests.bookkeeping import NOW_MS, books, wanted
 from waitroom.kernel.errors import Refused
 

@@ -6,12 +6,13 @@ from functools import partial
 import pytest
 from sqlalchemy import Connection, select
 
+from inventory_backend.ids import order_id
 from inventory_backend.ledger import holds, settlement
 from inventory_backend.ledger.holds import Note
 from inventory_backend.ledger.ledger import Ledger
 from inventory_backend.ledger.refunds import Refunding, give_back, refund
 from inventory_backend.ledger.schema import audit, outbox
-from inventory_backend.sales import HoldState, PaymentState, order_id
+from inventory_backend.sales import HoldState, PaymentState
 from tests.bookkeeping import NOW_MS, books, wanted
 from tests.inventory_backend.ledger.test_settlement import NOTE, authorise, did, paying
 

@@ -10,7 +10,7 @@ from inventory_backend.ledger.engines import database_at
 from inventory_backend.ledger.holds import Note
 from inventory_backend.ledger.ledger import Ledger, LedgerSettings, migrated, opened
 from inventory_backend.ledger.schema import sku, stock_change
-from inventory_backend.ledger.supply import Change, Origin
+from inventory_backend.ledger.stock_changes import Change, Origin
 from inventory_backend.sales import MOST_UNITS, HoldState, Wave
 from tests.bookkeeping import NOW_MS, books, wanted
 from tests.fakes import FakeClock

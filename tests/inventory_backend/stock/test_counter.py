@@ -4,8 +4,10 @@ import asyncio
 
 import pytest
 
+from inventory_backend.ledger.ledger import Ledger
 from inventory_backend.stock.counter import Counter, Passed
 from inventory_backend.stock.rebuild import Rebuild
+from inventory_backend.stock.shards import Shards
 from inventory_backend.stock.stock import Hold, Stock, StockNotLoaded
 from tests.till import sale
 from waitroom.kernel.redis import ScriptRunner
@@ -19,12 +21,12 @@ async def avail(redis: ScriptRunner) -> tuple[int, int]:
 
 
 @pytest.fixture
-def counter(stock: Stock, rebuild: Rebuild) -> Counter:
-    return Counter(stock, rebuild)
+def counter(ledger: Ledger, stock: Stock, rebuild: Rebuild) -> Counter:
+    return Counter(stock, rebuild, Shards(ledger, stock, rebuild, [sale()]))
 
 
 async def test_all_lines_are_held_and_confirmed(counter: Counter, redis: ScriptRunner) -> None:
-    assert await counter.hold(sale(), LINES, "r1", "alice") == Passed(Hold.HELD, LINES)
+    assert await counter.hold(sale(), LINES, "r1", "alice") == Passed(Hold.HELD, LINES, LINES)
     counter.confirm(sale(), LINES, "r1")
     await counter.close()
 
@@ -50,14 +52,14 @@ async def test_a_line_that_does_not_pass_gives_the_others_back(
     for n in range(10):
         await stock.hold(rebuild.key("drop", "sneaker"), rid=f"r{n}", shopper=f"s{n}", qty=1, limit=2)
 
-    assert await counter.hold(sale(), LINES, "late", "alice") == Passed(Hold.SOLD_OUT, ())
+    assert await counter.hold(sale(), LINES, "late", "alice") == Passed(Hold.SOLD_OUT)
     await counter.close()
 
     assert await avail(redis) == (0, 10)
 
 
 async def test_the_same_request_again_passes(counter: Counter, redis: ScriptRunner) -> None:
-    for passed in (Passed(Hold.HELD, LINES), Passed(Hold.AGAIN, ())):
+    for passed in (Passed(Hold.HELD, LINES, LINES), Passed(Hold.AGAIN, LINES)):
         assert await counter.hold(sale(), LINES, "r1", "alice") == passed
     assert await avail(redis) == (9, 9)
 
@@ -69,7 +71,7 @@ async def test_a_line_that_was_held_before_is_not_given_back_with_the_fresh_ones
     laces, more = sale().priced([("laces", 1)]), sale().priced([("laces", 1), ("sneaker", 11)])
     assert (await counter.hold(sale(limit=20), laces, "r1", "alice")).word is Hold.HELD
 
-    assert await counter.hold(sale(limit=20), more, "r1", "alice") == Passed(Hold.SOLD_OUT, ())
+    assert await counter.hold(sale(limit=20), more, "r1", "alice") == Passed(Hold.SOLD_OUT)
     await counter.close()
 
     assert await avail(redis) == (10, 9)

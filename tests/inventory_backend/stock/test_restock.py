@@ -7,7 +7,7 @@ import pytest
 
 from inventory_backend.ledger import holds, supply
 from inventory_backend.ledger.ledger import Ledger
-from inventory_backend.ledger.supply import Change, Origin
+from inventory_backend.ledger.stock_changes import Change, Origin
 from inventory_backend.sales import Sale, Wave
 from inventory_backend.stock.rebuild import Rebuild
 from inventory_backend.stock.reconciler import Reconciler
