@@ -10,7 +10,7 @@ from waitroom.kernel.ports import free_loopback
 from waitroom.rules.challenges import solve
 
 _SOLUTION_CHARS = 86  # of 16 steps
-_CONFIG = """
+CONFIG = """
 [edge]
 listen = "{edge}"
 workers = 1
@@ -32,7 +32,7 @@ difficulty = 8
 def joins(folder: Path, *, rounds: int, count: int) -> dict[str, object]:
     """Return what joins of 16 steps, solved beforehand, cost end to end, and what bad solutions do."""
     edge = free_loopback()
-    config = _CONFIG.format(edge=edge, ops=free_loopback()) + event_in_an_hour()
+    config = CONFIG.format(edge=edge, ops=free_loopback()) + event_in_an_hour()
     with worker(folder, edge, config, appendonly=True) as found:
         url, host, pids = f"http://{edge}", edge.host, {"worker": found.pid, "valkey": found.valkey}
         address = edge.host, edge.port

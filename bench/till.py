@@ -23,7 +23,7 @@ from waitroom.kernel.ports import free_loopback
 from waitroom.kernel.tokens import Keys, Pass, UpstreamPassSigner
 from waitroom.kernel.units import Address
 
-_CONFIG = """
+CONFIG = """
 [server]
 listen = "{till}"
 [ledger]
@@ -76,7 +76,7 @@ class Load:
 def reserves(folder: Path, load: Load, *, ledger: str = 'file = "ledger.sqlite"', database: int | None = None) -> Round:
     """Return what a reserve costs while there is stock, and what a refusal costs afterwards."""
     till = free_loopback()
-    (folder / "inventory.toml").write_text(_CONFIG.format(till=till, stock=load.stock, ledger=ledger))
+    (folder / "inventory.toml").write_text(CONFIG.format(till=till, stock=load.stock, ledger=ledger))
     with on_valkey(folder, "inventory_backend", "-c", "inventory.toml", appendonly=True) as found:
         return _measured(till, load, {"till": found.pid, "valkey": found.valkey}, database)
 

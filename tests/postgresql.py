@@ -68,7 +68,7 @@ async def new_database(folder: Path, now_ms: int | None = None) -> str:
     """Return the address of an empty database whose clock, if wanted, stands at `now_ms`."""
     name = f"till_{next(_SERIAL)}"
     async with asyncio.timeout(60):
-        connection = await _connected(folder, "postgres")
+        connection = await connected(folder, "postgres")
         await connection.execute(f"CREATE DATABASE {name}")
         await connection.close()
         if now_ms is not None:
@@ -78,7 +78,7 @@ async def new_database(folder: Path, now_ms: int | None = None) -> str:
 
 async def set_clock(folder: Path, name: str, now_ms: int) -> None:
     """Let the clock of the database `name` stand at `now_ms`."""
-    connection = await _connected(folder, name)
+    connection = await connected(folder, name)
     await connection.execute(f"ALTER DATABASE {name} SET search_path = public, pg_catalog")
     await connection.execute(
         "CREATE OR REPLACE FUNCTION public.clock_timestamp() RETURNS timestamptz LANGUAGE sql "
@@ -87,7 +87,7 @@ async def set_clock(folder: Path, name: str, now_ms: int) -> None:
     await connection.close()
 
 
-async def _connected(folder: Path, name: str) -> asyncpg.Connection:
+async def connected(folder: Path, name: str) -> asyncpg.Connection:
     while True:
         try:
             return await asyncpg.connect(host=str(folder), user="till", database=name)
