@@ -110,20 +110,16 @@ class Counter:
         home, *others = [replace(line, shard=number) for number in self._shards.in_order(sku)]
         if (word := await self._hold_here(sale, home, rid, shopper)) is not Hold.SOLD_OUT:
             return word, home
-        for where in others:
+        free = await self._stock.free([self._rebuild.key(sale.name, where.shard_name) for where in (home, *others)])
+        for where, units in zip(others, free[1:], strict=True):
+            if units < line.qty:
+                continue
             if (word := await self._hold_here(sale, where, rid, shopper)) is not Hold.SOLD_OUT:
                 self._shards.runs_dry(sale, line.sku)
                 return word, where
-        if line.qty > 1 and await self._has_scattered(sale, line) and await self._shards.gather(sale, [line]):
+        if line.qty > 1 and sum(free) >= line.qty and await self._shards.gather(sale, [line]):
             return await self._hold_here(sale, home, rid, shopper), home
         return Hold.SOLD_OUT, line
-
-    async def _has_scattered(self, sale: Sale, line: Line) -> bool:
-        free = 0
-        for name in sale.skus[line.sku].shard_names:
-            here, _ = await self._stock.look(self._rebuild.key(sale.name, name))
-            free += max(0, here)
-        return free >= line.qty
 
     async def _hold_here(self, sale: Sale, line: Line, rid: str, shopper: str) -> Hold:
         key = self._rebuild.key(sale.name, line.shard_name)

@@ -154,6 +154,21 @@ class Stock:
             raise StoreUnavailable(f"redis does not answer: {fault!r}") from fault
         return int(counted or 0), waiting == 0
 
+    async def free(self, keys: Sequence[StockKey]) -> list[int]:
+        """Return the free units of each of `keys` as they are counted, none where that is no number.
+
+        Raises:
+            StoreUnavailable: Redis does not answer.
+        """
+        asked = self._scripts.client.pipeline(transaction=False)
+        for key in keys:
+            _ = asked.hget(key.names("st")[0], "avail")
+        try:
+            found = await asked.execute()
+        except (RedisError, OSError) as fault:
+            raise StoreUnavailable(f"redis does not answer: {fault!r}") from fault
+        return [max(0, _whole(units or "")) for units in found]
+
     async def holders(self, key: StockKey) -> Holders:
         """Return who has how many, read piece by piece: what moves meanwhile is in it, or not.
 

@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
+from typing import Any
 
 import pytest
 
@@ -129,6 +130,22 @@ async def test_units_come_home_when_it_runs_dry(tills: list[Till], ledger: Ledge
     assert await other.hold("r", 3) == (Hold.HELD, 2)
     found = await ledger.read(supply.supplies)
     assert [found["drop", name].total for name in SNEAKER.shard_names] == [15, 5, 10]
+
+
+async def test_a_shard_that_has_too_few_is_not_asked_for_them(tills: list[Till], redis: ScriptRunner) -> None:
+    async def holds_asked() -> int:
+        stats: Any = await redis.client.info("commandstats")
+        return int(stats["cmdstat_evalsha"]["calls"])
+
+    own = tills[0]
+    assert await own.hold("all", 10) == (Hold.HELD, 0)
+    await own.hold("most of it", 9)
+    before = await holds_asked()
+
+    for number in range(5):
+        assert (await own.hold(f"r{number}", 28))[0] is Hold.SOLD_OUT
+
+    assert await holds_asked() == before + 5
 
 
 async def test_the_last_ones_are_sold_where_they_lie(tills: list[Till], redis: ScriptRunner) -> None:

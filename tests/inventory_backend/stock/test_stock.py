@@ -71,6 +71,15 @@ async def test_another_life_of_the_stock_is_not_touched(stock: Stock, epoch: int
     assert (refused.value.status, refused.value.retry_after_s) == (503, 1)
 
 
+async def test_what_is_free_of_several_is_told_at_once(stock: Stock, redis: ScriptRunner) -> None:
+    keys = [StockKey("drop", name, 1) for name in ("sneaker", "sneaker#1", "sneaker#2", "lost")]
+    for key, free in zip(keys, (5, 0, 7), strict=False):
+        await stock.load(key, Supply(free, 0, 1), [])
+    await redis.client.hset("inv:{drop:sneaker#2}:st", "avail", "?")
+
+    assert await stock.free(keys) == [5, 0, 0, 0]
+
+
 async def test_the_server_has_an_identity(stock: Stock) -> None:
     assert await stock.server_id() == await stock.server_id()
     assert "master" in await stock.server_id()
@@ -82,3 +91,5 @@ async def test_no_redis_is_a_503() -> None:
             await Stock(runner).server_id()
         with pytest.raises(StoreUnavailable):
             await held(Stock(runner), "r1")
+        with pytest.raises(StoreUnavailable):
+            await Stock(runner).free([KEY])
