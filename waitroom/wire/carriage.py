@@ -225,12 +225,12 @@ class Carriage:
         connection.ask(self, self._journey.request)
 
     def _interim(self, status: int, told: bytes, headers: RawHeaders) -> None:
-        """Pass on what comes before the answer; 100 is between the upstream and us."""
+        """Pass on what comes before the answer; 100 must be HTTP too, but is between the upstream and us."""
         self._interims += 1
         if status == 101 or self._interims > _MOST_INTERIM:
             raise UpstreamUnavailable("switched protocols unasked, or no end of interim answers")
-        if status != 100:
-            self._door.transport.write(interim_head(status, told, headers))
+        head = interim_head(status, told, headers)
+        self._door.transport.write(head if status != 100 else b"")
 
     def _note(self, status: int) -> None:
         """Count an answer, and tell the watch."""

@@ -112,6 +112,8 @@ BROKEN: dict[str, bytes] = {
     "another coding": b"HTTP/1.1 200 OK\r\nTransfer-Encoding: gzip\r\n\r\nab",
     "a control character": b"HTTP/1.1 200 OK\r\nX: a\x01b\r\nContent-Length: 2\r\n\r\nok",
     "a control character in the reason": b"HTTP/1.1 200 a\x01b\r\nContent-Length: 2\r\n\r\nok",
+    "a control character in the reason of 100": b"HTTP/1.1 100 Cont\x00inue\r\n\r\n" + OK,
+    "a control character in a header of 100": b"HTTP/1.1 100 Continue\r\nX: a\x00b\r\n\r\n" + OK,
     "101": b"HTTP/1.1 101 Switching Protocols\r\nConnection: upgrade\r\nUpgrade: x\r\n\r\n",
     "nothing": b"",
     "only 103": b"HTTP/1.1 103 Early Hints\r\nLink: x\r\n\r\n",
