@@ -140,6 +140,21 @@ async def test_what_the_store_breaks_is_told_as_on_the_long_way(shop: Site, why:
     assert shop.edge._upstreams["store"].slots.taken == 0
 
 
+@pytest.mark.parametrize("method", [b"GET", b"HEAD"])
+@pytest.mark.parametrize("first", [b"HTTP/1.1 200 OK", b"HTTP/1.1 200 a\tb", b"HTTP/1.1 304 Not Modified"])
+@pytest.mark.parametrize("length", [b"2", b"0002", b"2\t"])
+async def test_what_comes_after_an_answer_is_left_out_as_on_the_long_way(
+    shop: Site, method: bytes, first: bytes, length: bytes
+) -> None:
+    shop.store.scripts[b"/drop/a"] = first + b"\r\nContent-Length: " + length + b"\r\n\r\nokmore"
+    hot, cold = await both(shop, get(b"/drop/a", shop.pass_cookie(), method=method))
+
+    assert hot == cold
+    assert hot.startswith(first)
+    assert b"more" not in hot
+    assert b'"status":"alive"' in hot, "the connection goes on"
+
+
 async def test_a_store_that_is_not_there_is_told_as_on_the_long_way(redis: ScriptRunner, keys: Keys) -> None:
     closed = socket.create_server(("127.0.0.1", 0))
     port = closed.getsockname()[1]
