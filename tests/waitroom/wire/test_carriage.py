@@ -140,6 +140,23 @@ async def test_what_the_store_breaks_is_told_as_on_the_long_way(shop: Site, why:
     assert shop.edge._upstreams["store"].slots.taken == 0
 
 
+@pytest.mark.parametrize(
+    "said",
+    [
+        b"HTTP/1.1 200 a\x01b\r\nWaitroom-Command: revoke\r\nContent-Length: 2\r\n\r\nok",
+        b"HTTP/1.1 200 OK\r\nWaitroom-Command: revoke\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n",
+        b"HTTP/1.1 200 OK\r\nWaitroom-Command: revoke\r\nTransfer-Encoding: gzip\r\n\r\nok",
+    ],
+)
+async def test_the_command_of_an_answer_that_is_none_is_not_obeyed(shop: Site, said: bytes) -> None:
+    shop.store.scripts[b"/drop/a"] = said
+    hot, cold = await both(shop, get(b"/drop/a", shop.pass_cookie()))
+
+    assert hot == cold
+    assert hot.startswith(b"HTTP/1.1 502 ")
+    assert not shop.edge.sessions.is_revoked("drop", "s" * 20)
+
+
 @pytest.mark.parametrize("method", [b"GET", b"HEAD"])
 @pytest.mark.parametrize("first", [b"HTTP/1.1 200 OK", b"HTTP/1.1 200 a\tb", b"HTTP/1.1 304 Not Modified"])
 @pytest.mark.parametrize("length", [b"2", b"0002", b"2\t"])
