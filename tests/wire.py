@@ -52,8 +52,8 @@ async def until_quiet(reader: asyncio.StreamReader, waits: Callable[[], int]) ->
             try:
                 async with asyncio.timeout(0.002):
                     piece = await reader.read(65536)
-            except ConnectionError:
-                return raw, True
+            except ConnectionError:  # asyncio keeps what came before it to itself
+                return raw + bytes(reader._buffer), True  # type: ignore[attr-defined]  # there is no other way
             if not piece:
                 return raw, True
             raw, quiet = raw + piece, 0

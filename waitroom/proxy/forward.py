@@ -115,6 +115,7 @@ class Forwarder:
         Raises:
             UpstreamUnavailable: 502, a head that cannot be carried.
         """
+        reason = told_reason(answer.reason or "")
         head = client_headers(answer.raw_headers)
         head.check_coding()
         added: Additions = ()
@@ -123,7 +124,6 @@ class Forwarder:
             added = await told if inspect.isawaitable(told) else told
         ours = [(name.encode("ascii"), value.encode()) for name, value in added]
         headers = for_one_visitor(head.headers + ours) if ours else head.headers
-        reason = told_reason(answer.reason or "")
         response = RelayedAnswer(answer.status, reason, headers, content_length=head.content_length)
         if self._leaving.is_set():
             response.force_close()

@@ -20,6 +20,8 @@ from waitroom.proxy.inlet import PIECE_BYTES, Inlet
 log = logging.getLogger(__name__)
 
 _KEEP_ALIVE_TIMEOUT = re.compile(r"\btimeout=(\d{1,6})\b", re.IGNORECASE)
+_END_OF_HEAD = re.compile(rb"\r?\n\r?\n")
+_LONGEST_SEAM_BYTES = 3  # what of such an end may stand in the piece before
 _SECOND_FAMILY_S = 0.25  # RFC 8305 §5, how long one address may take before the next is tried beside it
 
 
@@ -44,13 +46,32 @@ class Place:
 
 
 class Connection(ResponseHandler):
-    """One connection, and what the pool wants to know of it."""
+    """One connection, and what the pool wants to know of it.
+
+    Each head is parsed by itself: with something broken behind it in one piece, aiohttp drops it. Whether an answer is
+    taken must not hang on how the bytes were cut, nor on what comes after its end (RFC 9112 §6.3).
+    """
 
     def __init__(self, now_s: float) -> None:
         """Stand ready to be connected."""
         super().__init__(asyncio.get_running_loop())
         self.born_s = self.rests_since_s = now_s
         self.is_used = False
+        self._seam = b""  # the last of a head whose end has not come
+
+    def data_received(self, data: bytes) -> None:
+        """Parse; an answer whose body broke before anybody had its head is none."""
+        while self._is_in_head and (found := _END_OF_HEAD.search(self._seam + data)) is not None:
+            end = found.end() - len(self._seam)
+            self._seam = b""
+            super().data_received(data[:end])
+            data = data[end:]
+            if not data:
+                return
+        self._seam = (self._seam + data)[-_LONGEST_SEAM_BYTES:] if self._is_in_head else b""
+        super().data_received(data)
+        if self._exception is not None and self._buffer and not self._buffer[-1][0][1].is_eof():
+            self._buffer.pop()
 
     @property
     def is_fit(self) -> bool:
@@ -59,6 +80,12 @@ class Connection(ResponseHandler):
         aiohttp keeps such bytes, and would give them to the next visitor as their answer.
         """
         return self.is_connected() and not self.should_close
+
+    @property
+    def _is_in_head(self) -> bool:
+        if self._parser is None or self._upgraded or self._exception is not None:
+            return False
+        return self._payload is None or self._payload.is_eof()
 
 
 class Pooled(Protocol):

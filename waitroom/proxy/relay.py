@@ -126,11 +126,14 @@ def tell_interim(request: web.BaseRequest, status: int, reason: str, headers: Ra
     """Pass on what the upstream says before its answer (RFC 9110 §15.2), as far as this visitor can understand it.
 
     100 is between the upstream and us: a visitor who waits for it is told by `Upload`.
+
+    Raises:
+        UpstreamUnavailable: 502, a head that cannot be carried, also where it would go no further.
     """
-    transport = request.transport
+    head, transport = interim_head(status, told_reason(reason), headers), request.transport
     if status == 100 or request.version < HttpVersion11 or transport is None or transport.is_closing():
         return
-    transport.write(interim_head(status, told_reason(reason), headers))
+    transport.write(head)
 
 
 def interim_head(status: int, reason: bytes, headers: RawHeaders) -> bytes:

@@ -57,6 +57,7 @@ class Carriage:
         "_began_s",
         "_connection",
         "_door",
+        "_held",
         "_interims",
         "_is_chunked",
         "_is_kept",
@@ -79,11 +80,11 @@ class Carriage:
         self._seen = seen
         self._connection: LaneConnection | None = None
         self._began_s = self._since_s = track.clock.tick_s()
+        self._held: tuple[int, bytes, UpstreamHead] | None = None  # a head that nothing was made of yet
         self._out = b""  # a head that waits for the first of the body, so that small answers travel in one segment
         self._interims = 0
-        self._is_chunked = self._is_paused = False
         self._is_kept = True
-        self.has_begun = False
+        self._is_chunked = self._is_paused = self.has_begun = False
 
     def start(self) -> None:
         """Send the request, over a connection that rests if there is one."""
@@ -92,7 +93,7 @@ class Carriage:
         if connection is not None:
             self._send(connection)
         else:
-            self._begin_to_dial()
+            _ = self._track.errands.begin(self._dial(), name="dial")
 
     # --- what the front door says
 
@@ -151,27 +152,19 @@ class Carriage:
         head.check_coding()
         if head.is_event_stream:
             self._take_long_slot()
-        self._note(status)
-        if head.keep_alive:
-            self._track.pool.heed(head.keep_alive.decode("latin-1"))
-        self._put_head(status, told, head, self._additions(head.command))
-        self.has_begun = True
+        self._held, self.has_begun = (status, told, head), True
         return self._has_body(status)
 
     def on_body(self, piece: bytes) -> None:
         """Hand a piece of the body on."""
-        if self._is_chunked:
-            piece = b"%x\r\n%b\r\n" % (len(piece), piece)
-        if self._out:
-            piece, self._out = self._out + piece, b""
-        self._door.transport.write(piece)
+        out = self._head()
+        self._door.transport.write(out + (b"%x\r\n%b\r\n" % (len(piece), piece) if self._is_chunked else piece))
 
     def on_read(self) -> None:
         """Send the head alone where the body is long in coming."""
         self._since_s = self._track.clock.tick_s()
-        if self._out:
-            self._door.transport.write(self._out)
-            self._out = b""
+        if out := self._head():
+            self._door.transport.write(out)
 
     def on_end(self) -> None:
         """Finish the answer, and give everything back."""
@@ -188,19 +181,14 @@ class Carriage:
     def on_broken(self, why: Exception, *, was_silent: bool) -> None:
         """Ask once more where a connection that had rested was closed under the request; else it has failed."""
         connection, self._connection = self._connection, None
-        if self._out:  # a head that never left
-            self._out, self.has_begun = b"", False
-        if self.has_begun:
+        if self.has_begun and self._held is None:
             self._break_off(why)
         elif was_silent and connection is not None and connection.is_used:
-            self._begin_to_dial()
+            _ = self._track.errands.begin(self._dial(), name="dial")
         else:
             self._fail(why)
 
     # ---
-
-    def _begin_to_dial(self) -> None:
-        _ = self._track.errands.begin(self._dial(), name="dial")
 
     async def _dial(self) -> None:
         """Send the request over a new connection."""
@@ -225,12 +213,12 @@ class Carriage:
         connection.ask(self, self._journey.request)
 
     def _interim(self, status: int, told: bytes, headers: RawHeaders) -> None:
-        """Pass on what comes before the answer; 100 is between the upstream and us."""
+        """Pass on what comes before the answer; 100 must be HTTP too, but is between the upstream and us."""
         self._interims += 1
         if status == 101 or self._interims > _MOST_INTERIM:
             raise UpstreamUnavailable("switched protocols unasked, or no end of interim answers")
-        if status != 100:
-            self._door.transport.write(interim_head(status, told, headers))
+        head = interim_head(status, told, headers)
+        self._door.transport.write(head if status != 100 else b"")
 
     def _note(self, status: int) -> None:
         """Count an answer, and tell the watch."""
@@ -244,6 +232,17 @@ class Carriage:
 
     def _has_body(self, status: int) -> bool:
         return self._journey.head.method != "HEAD" and status not in {204, 304}
+
+    def _head(self) -> bytes:
+        """Return the head that waited, b"" for none; only now is it obeyed: the answer did not break with it."""
+        if self._held is not None:
+            (status, told, head), self._held = self._held, None
+            self._note(status)
+            if head.keep_alive:
+                self._track.pool.heed(head.keep_alive.decode("latin-1"))
+            self._put_head(status, told, head, self._additions(head.command))
+        out, self._out = self._out, b""
+        return out
 
     def _put_head(self, status: int, reason: bytes, head: UpstreamHead, ours: RawHeaders) -> None:
         kept = for_one_visitor([*head.headers, *ours]) if ours else head.headers

@@ -455,7 +455,15 @@ async def test_a_worker_that_leaves_ends_each_connection_after_its_answer(edge: 
     assert await edge.talk(plain) == HEAD_OF_OK + b"ok"
 
 
-@pytest.mark.parametrize("line", [b"200 O\x00K", b"200 O\x7fK", b"103 E\x00H\r\n\r\nHTTP/1.1 200 OK"])
+@pytest.mark.parametrize(
+    "line",
+    [
+        b"200 O\x00K",
+        b"200 O\x7fK",
+        b"103 E\x00H\r\n\r\nHTTP/1.1 200 OK",
+        b"100 Cont\x00inue\r\n\r\nHTTP/1.1 200 OK",
+    ],
+)
 async def test_a_reason_of_control_characters_goes_no_further(edge: Edge, origin: Origin, line: bytes) -> None:
     origin.scripts[b"/"] = b"HTTP/1.1 " + line + b"\r\nContent-Length: 2\r\n\r\nok"
 

@@ -6,6 +6,7 @@ import pytest
 
 from tests.origin import OK, Edge, Origin, Seen, Writer
 from tests.origin import edge as make_edge
+from tests.wire import settle
 
 EVIL = b"HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nevil"
 
@@ -27,6 +28,42 @@ async def test_what_the_upstream_says_unasked_is_nobodys_answer(edge: Edge, orig
 
     assert b"evil" not in second
     assert b"evil" not in first
+
+
+AND_MORE: dict[str, bytes] = {
+    "a length": OK + b"more",
+    "chunks": b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n1\r\nk\r\n0\r\n\r\nmore",
+    "no body": b"HTTP/1.1 204 No Content\r\n\r\nmore",
+    "something before it": b"HTTP/1.1 103 Early Hints\r\nLink: x\r\n\r\n" + OK + b"more",
+    "bare line ends": OK.replace(b"\r\n", b"\n") + b"more",
+}
+
+
+@pytest.mark.parametrize("has", AND_MORE)
+async def test_what_comes_after_an_answer_ends_the_connection_alone_however_it_is_cut(
+    edge: Edge, origin: Origin, has: str
+) -> None:
+    said = AND_MORE[has]
+    places = range(len(said) - len(b"more"))  # later, and it is no longer the same piece
+
+    async def cut(seen: Seen, reader: asyncio.StreamReader, writer: Writer) -> None:
+        place = int(seen.all("X-Cut")[0])
+        writer.write(said[:place])
+        await settle(20)
+        writer.write(said[place:])
+
+    origin.scripts[b"/"] = cut
+    answers = {await edge.get(b"/", b"X-Cut: %d" % place) for place in places}
+
+    assert len(answers) == 1
+    assert b"HTTP/1.1 20" in answers.pop()
+    assert origin.connections == len(places)
+
+
+async def test_an_answer_whose_body_breaks_at_once_is_none(edge: Edge, origin: Origin) -> None:
+    origin.scripts[b"/"] = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nok\r\nzz\r\n"
+
+    assert (await edge.get()).startswith(b"HTTP/1.1 502 ")
 
 
 async def test_what_the_upstream_says_late_is_nobodys_answer(edge: Edge, origin: Origin) -> None:

@@ -112,6 +112,8 @@ BROKEN: dict[str, bytes] = {
     "another coding": b"HTTP/1.1 200 OK\r\nTransfer-Encoding: gzip\r\n\r\nab",
     "a control character": b"HTTP/1.1 200 OK\r\nX: a\x01b\r\nContent-Length: 2\r\n\r\nok",
     "a control character in the reason": b"HTTP/1.1 200 a\x01b\r\nContent-Length: 2\r\n\r\nok",
+    "a control character in the reason of 100": b"HTTP/1.1 100 Cont\x00inue\r\n\r\n" + OK,
+    "a control character in a header of 100": b"HTTP/1.1 100 Continue\r\nX: a\x00b\r\n\r\n" + OK,
     "101": b"HTTP/1.1 101 Switching Protocols\r\nConnection: upgrade\r\nUpgrade: x\r\n\r\n",
     "nothing": b"",
     "only 103": b"HTTP/1.1 103 Early Hints\r\nLink: x\r\n\r\n",
@@ -136,6 +138,38 @@ async def test_what_the_store_breaks_is_told_as_on_the_long_way(shop: Site, why:
     assert b"HTTP/1.1 502 Bad Gateway" in hot
     assert b'"status":"alive"' in hot, "the connection goes on"
     assert shop.edge._upstreams["store"].slots.taken == 0
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        b"HTTP/1.1 200 a\x01b\r\nWaitroom-Command: revoke\r\nContent-Length: 2\r\n\r\nok",
+        b"HTTP/1.1 200 OK\r\nWaitroom-Command: revoke\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n",
+        b"HTTP/1.1 200 OK\r\nWaitroom-Command: revoke\r\nTransfer-Encoding: gzip\r\n\r\nok",
+    ],
+)
+async def test_the_command_of_an_answer_that_is_none_is_not_obeyed(shop: Site, said: bytes) -> None:
+    shop.store.scripts[b"/drop/a"] = said
+    hot, cold = await both(shop, get(b"/drop/a", shop.pass_cookie()))
+
+    assert hot == cold
+    assert hot.startswith(b"HTTP/1.1 502 ")
+    assert not shop.edge.sessions.is_revoked("drop", "s" * 20)
+
+
+@pytest.mark.parametrize("method", [b"GET", b"HEAD"])
+@pytest.mark.parametrize("first", [b"HTTP/1.1 200 OK", b"HTTP/1.1 200 a\tb", b"HTTP/1.1 304 Not Modified"])
+@pytest.mark.parametrize("length", [b"2", b"0002", b"2\t"])
+async def test_what_comes_after_an_answer_is_left_out_as_on_the_long_way(
+    shop: Site, method: bytes, first: bytes, length: bytes
+) -> None:
+    shop.store.scripts[b"/drop/a"] = first + b"\r\nContent-Length: " + length + b"\r\n\r\nokmore"
+    hot, cold = await both(shop, get(b"/drop/a", shop.pass_cookie(), method=method))
+
+    assert hot == cold
+    assert hot.startswith(first)
+    assert b"more" not in hot
+    assert b'"status":"alive"' in hot, "the connection goes on"
 
 
 async def test_a_store_that_is_not_there_is_told_as_on_the_long_way(redis: ScriptRunner, keys: Keys) -> None:
