@@ -218,7 +218,8 @@ class Carriage:
         if status == 101 or self._interims > _MOST_INTERIM:
             raise UpstreamUnavailable("switched protocols unasked, or no end of interim answers")
         head = interim_head(status, told, headers)
-        self._door.transport.write(head if status != 100 else b"")
+        if status != 100:
+            self._door.transport.write(head)
 
     def _note(self, status: int) -> None:
         """Count an answer, and tell the watch."""
