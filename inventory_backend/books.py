@@ -17,7 +17,7 @@ from rich.text import Text
 
 from inventory_backend.app import ledger_settings
 from inventory_backend.balance import Sheet, Sum, compared
-from inventory_backend.config import Config, read
+from inventory_backend.config import GATEWAY_VARIABLE, Config, read
 from inventory_backend.ledger.ledger import opened
 from inventory_backend.ledger.own_name import own_name
 from inventory_backend.ledger.tallies import Name, Tallies, tally
@@ -127,10 +127,21 @@ async def _looked_up(config: Config, clock: Clock) -> Books:
         since_ms = min((one.created_ms for one in before.payments.values()), default=ledger.now_ms()) - _LOOK_BACK_MS
         shop = await ledger.write(own_name)
         gateway = opening.gateway(config.payments, session, shop, clock)
-        charges = [one async for one in gateway.listed(since_ms) if one.shop in {"", shop}]
+        try:
+            charges = [one async for one in gateway.listed(since_ms) if one.shop in {"", shop}]
+        except GatewayUnavailable as fault:
+            raise GatewayUnavailable(f"{fault}{_where(config)}") from fault
         free = await _in_redis(config, before)
         after = await ledger.read(tally)
     return Books(after, free, compared(before, {config.payments.provider: charges}, free, after))
+
+
+def _where(config: Config) -> str:
+    """Return where the gateway was looked for; that of `waitroom serve` or `demo` has an address of its own."""
+    if config.payments.provider != "simulated":
+        return ""
+    told = "says where it is in its log (simulated gateway listens)"
+    return f"\nasked at {config.payments.url}; `waitroom serve` or `demo` {told}: set {GATEWAY_VARIABLE} to that"
 
 
 async def _in_redis(config: Config, tallies: Tallies) -> Mapping[Name, Glance]:

@@ -97,7 +97,8 @@ async def test_a_gateway_that_is_away_is_status_2_and_a_redis_only_a_gap(tmp_pat
         gap = await run(file_of(tmp_path, "unix:///nowhere.sock", url), "--json")
 
     assert (away[0], away[1]) == (2, "")
-    assert "gateway" in away[2]
+    assert "asked at http://127.0.0.1:9; `waitroom serve` or `demo`" in away[2]
+    assert "set WAITROOM_SIMULATED_GATEWAY_URL to that" in away[2]
     assert (gap[0], [one["free_in_redis"] for one in json.loads(gap[1])["skus"]]) == (0, [None, None])
 
 
