@@ -14,7 +14,8 @@ function join() {
 }
 
 async function register() {
-  if (me.elsewhere) {
+  const held = store.get("ticket");
+  if (me.elsewhere || held && held.event === pulse.event) {
     me.elsewhere = false;
     await present();
     if (me.ticket || me.stop || me.turn) return;

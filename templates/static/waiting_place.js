@@ -50,6 +50,7 @@ function take(data) {
 }
 
 async function present() {
+  const held = store.get("ticket");
   const { status, data } = await call("GET", "/queue/status");
   const lapsed = status === 410 || data.state === "lapsed";
   me.asked = true;
@@ -58,4 +59,5 @@ async function present() {
   me.again = false;
   if (status === 200 && !lapsed) return take(data);
   me.ticket = me.mark = null;
+  if (held && (store.get("ticket") || held).id === held.id) store.set("ticket", null); // not what another tab got meanwhile
 }

@@ -1,10 +1,11 @@
 """Shoppers and operators in real browsers, before a whole installation."""
 
+import json
 import re
 import time
 
 import pytest
-from playwright.sync_api import Browser, Page, expect
+from playwright.sync_api import Browser, Page, Route, expect
 
 from tests.browser_visitor import DESK, PHONE, Visitor, visiting
 from tests.http_shopper import HttpShopper
@@ -100,6 +101,26 @@ def test_two_tabs_and_a_reload_while_solving_make_one_ticket(visitor: Visitor, s
     until(lambda: site.ops(room="hard")["waiting"] == before + 1)
     tickets = [cookie for cookie in visitor.context.cookies() if cookie.get("name") == "wr_hard_ticket"]
     assert len(tickets) == 1
+    assert visitor.faults == []
+
+
+def test_a_tab_that_asked_before_another_had_its_ticket_solves_nothing(visitor: Visitor, line: WholeSite) -> None:
+    """It hears late that there is none, and finds nobody at work any more."""
+    first, second = visitor.page, visitor.tab()
+    asked, posed = list[Route](), list[str]()
+    second.route("**/queue/status", lambda route: route.continue_() if asked else asked.append(route))
+    second.on("request", lambda request: posed.append(request.url) if request.url.endswith("/challenge") else None)
+    second.goto(f"{line.url}/drop/")
+    until(lambda: second.evaluate("1") and asked)
+
+    first.goto(f"{line.url}/drop/")
+    expect(first.locator("#place")).to_have_text("1")
+    problem = {"type": "urn:waitroom:problem:no-ticket", "title": "Not Found", "status": 404}
+    asked[0].fulfill(status=404, content_type="application/problem+json", body=json.dumps(problem))
+
+    expect(second.locator("#place")).to_have_text("1")
+    assert posed == []
+    assert line.ops()["waiting"] == 1
     assert visitor.faults == []
 
 
