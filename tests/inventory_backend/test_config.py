@@ -101,7 +101,10 @@ def test_every_fault_is_told_at_once(tmp_path: Path) -> None:
         limit_per_shopper = 0
         starts_at = "2026-11-28T12:00:00Z"
         ends_at = "2026-11-28T10:00:00Z"
-        skus = [{ sku = "a", name = "A", price = 1.5, total = -1 }, { sku = "a", name = "", price = 1, total = 1 }]
+        skus = [
+            { sku = "a", name = "A", price = 1.5, total = -1 },
+            { sku = "a#1", name = "", price = 1, total = 1, shards = 65 },
+        ]
         """)
 
     with pytest.raises(ConfigFault) as refused:
@@ -121,7 +124,9 @@ def test_every_fault_is_told_at_once(tmp_path: Path) -> None:
         "sales[1].limit_per_shopper",
         "sales[1].skus[0].price",
         "sales[1].skus[0].total",
+        "sales[1].skus[1].sku",
         "sales[1].skus[1].name",
+        "sales[1].skus[1].shards",
         "sales[1].name",
     ):
         assert expected in paths, (expected, refused.value.faults)

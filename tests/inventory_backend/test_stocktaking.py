@@ -78,6 +78,25 @@ async def test_every_change_is_on_record_with_who_and_why(
     ]
 
 
+async def test_a_split_sku_is_one_to_ops_who_see_where_its_units_went(
+    tmp_path: Path, redis_url: str, file: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    async with shop(config(tmp_path, redis_url, shards=2), with_jobs=False) as drop:
+        assert (await drop.shopper().reserve(2)).status == 201
+        assert await stock(file, "drop", "sneaker", "--set", "2", *FOUND) == 0
+        assert capsys.readouterr().out == "drop sneaker: total 2, free 0, held 2, sold 0\n"
+        assert await stock(file, "drop", "sneaker#1", "--add", "1", *FOUND) == 1, "a shard is no sku"
+        assert "there is no sneaker#1" in capsys.readouterr().err
+
+    assert await stock(file, "drop", "sneaker") == 0
+    assert [line.split("  ")[2:] for line in capsys.readouterr().out.splitlines()[1:]] == [
+        ["+5", "configuration by configuration: as written"],
+        ["+5 on sneaker#1", "configuration by configuration: as written"],
+        ["-3", "ops by ada: a box was found"],
+        ["-5 on sneaker#1", "ops by ada: a box was found"],
+    ]
+
+
 @pytest.mark.parametrize(
     "arguments",
     [
