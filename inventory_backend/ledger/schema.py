@@ -51,7 +51,7 @@ sku = Table(
     "sku",
     metadata,
     Column("sale", ForeignKey("sale.sale"), primary_key=True),
-    Column("sku", String(64), primary_key=True),
+    Column("sku", String(64), primary_key=True),  # a shard of it: "sneaker", "sneaker#1"; so in line and stock_change
     Column("total", BigInteger, nullable=False),
     Column("allocated", BigInteger, nullable=False),
     Column("version", BigInteger, nullable=False),
@@ -132,7 +132,7 @@ wish_line = Table(
     "wish_line",
     metadata,
     Column("seq", ForeignKey("wish.seq"), primary_key=True),
-    Column("sku", String(64), primary_key=True),
+    Column("sku", String(64), primary_key=True),  # the whole sku; what is gathered lies on its first shard
     Column("qty", Integer, nullable=False),
     Column("unit_amount", BigInteger, nullable=False),
     Column("gathered", Integer, nullable=False),  # allocated and in no hold: set aside until there are qty
