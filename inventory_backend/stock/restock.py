@@ -8,7 +8,7 @@ from inventory_backend.ledger.ledger import Ledger
 from inventory_backend.ledger.stock_changes import Name
 from inventory_backend.sales import Sale, Wave
 from inventory_backend.stock.rebuild import Rebuild
-from inventory_backend.stock.stock import Stock, StockKey, StockNotLoaded
+from inventory_backend.stock.stock import Stock, StockNotLoaded
 
 log = logging.getLogger(__name__)
 
@@ -25,7 +25,6 @@ class Restock:
         self._to_come = [
             ((one.name, each.sku), wave) for one in sales for each in one.skus.values() for wave in each.waves
         ]
-        self._told: dict[StockKey, int] = {}
 
     async def step(self) -> None:
         """Let the waves arrive that are due, then tell Redis what it does not know."""
@@ -41,17 +40,17 @@ class Restock:
             log.info("wave arrived", extra={"sale": name[0], "sku": name[1], "units": wave.units})
 
     async def _tell(self) -> None:
+        """Tell Redis of the totals that it has otherwise, however often they went to and fro since."""
         found = await self._ledger.read(supply.supplies)
-        for one in self._sales:
-            for sku in one.shard_names:
-                key, units = self._rebuild.key(one.name, sku), found[one.name, sku]
-                if self._told.get(key) == units.total:
-                    continue
-                try:
-                    by = await self._stock.resize(key, units)
-                except StockNotLoaded:
-                    self._rebuild.ask(key)
-                    raise
-                self._told[key] = units.total
-                if by:
-                    log.info("stock resized", extra={"sale": one.name, "sku": sku, "by": by, "total": units.total})
+        keys = [self._rebuild.key(one.name, shard) for one in self._sales for shard in one.shard_names]
+        for key, total in zip(keys, await self._stock.totals(keys), strict=True):
+            units = found[key.sale, key.sku]
+            if total == units.total:
+                continue
+            try:
+                by = await self._stock.resize(key, units)
+            except StockNotLoaded:
+                self._rebuild.ask(key)
+                raise
+            if by:
+                log.info("stock resized", extra={"sale": key.sale, "sku": key.sku, "by": by, "total": units.total})

@@ -160,14 +160,15 @@ class Stock:
         Raises:
             StoreUnavailable: Redis does not answer.
         """
-        asked = self._scripts.client.pipeline(transaction=False)
-        for key in keys:
-            _ = asked.hget(key.names("st")[0], "avail")
-        try:
-            found = await asked.execute()
-        except (RedisError, OSError) as fault:
-            raise StoreUnavailable(f"redis does not answer: {fault!r}") from fault
-        return [max(0, _whole(units or "")) for units in found]
+        return [max(0, _whole(units)) for units in await self._states(keys, "avail")]
+
+    async def totals(self, keys: Sequence[StockKey]) -> list[int]:
+        """Return how many units there are of each of `keys`, as Redis was told; -1 where it knows nothing.
+
+        Raises:
+            StoreUnavailable: Redis does not answer.
+        """
+        return [_whole(units) for units in await self._states(keys, "total")]
 
     async def holders(self, key: StockKey) -> Holders:
         """Return who has how many, read piece by piece: what moves meanwhile is in it, or not.
@@ -204,6 +205,15 @@ class Stock:
             StoreUnavailable: it does not answer.
         """
         return await self._scripts.identity()
+
+    async def _states(self, keys: Sequence[StockKey], field: str) -> list[str]:
+        asked = self._scripts.client.pipeline(transaction=False)
+        for key in keys:
+            _ = asked.hget(key.names("st")[0], field)
+        try:
+            return [found or "" for found in await asked.execute()]
+        except (RedisError, OSError) as fault:
+            raise StoreUnavailable(f"redis does not answer: {fault!r}") from fault
 
     async def _load(self, key: StockKey, stage: str, units: Supply, holds: Sequence[LiveHold]) -> None:
         args = (key.epoch, stage, units.free, units.total, units.version, json.dumps(holds))

@@ -78,6 +78,7 @@ async def test_what_is_free_of_several_is_told_at_once(stock: Stock, redis: Scri
     await redis.client.hset("inv:{drop:sneaker#2}:st", "avail", "?")
 
     assert await stock.free(keys) == [5, 0, 0, 0]
+    assert await stock.totals(keys) == [5, 0, 7, -1]
 
 
 async def test_the_server_has_an_identity(stock: Stock) -> None:
