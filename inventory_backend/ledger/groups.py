@@ -99,6 +99,14 @@ class Groups:
                     waiting.answer.set_result(outcome)
 
 
+def in_pieces(group: Sequence[Waiting], alone: Bulk[Any, Any]) -> list[list[int]]:
+    """Return the places of `group` piece by piece: the same work together, but each of the work `alone` by itself."""
+    pieces: dict[object, list[int]] = {}
+    for place, waiting in enumerate(group):
+        pieces.setdefault(place if waiting.work is alone else waiting.work, []).append(place)
+    return list(pieces.values())
+
+
 def carried_out(connection: Connection, group: Sequence[Waiting]) -> list[Any]:
     """Return an answer for each of `group`: the same work is called once, in the order of its first arrival."""
     places_of: dict[Bulk[Any, Any], list[int]] = {}

@@ -18,7 +18,7 @@ from inventory_backend.ledger.engines import (
     database_ms,
     was_taken_back,
 )
-from inventory_backend.ledger.groups import Bulk, Groups, Waiting, carried_out
+from inventory_backend.ledger.groups import Bulk, Groups, Waiting, carried_out, in_pieces
 from inventory_backend.ledger.migrating import migrate
 from waitroom.kernel.clock import Clock
 from waitroom.kernel.errors import ConfigFault, StoreUnavailable, WaitroomError
@@ -31,7 +31,7 @@ Unit = Callable[[Connection], Result]
 """One piece of work in SQL: no input or output beside the connection, so that it may run in any transaction."""
 
 _TRIES = 5
-"""How often a group is done that the database takes back for the sake of another till's."""
+"""How often a piece of a group is done that the database takes back for the sake of another till's."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,14 +121,32 @@ class Ledger:
         await self._reader.close()
 
     async def _commit(self, group: Sequence[Waiting]) -> Sequence[Any]:
+        """Carry a group out in one transaction; if the database takes it back, piece by piece: each locks less."""
+        try:
+            return await self._written(group)
+        except FAULTS as fault:
+            if not was_taken_back(fault):
+                raise _not_committed(fault) from fault
+        outcomes: list[Any] = [None] * len(group)
+        for places in in_pieces(group, _one_by_one):
+            answers = await self._insisted([group[place] for place in places])
+            for place, answer in zip(places, answers, strict=True):
+                outcomes[place] = answer
+        return outcomes
+
+    async def _insisted(self, piece: Sequence[Waiting]) -> Sequence[Any]:
+        """Return an answer for each of `piece`, done again as often as the database takes it back."""
         for is_last in (*[False] * (_TRIES - 1), True):
             try:
-                async with asyncio.timeout(self._settings.timeout_s):
-                    return await self._writer.write(lambda connection: carried_out(connection, group))
+                return await self._written(piece)
             except FAULTS as fault:
                 if is_last or not was_taken_back(fault):
-                    raise StoreUnavailable(f"ledger does not commit: {fault!r}") from fault
-        raise AssertionError("the last try returned or raised")
+                    return [_not_committed(fault)] * len(piece)
+        raise AssertionError("the last try returned")
+
+    async def _written(self, group: Sequence[Waiting]) -> Sequence[Any]:
+        async with asyncio.timeout(self._settings.timeout_s):
+            return await self._writer.write(lambda connection: carried_out(connection, group))
 
     async def _look_up(self, group: Sequence[Waiting]) -> Sequence[Any]:
         return await self.read(lambda connection: carried_out(connection, group))
@@ -175,6 +193,10 @@ async def _check(writer: Database) -> None:
         await writer.read(check_durable)
     except FAULTS as fault:
         raise _unopened(fault) from fault
+
+
+def _not_committed(fault: Exception) -> StoreUnavailable:
+    return StoreUnavailable(f"ledger does not commit: {fault!r}")
 
 
 def _unopened(fault: Exception) -> ConfigFault:

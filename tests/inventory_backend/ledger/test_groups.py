@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from inventory_backend.ledger.groups import Groups, Waiting
+from inventory_backend.ledger.groups import Groups, Waiting, in_pieces
 from tests.fakes import FakeClock
 from waitroom.kernel.errors import StoreUnavailable
 
@@ -105,3 +105,13 @@ async def test_closing_finishes_what_waits(carrier: Carrier, clock: FakeClock) -
     await groups.close(1)
 
     assert await waiting == [0, 1, 2, 3, 4]
+
+
+async def test_a_group_falls_into_pieces_by_their_work() -> None:
+    def other(_connection: object, items: Sequence[int]) -> list[int | Exception]:
+        return list(items)
+
+    answers = asyncio.get_running_loop().create_future
+    group = [Waiting(which, n, answers()) for n, which in enumerate((work, other, work, other, other))]
+
+    assert in_pieces(group, other) == [[0, 2], [1], [3], [4]]
