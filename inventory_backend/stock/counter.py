@@ -110,16 +110,17 @@ class Counter:
         home, *others = [replace(line, shard=number) for number in self._shards.in_order(sku)]
         if (word := await self._hold_here(sale, home, rid, shopper)) is not Hold.SOLD_OUT:
             return word, home
-        free = await self._stock.free([self._rebuild.key(sale.name, where.shard_name) for where in (home, *others)])
-        for where, units in zip(others, free[1:], strict=True):
-            if units < line.qty:
-                continue
+        keys = [self._rebuild.key(sale.name, where.shard_name) for where in (home, *others)]
+        free = await self._stock.free(keys)
+        for where in [where for where, units in zip(others, free[1:], strict=True) if units >= line.qty]:
             if (word := await self._hold_here(sale, where, rid, shopper)) is not Hold.SOLD_OUT:
                 self._shards.runs_dry(sale, line.sku)
                 return word, where
         if line.qty > 1 and sum(free) >= line.qty and await self._shards.gather(sale, [line]):
-            return await self._hold_here(sale, home, rid, shopper), home
-        return Hold.SOLD_OUT, line
+            word = await self._hold_here(sale, home, rid, shopper)
+        if word is Hold.SOLD_OUT and True in (held := await self._stock.holding(keys, rid)):
+            return Hold.AGAIN, (home, *others)[held.index(True)]  # another till has begun the same request
+        return word, home
 
     async def _hold_here(self, sale: Sale, line: Line, rid: str, shopper: str) -> Hold:
         key = self._rebuild.key(sale.name, line.shard_name)

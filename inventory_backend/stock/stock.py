@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
 
+from redis.asyncio.client import Pipeline
 from redis.exceptions import RedisError
 
 from inventory_backend.ledger.supply import Supply
@@ -206,12 +207,26 @@ class Stock:
         """
         return await self._scripts.identity()
 
+    async def holding(self, keys: Sequence[StockKey], rid: str) -> list[bool]:
+        """Return of each of `keys` whether units of it are held for the reservation `rid`.
+
+        Raises:
+            StoreUnavailable: Redis does not answer.
+        """
+        asked = self._scripts.client.pipeline(transaction=False)
+        for key in keys:
+            _ = asked.hexists(key.names("h")[0], rid)
+        return [bool(found) for found in await self._answers(asked)]
+
     async def _states(self, keys: Sequence[StockKey], field: str) -> list[str]:
         asked = self._scripts.client.pipeline(transaction=False)
         for key in keys:
             _ = asked.hget(key.names("st")[0], field)
+        return [found or "" for found in await self._answers(asked)]
+
+    async def _answers(self, asked: Pipeline) -> list[Any]:
         try:
-            return [found or "" for found in await asked.execute()]
+            return list(await asked.execute())
         except (RedisError, OSError) as fault:
             raise StoreUnavailable(f"redis does not answer: {fault!r}") from fault
 

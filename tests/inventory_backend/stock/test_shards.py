@@ -172,6 +172,19 @@ async def test_what_lies_scattered_is_gathered_for_who_wants_several(tills: list
     assert await own.ledger.write_together(holds.take, wanted("ann", ("sneaker", 3), limit=3)) is Taken.HELD
 
 
+@pytest.mark.parametrize("qty", [1, 2])
+async def test_the_same_request_at_another_till_meets_the_hold_of_the_first(tills: list[Till], qty: int) -> None:
+    """A balancer sent it twice: whoever comes second, as the last unit goes, is not told that all is gone."""
+    for one in tills:
+        await one.shards.step()
+    await tills[0].move(sneaker=30)
+    assert await tills[0].hold("all but the last", 30 - qty) == (Hold.HELD, 0)
+    assert await tills[0].hold("twice", qty) == (Hold.HELD, 0)
+
+    assert [await one.hold("twice", qty) for one in tills] == [(Hold.AGAIN, 0)] * 3
+    assert await tills[1].hold("somebody else", qty) == (Hold.SOLD_OUT, -1)
+
+
 async def test_redis_that_is_gone_keeps_no_unit_from_moving_and_hears_of_it_later(
     tills: list[Till], ledger: Ledger, redis: ScriptRunner
 ) -> None:
