@@ -19,27 +19,12 @@ from pathlib import Path
 from statistics import median
 
 from bench.parts import SECRET, answered, on_valkey, python, running, send_all
-from bench.till import reserve_request
+from bench.till import CONFIG, reserve_request
 from tests import postgresql
 from waitroom.kernel.ports import free_loopback
 from waitroom.kernel.tokens import Keys, UpstreamPassSigner
 from waitroom.kernel.units import Address
 
-_CONFIG = """
-[server]
-listen = "{till}"
-[ledger]
-url = "{url}"
-[[sales]]
-name = "drop"
-hold = "10m"
-[[sales.skus]]
-sku = "sneaker"
-name = "Sneaker"
-price = 100
-total = {stock}
-shards = {shards}
-"""
 _TILLS = 2
 
 
@@ -47,8 +32,8 @@ def reserves(folder: Path, url: str, *, shards: int, buyers: int, connections: i
     """Return how many reserves a second two tills hold together, and how long one takes."""
     tills, signer = [free_loopback() for _ in range(_TILLS)], UpstreamPassSigner(Keys([SECRET.encode()]))
     for number, till in enumerate(tills):
-        written = _CONFIG.format(till=till, url=url, stock=buyers * _TILLS, shards=shards)
-        (folder / f"{number}.toml").write_text(written)
+        written = CONFIG.format(till=till, ledger=f'url = "{url}"', stock=buyers * _TILLS)
+        (folder / f"{number}.toml").write_text(f"{written}shards = {shards}\n")
     with ExitStack() as stack:
         found = stack.enter_context(on_valkey(folder, "inventory_backend", "-c", "0.toml", appendonly=True))
         answered(f"http://{tills[0]}/readyz")

@@ -5,7 +5,8 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import chain
 
-from inventory_backend.ledger.tallies import TAKEN, Name, Paid, Tallies
+from inventory_backend.ledger.stock_changes import Name
+from inventory_backend.ledger.tallies import TAKEN, Paid, Tallies
 from inventory_backend.payments.payments import ChargeStatus, Listed
 from inventory_backend.sales import PaymentState
 from inventory_backend.stock.glance import Glance

@@ -20,7 +20,8 @@ from inventory_backend.balance import Sheet, Sum, compared
 from inventory_backend.config import GATEWAY_VARIABLE, Config, read
 from inventory_backend.ledger.ledger import opened
 from inventory_backend.ledger.own_name import own_name
-from inventory_backend.ledger.tallies import Name, Tallies, tally
+from inventory_backend.ledger.stock_changes import Name
+from inventory_backend.ledger.tallies import Tallies, tally
 from inventory_backend.payments import opening
 from inventory_backend.payments.payments import GatewayUnavailable
 from inventory_backend.prices import price_text

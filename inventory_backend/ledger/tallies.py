@@ -7,10 +7,8 @@ from dataclasses import dataclass
 from sqlalchemy import Connection, func, select
 
 from inventory_backend.ledger.schema import line, outbox, payment, reservation, sale, shopper_qty, sku, wish, wish_line
+from inventory_backend.ledger.stock_changes import Name
 from inventory_backend.sales import COUNTED, HoldState, Money, PaymentState
-
-Name = tuple[str, str]
-"""Sale and sku."""
 
 TAKEN = frozenset({PaymentState.CAPTURED, PaymentState.REFUND_DUE, PaymentState.REFUNDED})
 """The payments whose money the gateway took, whatever became of it."""

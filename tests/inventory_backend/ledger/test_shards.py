@@ -8,7 +8,7 @@ from random import Random
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from sqlalchemy import select
+from sqlalchemy import Connection, select
 
 from inventory_backend.catalogue import Catalogue
 from inventory_backend.ledger import holds, shards, supply
@@ -107,12 +107,12 @@ async def test_what_is_held_does_not_move(split: Ledger) -> None:
 
 
 async def test_other_skus_are_no_shards_whatever_they_are_called(split: Ledger) -> None:
-    def like_it(connection: object) -> None:
+    def like_it(connection: Connection) -> None:
         rows = [
             {"sale": "drop", "sku": name, "total": 50, "allocated": 0, "version": 0}
             for name in ("sneaker-1", "sneakers", "sneake_#1", "a-sneaker")
         ]
-        connection.execute(sku.insert(), rows)  # type: ignore[attr-defined]  # a connection
+        connection.execute(sku.insert(), rows)
 
     await split.write(like_it)
 
