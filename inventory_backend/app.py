@@ -51,6 +51,7 @@ from waitroom.kernel.clock import Clock
 from waitroom.kernel.embedded import EmbeddedServer
 from waitroom.kernel.errors import StoreUnavailable
 from waitroom.kernel.pages import Pages
+from waitroom.kernel.ports import listening
 from waitroom.kernel.redis import RedisSettings, ScriptRunner, connected
 from waitroom.kernel.tasks import running
 from waitroom.kernel.tokens import UpstreamPassSigner
@@ -148,18 +149,28 @@ async def built(config: Config, signer: UpstreamPassSigner, clock: Clock) -> Asy
 
 
 async def run(config: Config, signer: UpstreamPassSigner, clock: Clock) -> None:
-    """Serve until SIGTERM or SIGINT, then finish what is in flight."""
+    """Serve until SIGTERM or SIGINT, then finish what is in flight.
+
+    Who comes while the till starts waits for it: its port is taken first, before it touches stock or ledger.
+
+    Raises:
+        ConfigFault: its port is taken, or the till cannot do what is configured.
+    """
     asked_to_stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, asked_to_stop.set)
     drain_s = config.server.drain_timeout_ms / 1000
-    async with built(config, signer, clock) as till, running(*till.jobs.loops(), clock=clock):
+    async with AsyncExitStack() as stack:
+        listen = config.server.listen
+        sockets = [stack.enter_context(one) for one in listening(listen, setting="server.listen")]
+        till = await stack.enter_async_context(built(config, signer, clock))
+        await stack.enter_async_context(running(*till.jobs.loops(), clock=clock))
         runner = till.runner(drain_s=drain_s)
         await runner.setup()
         try:
-            listen = config.server.listen
-            await web.TCPSite(runner, listen.host, listen.port, backlog=_BACKLOG).start()
+            for one in sockets:
+                await web.SockSite(runner, one, backlog=_BACKLOG).start()
             _spare_the_collector()
             log.info("till open", extra={"at": str(listen), "sales": [one.name for one in config.sales]})
             await asked_to_stop.wait()

@@ -6,7 +6,7 @@ import shutil
 import subprocess
 import tempfile
 import time
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -20,6 +20,7 @@ from tests.edges import Store, store_running
 from tests.fakes import FakeClock
 from tests.till import LEDGER_URL
 from waitroom.kernel.embedded import server_binary
+from waitroom.kernel.ports import free_loopback
 from waitroom.kernel.redis import RedisSettings, ScriptRunner, connected
 from waitroom.kernel.tokens import Keys
 
@@ -50,6 +51,17 @@ def valkey_url() -> Iterator[str]:
     server.terminate()
     server.wait(10)
     shutil.rmtree(folder, ignore_errors=True)
+
+
+@pytest.fixture
+def unused_tcp_port_factory() -> Callable[[], int]:
+    """Give ports that no other test is given; those of pytest-asyncio may be taken before they are used."""
+    return lambda: free_loopback().port
+
+
+@pytest.fixture
+def unused_tcp_port(unused_tcp_port_factory: Callable[[], int]) -> int:
+    return unused_tcp_port_factory()
 
 
 @pytest.fixture

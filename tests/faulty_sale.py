@@ -31,7 +31,7 @@ from inventory_backend.payments.simulated_cards import Behaviour
 from inventory_backend.payments.simulated_events import Event
 from inventory_backend.payments.simulated_gateway import SimulatedGateway
 from inventory_backend.payments.simulated_journal import Journal
-from inventory_backend.payments.simulated_psp import SimulatedGatewayServer
+from inventory_backend.payments.simulated_server import SimulatedGatewayServer
 from inventory_backend.sales import COUNTED, HoldState, PaymentState, Sale, sku_of
 from inventory_backend.stock import shoppers
 from inventory_backend.stock.counter import Counter

@@ -14,7 +14,7 @@ from aiohttp.test_utils import TestServer
 from inventory_backend.app import Till, built
 from inventory_backend.config import Config
 from inventory_backend.payments.simulated_cards import Behaviour
-from inventory_backend.payments.simulated_psp import SimulatedGatewayServer
+from inventory_backend.payments.simulated_server import SimulatedGatewayServer
 from inventory_backend.sales import Sale, Sku
 from waitroom.kernel.clock import Clock, SystemClock
 from waitroom.kernel.settings import parse

@@ -2,7 +2,6 @@
 
 import os
 import shutil
-import socket
 import subprocess
 import sys
 import sysconfig
@@ -14,6 +13,8 @@ from http.client import HTTPConnection, HTTPException
 from pathlib import Path
 
 import pytest
+
+from waitroom.kernel.ports import free_loopback
 
 ROOT = Path(__file__).parents[2]
 MOVED = {"lua/": "waitroom/lua/", "templates/": "waitroom/templates/"}
@@ -117,18 +118,12 @@ def test_it_carries_the_steps_of_the_ledger(elsewhere: Path) -> None:
     assert heads.isdigit()
 
 
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
-
-
 @pytest.fixture
 def served(elsewhere: Path, tmp_path: Path) -> Iterator[int]:
     """Run `waitroom serve` from the wheel and give its port once it is ready."""
-    port = free_port()
+    port = free_loopback().port
     settings = tmp_path / "waitroom.toml"
-    settings.write_text(SETTINGS.format(edge=port, ops=free_port(), redis=elsewhere / "redis"))
+    settings.write_text(SETTINGS.format(edge=port, ops=free_loopback().port, redis=elsewhere / "redis"))
     environment = {
         "PATH": os.environ["PATH"],
         "WAITROOM_SECRET": "s" * 32,

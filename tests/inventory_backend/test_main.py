@@ -1,8 +1,9 @@
 """The command: `python -m inventory_backend`, as a process of its own."""
 
 import asyncio
+import socket
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
 
@@ -91,6 +92,17 @@ async def test_without_a_secret_it_does_not_start(tmp_path: Path, secret: str) -
     assert not secret or secret.encode() not in err
 
 
+async def test_a_taken_port_is_told_before_a_ledger_is_made(tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        port = other.getsockname()[1]
+        process = await start("inventory_backend", "-c", str(settings(tmp_path, port, 9)), WAITROOM_SECRET=SECRET)
+        out, err = await process.communicate()
+
+    taken = f"127.0.0.1:{port} is taken by another program; stop that one, or choose another port"
+    assert (process.returncode, out, err.decode()) == (2, b"", f"server.listen: {taken}\n")
+    assert not list(tmp_path.glob("ledger*"))
+
+
 async def test_the_ledger_is_migrated_by_command_but_never_to_nothing(tmp_path: Path) -> None:
     file = str(settings(tmp_path, 0, 9).rename(tmp_path / "till.toml"))
     ledger = tmp_path / "ledger.db"
@@ -125,9 +137,8 @@ async def test_it_sells_drains_and_tells_no_secret(short_folder: Path, unused_tc
 
 @pytest.mark.journey
 async def test_killed_in_the_middle_of_a_payment_it_goes_on_after_the_restart(
-    short_folder: Path, unused_tcp_port_factory: "object"
+    short_folder: Path, unused_tcp_port_factory: Callable[[], int]
 ) -> None:
-    assert callable(unused_tcp_port_factory)
     port, gateway_port = unused_tcp_port_factory(), unused_tcp_port_factory()
     url, file = f"http://127.0.0.1:{port}", settings(short_folder, port, gateway_port)
     async with aiohttp.ClientSession() as session:

@@ -3,6 +3,7 @@
 import errno
 import secrets
 import socket
+import sys
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -66,7 +67,7 @@ class Place:
 
 
 def free_loopback() -> Address:
-    """Return a loopback address that nobody listens on now.
+    """Return a loopback address that nobody listens on now, and that is given to nobody else while this process lives.
 
     Its port is none of those that Linux gives to who connects (from 32768 on): one of our own connections could take it
     before we listen.
@@ -75,5 +76,17 @@ def free_loopback() -> Address:
         address = Address("127.0.0.1", _LOWEST + secrets.randbelow(_PORTS))
         with socket.socket() as probe, suppress(OSError):
             probe.bind((address.host, address.port))
+            _keep(probe)
             return address
     raise ConfigFault(["no port of this machine is free"])
+
+
+def _keep(probe: socket.socket) -> None:
+    """Leave a socket bound until this process ends: who looks for a free port as we do passes by.
+
+    Who listens by SO_REUSEADDR, as every server does, may have the port all the same, if no other listens. That holds
+    on Linux only: elsewhere it would keep out those for whom the port is.
+    """
+    if sys.platform == "linux":
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        probe.detach()

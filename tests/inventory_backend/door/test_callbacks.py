@@ -14,7 +14,7 @@ from inventory_backend.paying import API_KEY_VARIABLE, WEBHOOK_SECRET_VARIABLE
 from inventory_backend.payments.signatures import HEADER, sign
 from inventory_backend.payments.simulated_books import Books
 from inventory_backend.payments.simulated_events import Postman
-from inventory_backend.payments.simulated_psp import SimulatedGatewayServer
+from inventory_backend.payments.simulated_server import SimulatedGatewayServer
 from tests.bookkeeping import books
 from tests.till import QUICK, Shop, config, serving, shop
 from waitroom.kernel.clock import SystemClock

@@ -6,7 +6,7 @@ import aiohttp
 import pytest
 
 from tests.fakes import FakeClock
-from tests.inventory_backend.payments.test_simulated_psp import FORM, Client
+from tests.inventory_backend.payments.test_simulated_server import FORM, Client
 from tests.till import gateway
 
 PATH = "/v1/payment_intents"

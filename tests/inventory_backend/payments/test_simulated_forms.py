@@ -1,9 +1,9 @@
-"""A new charge is taken or refused as Stripe does it; that nothing is kept of a refusal is in test_simulated_psp.py."""
+"""A new charge is taken or refused as Stripe does it; that a refusal leaves nothing is in test_simulated_server.py."""
 
 import pytest
 
 from inventory_backend.payments.simulated_forms import odd
-from tests.inventory_backend.payments.test_simulated_psp import FORM
+from tests.inventory_backend.payments.test_simulated_server import FORM
 
 
 def test_what_both_gateways_send_is_taken() -> None:

@@ -1,4 +1,4 @@
-"""Answers are kept under keys; the rules that a client sees are in test_simulated_psp.py."""
+"""Answers are kept under keys; the rules that a client sees are in test_simulated_server.py."""
 
 import aiohttp
 from aiohttp import web

@@ -10,7 +10,7 @@ from playwright.async_api import async_playwright, expect
 from tests.barriers import CONTRAST
 from tests.conftest import CHROMIUM_FLAGS
 from tests.fakes import FakeClock
-from tests.inventory_backend.payments.test_simulated_psp import FORM, Client
+from tests.inventory_backend.payments.test_simulated_server import FORM, Client
 from tests.till import gateway
 
 ASKING = FORM | {"payment_method": "card_page"}

@@ -1,9 +1,12 @@
 """Ports are taken once, for processes to share; one that somebody has is refused with words."""
 
+import errno
+import secrets
 import socket
 
 import pytest
 
+from waitroom.kernel import ports
 from waitroom.kernel.errors import ConfigFault
 from waitroom.kernel.ports import Place, free_loopback, listening
 from waitroom.kernel.units import Address
@@ -38,6 +41,25 @@ def test_a_taken_port_is_refused_with_its_setting(is_shared: bool) -> None:
 
         with pytest.raises(ConfigFault, match=rf"^edge\.listen: {address} is taken by another program; stop that one"):
             listening(address, setting="edge.listen")
+
+
+def test_a_free_port_is_given_to_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    given, draw = free_loopback().port, secrets.randbelow
+    again = [given - ports._LOWEST] * 3
+    monkeypatch.setattr(secrets, "randbelow", lambda most: again.pop() if again else draw(most))
+
+    assert free_loopback().port != given
+    assert again == []
+
+
+def test_whom_a_free_port_is_for_can_have_it_again_and_again() -> None:
+    address = free_loopback()
+    for _ in range(2):
+        with socket.socket() as client:
+            assert client.connect_ex((address.host, address.port)) == errno.ECONNREFUSED
+        (server,) = listening(address, setting="edge.listen")
+        with server, socket.create_connection((address.host, address.port)):
+            pass
 
 
 def test_an_address_of_another_machine_is_refused() -> None:

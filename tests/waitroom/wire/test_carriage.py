@@ -13,6 +13,7 @@ from tests.doors import Client, Doors
 from tests.hot import EVENT, HEALTHZ, ROOMS, Held, Site, get, heard, site, sure
 from tests.origin import OK, Seen, Writer, hang_up
 from tests.wire import settle
+from waitroom.kernel.ports import free_loopback
 from waitroom.kernel.redis import ScriptRunner
 from waitroom.kernel.tokens import Keys
 from waitroom.rules.health import Circuit
@@ -173,10 +174,7 @@ async def test_what_comes_after_an_answer_is_left_out_as_on_the_long_way(
 
 
 async def test_a_store_that_is_not_there_is_told_as_on_the_long_way(redis: ScriptRunner, keys: Keys) -> None:
-    closed = socket.create_server(("127.0.0.1", 0))
-    port = closed.getsockname()[1]
-    closed.close()
-    async with site(redis, keys, upstream={"url": f"http://127.0.0.1:{port}"}) as shop:
+    async with site(redis, keys, upstream={"url": f"http://{free_loopback()}"}) as shop:
         hot, cold = await both(shop, get(b"/drop/a", shop.pass_cookie()))
 
         assert hot == cold
