@@ -473,6 +473,7 @@ class World:
             for place in range(len(self.tills)):
                 await self.work(place)
         await self.soft_holds_lapse()
+        await self.passes(60)  # so often it is looked at who has how many, and until now something was on its way
         for place in range(len(self.tills)):
             await self.work(place)
         await self.look()
