@@ -61,6 +61,7 @@ _OURS = """
 listen = "127.0.0.1:{port}"
 workers = 1
 max_body = "4GiB"
+drain_timeout = "2s"
 hot_path = {hot_path}
 [ops]
 listen = "127.0.0.1:{ops}"
