@@ -99,22 +99,27 @@ class Groups:
                     waiting.answer.set_result(outcome)
 
 
-def in_pieces(group: Sequence[Waiting], alone: Bulk[Any, Any]) -> list[list[int]]:
-    """Return the places of `group` piece by piece: the same work together, but each of the work `alone` by itself."""
+def in_pieces(group: Sequence[Waiting], alone: Bulk[Any, Any] | None = None) -> list[list[int]]:
+    """Return the places of `group` piece by piece: the same work together, but each of the work `alone` by itself.
+
+    Pieces come in the order of their first arrival.
+    """
     pieces: dict[object, list[int]] = {}
     for place, waiting in enumerate(group):
         pieces.setdefault(place if waiting.work is alone else waiting.work, []).append(place)
     return list(pieces.values())
 
 
+def in_order(pieces: Sequence[Sequence[int]], answers: Sequence[Sequence[Any]]) -> list[Any]:
+    """Return the `answers` to each of `pieces`, one for each of its places, in the order of the places."""
+    found: dict[int, Any] = {}
+    for places, outcomes in zip(pieces, answers, strict=True):
+        found.update(zip(places, outcomes, strict=True))
+    return [found[place] for place in range(len(found))]
+
+
 def carried_out(connection: Connection, group: Sequence[Waiting]) -> list[Any]:
     """Return an answer for each of `group`: the same work is called once, in the order of its first arrival."""
-    places_of: dict[Bulk[Any, Any], list[int]] = {}
-    for place, waiting in enumerate(group):
-        places_of.setdefault(waiting.work, []).append(place)
-    outcomes: list[Any] = [None] * len(group)
-    for work, places in places_of.items():
-        answers = work(connection, [group[place].item for place in places])
-        for place, answer in zip(places, answers, strict=True):
-            outcomes[place] = answer
-    return outcomes
+    pieces = in_pieces(group)
+    answers = [group[places[0]].work(connection, [group[place].item for place in places]) for places in pieces]
+    return in_order(pieces, answers)

@@ -18,7 +18,7 @@ from inventory_backend.ledger.engines import (
     database_ms,
     was_taken_back,
 )
-from inventory_backend.ledger.groups import Bulk, Groups, Waiting, carried_out, in_pieces
+from inventory_backend.ledger.groups import Bulk, Groups, Waiting, carried_out, in_order, in_pieces
 from inventory_backend.ledger.migrating import migrate
 from waitroom.kernel.clock import Clock
 from waitroom.kernel.errors import ConfigFault, StoreUnavailable, WaitroomError
@@ -127,12 +127,8 @@ class Ledger:
         except FAULTS as fault:
             if not was_taken_back(fault):
                 raise _not_committed(fault) from fault
-        outcomes: list[Any] = [None] * len(group)
-        for places in in_pieces(group, _one_by_one):
-            answers = await self._insisted([group[place] for place in places])
-            for place, answer in zip(places, answers, strict=True):
-                outcomes[place] = answer
-        return outcomes
+        pieces = in_pieces(group, _one_by_one)
+        return in_order(pieces, [await self._insisted([group[place] for place in places]) for places in pieces])
 
     async def _insisted(self, piece: Sequence[Waiting]) -> Sequence[Any]:
         """Return an answer for each of `piece`, done again as often as the database takes it back."""

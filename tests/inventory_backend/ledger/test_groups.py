@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from inventory_backend.ledger.groups import Groups, Waiting, in_pieces
+from inventory_backend.ledger.groups import Groups, Waiting, in_order, in_pieces
 from tests.fakes import FakeClock
 from waitroom.kernel.errors import StoreUnavailable
 
@@ -115,3 +115,11 @@ async def test_a_group_falls_into_pieces_by_their_work() -> None:
     group = [Waiting(which, n, answers()) for n, which in enumerate((work, other, work, other, other))]
 
     assert in_pieces(group, other) == [[0, 2], [1], [3], [4]]
+    assert in_pieces(group) == [[0, 2], [1, 3, 4]]
+    assert in_order([[0, 2], [1, 3, 4]], ["ac", "bde"]) == list("abcde")
+
+
+def test_an_answer_too_few_or_too_many_is_nobodys() -> None:
+    for answers in (["a"], ["a", "b", "c"], ["ab", "c"]):
+        with pytest.raises(ValueError, match="zip"):
+            in_order([[0], [1]], answers)
