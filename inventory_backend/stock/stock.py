@@ -9,13 +9,10 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
 
-from redis.asyncio.client import Pipeline
-from redis.exceptions import RedisError
-
 from inventory_backend.ledger.supply import Supply
 from inventory_backend.stock.fence import Fence
 from waitroom.kernel.errors import StoreUnavailable
-from waitroom.kernel.redis import ScriptRunner
+from waitroom.kernel.redis import ScriptRunner, answering
 
 SOFT_HOLD_MS = 10_000
 """How long a hold stands that the ledger has not confirmed: longer than a group commit can take."""
@@ -149,10 +146,8 @@ class Stock:
             StoreUnavailable: Redis does not answer.
         """
         st, soft = key.names("st", "x")
-        try:
+        with answering():
             counted, waiting = await self._scripts.client.hget(st, "avail"), await self._scripts.client.zcard(soft)
-        except (RedisError, OSError) as fault:
-            raise StoreUnavailable(f"redis does not answer: {fault!r}") from fault
         return int(counted or 0), waiting == 0
 
     async def free(self, keys: Sequence[StockKey]) -> list[int]:
@@ -179,11 +174,9 @@ class Stock:
         """
         held, counted = key.names("h", "u")
         client = self._scripts.client
-        try:
+        with answering():
             found = {rid: text async for rid, text in client.hscan_iter(held, count=_CHUNK)}
             counts = {shopper: _whole(qty) async for shopper, qty in client.hscan_iter(counted, count=_CHUNK)}
-        except (RedisError, OSError) as fault:
-            raise StoreUnavailable(f"redis does not answer: {fault!r}") from fault
         parts = {rid: (*text.split("|", 2), "", "") for rid, text in found.items()}
         durable = {rid: _whole(part[0]) for rid, part in parts.items() if part[1] == "durable"}
         return Holders(durable, counts, is_quiet=all(part[1] != "soft" for part in parts.values()))
@@ -216,19 +209,15 @@ class Stock:
         asked = self._scripts.client.pipeline(transaction=False)
         for key in keys:
             _ = asked.hexists(key.names("h")[0], rid)
-        return [bool(found) for found in await self._answers(asked)]
+        with answering():
+            return [bool(found) for found in await asked.execute()]
 
     async def _states(self, keys: Sequence[StockKey], field: str) -> list[str]:
         asked = self._scripts.client.pipeline(transaction=False)
         for key in keys:
             _ = asked.hget(key.names("st")[0], field)
-        return [found or "" for found in await self._answers(asked)]
-
-    async def _answers(self, asked: Pipeline) -> list[Any]:
-        try:
-            return list(await asked.execute())
-        except (RedisError, OSError) as fault:
-            raise StoreUnavailable(f"redis does not answer: {fault!r}") from fault
+        with answering():
+            return [found or "" for found in await asked.execute()]
 
     async def _load(self, key: StockKey, stage: str, units: Supply, holds: Sequence[LiveHold]) -> None:
         args = (key.epoch, stage, units.free, units.total, units.version, json.dumps(holds))

@@ -2,8 +2,8 @@
 
 import asyncio
 from collections import deque
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from functools import partial
 from math import inf
@@ -50,6 +50,19 @@ class _Call:
     packed: bytes
     reply: asyncio.Future[Any]
     deadline_s: float
+
+
+@contextmanager
+def answering(what: str = "redis does not answer") -> Iterator[None]:
+    """Let commands that are given to the client itself fail as all others do; `what` says in the log which they were.
+
+    Raises:
+        StoreUnavailable: no connection, no answer in time, or an answer that is an error.
+    """
+    try:
+        yield
+    except (exceptions.RedisError, OSError) as fault:  # a TimeoutError is an OSError
+        raise StoreUnavailable(f"{what}: {type(fault).__name__}: {fault}") from fault
 
 
 class ScriptRunner:
@@ -107,10 +120,8 @@ class ScriptRunner:
             ConfigFault: it would throw keys away when memory runs short.
             StoreUnavailable: it does not answer.
         """
-        try:
+        with answering():
             memory = await self.client.info("memory")
-        except (exceptions.RedisError, OSError) as fault:
-            raise StoreUnavailable(f"redis does not answer: {type(fault).__name__}: {fault}") from fault
         policy = memory.get("maxmemory_policy", "noeviction")
         if policy != "noeviction":
             told = f"redis: maxmemory-policy is {policy}; set it to noeviction, else places in line are thrown away"
@@ -122,10 +133,8 @@ class ScriptRunner:
         Raises:
             StoreUnavailable: it does not answer.
         """
-        try:
+        with answering():
             return _identity({**await self.client.info("server"), **await self.client.info("replication")})
-        except (exceptions.RedisError, OSError) as fault:
-            raise StoreUnavailable(f"redis does not answer: {type(fault).__name__}: {fault}") from fault
 
     async def close(self) -> None:
         """Let what is under way end, refuse what still waits, then hang up."""

@@ -3,10 +3,7 @@
 from dataclasses import dataclass
 from typing import Any
 
-from redis import exceptions
-
-from waitroom.kernel.errors import StoreUnavailable
-from waitroom.kernel.redis import ScriptRunner
+from waitroom.kernel.redis import ScriptRunner, answering
 from waitroom.store.keys import RoomKeys
 
 
@@ -31,8 +28,6 @@ class Audit:
 
     async def read(self, room: str, count: int = 50) -> list[AuditEntry]:
         """Return the last `count` changes of `room`, newest first."""
-        try:
+        with answering("audit"):
             entries: Any = await self._runner.client.xrevrange(RoomKeys(room, "").audit, count=count)
-        except (exceptions.RedisError, OSError) as fault:
-            raise StoreUnavailable(f"audit: {fault!r}") from fault
         return [AuditEntry(int(e["at_ms"]), e["who"], e["what"], e["value"], e["before"], e["why"]) for _, e in entries]

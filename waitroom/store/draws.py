@@ -4,10 +4,8 @@ from collections.abc import Awaitable
 from enum import StrEnum
 from typing import Any
 
-from redis import exceptions
-
-from waitroom.kernel.errors import Refused, StoreUnavailable
-from waitroom.kernel.redis import ScriptRunner
+from waitroom.kernel.errors import Refused
+from waitroom.kernel.redis import ScriptRunner, answering
 from waitroom.rules.beacons import BeaconKind, SpinSource, manual, source_from, source_text
 from waitroom.rules.proofs import Admission, Roster
 from waitroom.rules.rooms import RoomRules
@@ -143,7 +141,5 @@ async def spin_by_hand(
 
 
 async def _heard(asking: Awaitable[Any]) -> Any:
-    try:
+    with answering("draw"):
         return await asking
-    except (exceptions.RedisError, OSError) as fault:
-        raise StoreUnavailable(f"draw: {fault!r}") from fault

@@ -12,7 +12,7 @@ import pytest
 
 from waitroom.kernel.embedded import EmbeddedServer
 from waitroom.kernel.errors import ConfigFault, Refused, StoreUnavailable
-from waitroom.kernel.redis import RedisSettings, ScriptRunner, connected
+from waitroom.kernel.redis import RedisSettings, ScriptRunner, answering, connected
 
 QUICK_MS = 500
 
@@ -104,6 +104,12 @@ async def server() -> AsyncIterator[EmbeddedServer]:
 
 async def test_a_call_gets_its_reply(redis: ScriptRunner) -> None:
     assert await take(redis, 7) == 7
+
+
+async def test_a_command_of_the_client_fails_as_every_call_does() -> None:
+    async with connected(RedisSettings("unix:///no/such/socket")) as runner:
+        with pytest.raises(StoreUnavailable, match=r"^audit: ConnectionError: "), answering("audit"):
+            await runner.client.ping()
 
 
 async def test_a_thousand_calls_at_once_get_each_their_own_reply_in_few_round_trips(server: EmbeddedServer) -> None:
