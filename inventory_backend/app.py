@@ -168,15 +168,13 @@ async def run(config: Config, signer: UpstreamPassSigner, clock: Clock) -> None:
         await stack.enter_async_context(running(*till.jobs.loops(), clock=clock))
         runner = till.runner(drain_s=drain_s)
         await runner.setup()
-        try:
-            for one in sockets:
-                await web.SockSite(runner, one, backlog=_BACKLOG).start()
-            _spare_the_collector()
-            log.info("till open", extra={"at": str(listen), "sales": [one.name for one in config.sales]})
-            await asked_to_stop.wait()
-            log.info("till closing")
-        finally:
-            await runner.cleanup()
+        stack.push_async_callback(runner.cleanup)
+        for one in sockets:
+            await web.SockSite(runner, one, backlog=_BACKLOG).start()
+        _spare_the_collector()
+        log.info("till open", extra={"at": str(listen), "sales": [one.name for one in config.sales]})
+        await asked_to_stop.wait()
+        log.info("till closing")
 
 
 def _guarded(guard: Guard) -> web.Application:
