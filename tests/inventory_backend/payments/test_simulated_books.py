@@ -11,16 +11,9 @@ import aiohttp
 
 from inventory_backend.payments.simulated_books import Books, Keyed, Refund, Reply
 from inventory_backend.payments.simulated_cards import Card, PaymentIntent
+from tests.inventory_backend.payments.test_simulated_server import FORM
 
 MODULE = "inventory_backend.payments.simulated_psp"
-FORM = {
-    "amount": "12900",
-    "currency": "eur",
-    "payment_method": "card_ok",
-    "confirm": "true",
-    "capture_method": "manual",
-    "metadata[rid]": "r1",
-}
 
 
 def charge(ref: str) -> PaymentIntent:
